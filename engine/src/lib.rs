@@ -1,2 +1,43 @@
-//! placeholder
+//! The pure core of the burst agent: **facts in, intentions out**.
+//!
+//! What can happen is [`event`]; what we can do is [`effect`]; why it was done is `reduce`. The engine is
+//! `no_std`: a clock, a socket, a thread, a random number or a map of random order cannot be named in it.
+
 #![no_std]
+
+extern crate alloc;
+#[cfg(test)]
+extern crate std;
+
+mod backoff;
+mod check;
+pub mod digest;
+pub mod effect;
+pub mod event;
+pub mod facts;
+pub mod id;
+pub mod mirror;
+mod plan;
+pub mod policy;
+mod reduce;
+mod sections;
+pub mod state;
+mod status;
+pub mod time;
+
+pub use check::Violation;
+pub use effect::{
+    Answer, Bucket, Effect, EffectKind, LaterReason, NodeReadiness, Notice, Outcome, Outstanding, Refusal,
+    RefusalClass,
+};
+pub use event::{Command, EffectTimes, Event, Features, Gone, Identity, Record};
+pub use facts::{
+    CloudFacts, Condition, ConditionKind, ContainerState, ContainerStatus, Deletion, Phase, PodFacts,
+    PodStatus, RestartPolicy, Truth,
+};
+pub use id::{CloudName, EffectId, PodRef, Seq, Uid};
+pub use mirror::Mirror;
+pub use policy::Policy;
+pub use reduce::Decision;
+pub use state::{HoldReason, Pod, State};
+pub use time::Micros;

@@ -1,0 +1,314 @@
+//! Everything we can ask of the world, and everything it can answer. Effects are data: the executor has one
+//! arm a variant and takes no decision.
+//!
+//! The enums of this file are stored by the position of their variants: **new variants go last**.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::facts::{CloudFacts, PodStatus};
+use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
+use crate::time::Micros;
+
+/// An intention addressed to the outside.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Effect {
+    /// Its name, the same at every attempt.
+    pub id: EffectId,
+    /// The number of this attempt, from 1: the fencing token of its outcome.
+    pub attempt: u32,
+    /// What is asked.
+    pub kind: EffectKind,
+    /// The records it follows from, oldest first.
+    pub causes: Vec<Seq>,
+}
+
+/// What can be asked.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum EffectKind {
+    /// Make the pod in the cloud, under the name that its identity gives.
+    CreateCloudPod {
+        /// For which Kubernetes pod.
+        pod: PodRef,
+        /// Under which name.
+        name: CloudName,
+    },
+    /// End a cloud pod.
+    DeleteCloudPod {
+        /// Which.
+        name: CloudName,
+        /// The cloud's identity of it: another object under that name is left alone.
+        cloud_uid: String,
+        /// For which Kubernetes pod it was made.
+        owner: PodRef,
+        /// How long its processes have to end by themselves.
+        grace_s: u32,
+    },
+    /// Read one cloud pod.
+    LookUpCloudPod {
+        /// Which.
+        name: CloudName,
+        /// Whose we expect it to be.
+        owner: PodRef,
+    },
+    /// Read all cloud pods: one poll.
+    ListCloudPods,
+    /// See that our namespace and its network exist in the cloud.
+    EnsureCloudNamespace,
+    /// Write a pod's status.
+    PatchPodStatus {
+        /// Which pod.
+        pod: PodRef,
+        /// The resource version of the observation that this follows from.
+        resource_version: String,
+        /// The whole status that we own.
+        status: Box<PodStatus>,
+    },
+    /// Remove the API object of a pod whose cloud pod is proven gone (grace 0, UID precondition).
+    ReleasePod {
+        /// Which pod.
+        pod: PodRef,
+    },
+    /// Read one Kubernetes pod.
+    LookUpPod {
+        /// Which pod.
+        pod: PodRef,
+    },
+    /// Tell people something about a pod, as a Kubernetes Event.
+    EmitNotice {
+        /// About which pod.
+        pod: PodRef,
+        /// What.
+        notice: Notice,
+    },
+    /// Register the node, or bring its conditions up to date.
+    PatchNode {
+        /// Whether it takes pods, and why not.
+        readiness: NodeReadiness,
+    },
+}
+
+impl EffectKind {
+    /// A short name for logs and metrics.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            EffectKind::CreateCloudPod { .. } => "create_cloud_pod",
+            EffectKind::DeleteCloudPod { .. } => "delete_cloud_pod",
+            EffectKind::LookUpCloudPod { .. } => "look_up_cloud_pod",
+            EffectKind::ListCloudPods => "list_cloud_pods",
+            EffectKind::EnsureCloudNamespace => "ensure_cloud_namespace",
+            EffectKind::PatchPodStatus { .. } => "patch_pod_status",
+            EffectKind::ReleasePod { .. } => "release_pod",
+            EffectKind::LookUpPod { .. } => "look_up_pod",
+            EffectKind::EmitNotice { .. } => "emit_notice",
+            EffectKind::PatchNode { .. } => "patch_node",
+        }
+    }
+
+    /// The class of call it is paced with.
+    #[must_use]
+    pub fn bucket(&self) -> Bucket {
+        match self {
+            EffectKind::CreateCloudPod { .. } | EffectKind::EnsureCloudNamespace => Bucket::CloudCreate,
+            EffectKind::DeleteCloudPod { .. } => Bucket::CloudDelete,
+            EffectKind::LookUpCloudPod { .. } | EffectKind::ListCloudPods => Bucket::CloudRead,
+            EffectKind::PatchPodStatus { .. }
+            | EffectKind::ReleasePod { .. }
+            | EffectKind::LookUpPod { .. }
+            | EffectKind::PatchNode { .. } => Bucket::Kubernetes,
+            EffectKind::EmitNotice { .. } => Bucket::Notice,
+        }
+    }
+
+    /// The pod it is about, if it is about one.
+    #[must_use]
+    pub fn pod(&self) -> Option<&PodRef> {
+        match self {
+            EffectKind::CreateCloudPod { pod, .. }
+            | EffectKind::PatchPodStatus { pod, .. }
+            | EffectKind::ReleasePod { pod }
+            | EffectKind::LookUpPod { pod }
+            | EffectKind::EmitNotice { pod, .. } => Some(pod),
+            EffectKind::DeleteCloudPod { owner, .. } | EffectKind::LookUpCloudPod { owner, .. } => {
+                Some(owner)
+            }
+            EffectKind::ListCloudPods | EffectKind::EnsureCloudNamespace | EffectKind::PatchNode { .. } => {
+                None
+            }
+        }
+    }
+
+    /// The UID of the pod it is about.
+    #[must_use]
+    pub fn uid(&self) -> Option<&Uid> {
+        self.pod().map(|pod| &pod.uid)
+    }
+}
+
+/// Classes of calls, each with its own rate: deletes never wait behind creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum Bucket {
+    /// Cloud calls that make something.
+    CloudCreate,
+    /// Cloud calls that end something.
+    CloudDelete,
+    /// Cloud calls that read.
+    CloudRead,
+    /// Calls to the API server, but for notices.
+    Kubernetes,
+    /// Kubernetes Events.
+    Notice,
+}
+
+impl Bucket {
+    /// All of them.
+    pub const ALL: [Bucket; 5] =
+        [Bucket::CloudCreate, Bucket::CloudDelete, Bucket::CloudRead, Bucket::Kubernetes, Bucket::Notice];
+
+    /// A short name for logs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Bucket::CloudCreate => "cloud_create",
+            Bucket::CloudDelete => "cloud_delete",
+            Bucket::CloudRead => "cloud_read",
+            Bucket::Kubernetes => "kubernetes",
+            Bucket::Notice => "notice",
+        }
+    }
+}
+
+/// What a Kubernetes Event says.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Notice {
+    /// `Warning` rather than `Normal`.
+    pub warning: bool,
+    /// The reason, such as `ProviderCreateFailed` (virtual-kubelet rule VK-C7).
+    pub reason: String,
+    /// A sentence for a person.
+    pub message: String,
+}
+
+/// Whether the node takes pods.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum NodeReadiness {
+    /// The first lists of both sides are not complete yet.
+    #[default]
+    Starting,
+    /// Both sides are known.
+    Ready,
+    /// The cloud does not answer; pods keep their last status.
+    CloudAway {
+        /// What it said, or did not.
+        message: String,
+    },
+}
+
+/// What the world answered to one attempt of an effect.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Outcome {
+    /// It was done, or was so already.
+    Done(Answer),
+    /// It cannot be done as asked; asking again soon would change nothing.
+    Refused(Refusal),
+    /// It was not done, and may be later.
+    Later {
+        /// How long the other side asked us to wait.
+        wait_ms: Option<u32>,
+        /// Why.
+        reason: LaterReason,
+        /// The other side's words, cut to a bound and free of secrets.
+        message: String,
+    },
+    /// It may have been done: the answer was lost.
+    Unknown {
+        /// What went wrong on the way.
+        message: String,
+    },
+}
+
+/// The answers to effects that were done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Answer {
+    /// Nothing to say beyond "done".
+    Nothing,
+    /// The cloud pod as it is now (create, look-up).
+    CloudPod(Box<CloudFacts>),
+    /// The cloud has no such pod (look-up, delete).
+    CloudPodAbsent,
+    /// Something else has that name, without our mark or with another owner (create, look-up, delete).
+    CloudPodForeign {
+        /// Whose it seems to be.
+        message: String,
+    },
+    /// The cloud has begun to end the pod (delete).
+    DeleteAccepted,
+    /// A list was read (poll). What changed stands in the records before this one.
+    Listed {
+        /// Whether every page was read and none contradicted another.
+        complete: bool,
+        /// How many pods with our mark it held.
+        count: u32,
+    },
+    /// The status was written, or was so already.
+    StatusWritten,
+    /// The API server has no pod of that UID (status, release, look-up).
+    PodAbsent,
+    /// The API server has the pod (look-up).
+    PodPresent {
+        /// Whether its deletion was asked.
+        deleting: bool,
+    },
+}
+
+/// A permanent "no".
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Refusal {
+    /// What kind of "no".
+    pub class: RefusalClass,
+    /// The other side's code, such as `CCI.01.400101`, or empty.
+    pub code: String,
+    /// The other side's words, cut to a bound and free of secrets.
+    pub message: String,
+}
+
+/// Kinds of "no".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum RefusalClass {
+    /// What we asked is not acceptable.
+    Invalid,
+    /// Something of that name is already there.
+    AlreadyExists,
+    /// Nothing of that name is there.
+    NotFound,
+    /// We have not the right.
+    Forbidden,
+    /// A person must act: arrears, frozen, no agency, quota.
+    OperatorAction,
+}
+
+/// Kinds of "not now".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum LaterReason {
+    /// We ask too often.
+    Throttled,
+    /// The other side is away or ill, and did nothing.
+    Transient,
+    /// The object changed under us; the newer version is on its way.
+    Conflict,
+    /// The cloud has no room now.
+    Capacity,
+}
+
+/// An effect that has not ended, as the state remembers it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Outstanding {
+    /// The effect, with its current attempt.
+    pub effect: Effect,
+    /// Set while the next attempt waits for its time; `None` while one is in flight.
+    pub retry_at: Option<Micros>,
+}

@@ -1,0 +1,252 @@
+//! What is to be done for one pod, given all that is known of it. Level-triggered: the same knowledge gives
+//! the same plan, whatever news led to it. Pure: it changes nothing.
+
+use alloc::boxed::Box;
+
+use crate::backoff::delay_ms;
+use crate::effect::EffectKind;
+use crate::facts::{CloudFacts, Phase, PodFacts, PodStatus};
+use crate::id::{EffectId, Seq};
+use crate::policy::Policy;
+use crate::state::{CloudView, HoldReason, KubernetesView, Pod, State};
+use crate::status;
+use crate::time::Micros;
+
+/// A status is written this often in a row before somebody who undoes it is answered ever more slowly
+/// (fault row 13: no write war).
+const SAME_STATUS_WRITES_MAX: u32 = 3;
+
+/// How long the API object of a cloud pod without an owner in our list is given to appear in the watch.
+pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
+
+/// What the rest of the state allows.
+pub(crate) struct Gates<'a> {
+    pub(crate) at: Micros,
+    pub(crate) policy: &'a Policy,
+    pub(crate) started: Seq,
+    pub(crate) kubernetes_listed: bool,
+    pub(crate) cloud_listed: bool,
+    /// Whether more pods are to be ended from absence alone than go without a second look.
+    pub(crate) braking: bool,
+}
+
+impl State {
+    pub(crate) fn gates(&self) -> Gates<'_> {
+        let share = self.pods.len() * usize::from(self.policy.brake_percent) / 100;
+        let allowed = share.max(usize::from(self.policy.brake_floor));
+        Gates {
+            at: self.at,
+            policy: &self.policy,
+            started: self.agent.started,
+            kubernetes_listed: self.kubernetes.listed.is_some(),
+            cloud_listed: self.cloud.listed.is_some(),
+            braking: self.absent_owners.len() > allowed && !self.brake_released,
+        }
+    }
+}
+
+/// What is to be done for a pod now: at most one effect a lane.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Plan {
+    pub(crate) kubernetes: Option<EffectKind>,
+    pub(crate) cloud: Option<EffectKind>,
+    pub(crate) hold: Option<HoldReason>,
+    /// When to plan again, if nothing is heard before.
+    pub(crate) wake: Option<Micros>,
+    /// Nothing is left of it on either side.
+    pub(crate) forget: bool,
+}
+
+impl Plan {
+    fn held(reason: HoldReason) -> Plan {
+        Plan { hold: Some(reason), ..Plan::default() }
+    }
+}
+
+/// Plans for one pod.
+pub(crate) fn plan(gates: &Gates<'_>, row: &Pod) -> Plan {
+    match &row.kubernetes {
+        KubernetesView::Unseen => match row.cloud {
+            CloudView::Never | CloudView::Gone { .. } => Plan { forget: true, ..Plan::default() },
+            CloudView::Doubted { .. } => Plan { cloud: Some(look_up(row)), ..Plan::default() },
+            CloudView::Unproven
+            | CloudView::Unknown { .. }
+            | CloudView::Present { .. }
+            | CloudView::Ending { .. } => prove_owner(gates, row),
+        },
+        KubernetesView::Doubted { .. } => {
+            Plan { kubernetes: Some(EffectKind::LookUpPod { pod: row.pod.clone() }), ..Plan::default() }
+        }
+        KubernetesView::Gone { .. } => end(gates, row),
+        KubernetesView::Bound { facts, seen } => {
+            if facts.deletion.is_some() {
+                end(gates, row)
+            } else if facts.phase.is_terminal() {
+                // It ended by itself; its cloud pod stays for its logs until the API object goes (VK-C1).
+                Plan::default()
+            } else if *seen < gates.started {
+                Plan::held(HoldReason::KubernetesNotListed)
+            } else {
+                run(gates, row, facts)
+            }
+        }
+    }
+}
+
+fn prove_owner(gates: &Gates<'_>, row: &Pod) -> Plan {
+    if !gates.kubernetes_listed {
+        return Plan::held(HoldReason::KubernetesNotListed);
+    }
+    match row.look_again {
+        Some(time) if time > gates.at => Plan { wake: Some(time), ..Plan::default() },
+        Some(_) | None => {
+            Plan { kubernetes: Some(EffectKind::LookUpPod { pod: row.pod.clone() }), ..Plan::default() }
+        }
+    }
+}
+
+/// The pod is to run: see that the cloud has it, and that its status is told.
+fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
+    let mut plan = Plan::default();
+    tell_status(gates, row, &mut plan);
+    let listed = gates.kubernetes_listed && gates.cloud_listed;
+    match &row.cloud {
+        CloudView::Never => create(gates, row, &mut plan),
+        CloudView::Unproven if !listed => plan.hold = first_missing(gates),
+        CloudView::Unproven => match facts.phase {
+            // Never started as far as anybody was told: the name guards against a second one.
+            Phase::Pending => create(gates, row, &mut plan),
+            Phase::Running | Phase::Unknown => plan.cloud = Some(look_up(row)),
+            Phase::Succeeded | Phase::Failed => {}
+        },
+        CloudView::Unknown { .. } | CloudView::Doubted { .. } => plan.cloud = Some(look_up(row)),
+        CloudView::Present { .. } | CloudView::Ending { .. } | CloudView::Gone { .. } => {}
+    }
+    plan
+}
+
+fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
+    plan.hold = first_missing(gates);
+    if plan.hold.is_none() {
+        plan.cloud = Some(EffectKind::CreateCloudPod { pod: row.pod.clone(), name: row.cloud_name() });
+    }
+}
+
+/// The pod is to end: first in the cloud, last in the API server (invariant S6).
+fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
+    let mut plan = Plan::default();
+    match &row.cloud {
+        CloudView::Never | CloudView::Gone { .. } => {
+            tell_status(gates, row, &mut plan);
+            if plan.kubernetes.is_none() {
+                release(gates, row, &mut plan);
+            }
+        }
+        CloudView::Present { facts, .. } => {
+            // The deletion goes first; the status is told while it is under way.
+            plan.hold = first_missing(gates);
+            if plan.hold.is_none() && !brake(gates, row, &mut plan) {
+                plan.cloud = Some(delete(row, facts));
+            }
+        }
+        CloudView::Ending { facts, grace_s, missing, overdue } => {
+            tell_status(gates, row, &mut plan);
+            if *missing || *overdue <= gates.at {
+                plan.cloud = Some(look_up(row));
+            } else if grace_wanted_s(row) < *grace_s && first_missing(gates).is_none() {
+                // Somebody has lost patience: a force delete, or a shorter grace period.
+                plan.cloud = Some(delete(row, facts));
+            } else {
+                plan.wake = Some(*overdue);
+            }
+        }
+        CloudView::Unproven => match first_missing(gates) {
+            Some(reason) => plan.hold = Some(reason),
+            None => plan.cloud = Some(look_up(row)),
+        },
+        CloudView::Unknown { .. } | CloudView::Doubted { .. } => plan.cloud = Some(look_up(row)),
+    }
+    plan
+}
+
+fn release(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
+    match &row.kubernetes {
+        KubernetesView::Gone { .. } => plan.forget = true,
+        KubernetesView::Bound { .. } if row.released => {}
+        KubernetesView::Bound { .. } => {
+            plan.hold = first_missing(gates);
+            if plan.hold.is_none() {
+                plan.kubernetes = Some(EffectKind::ReleasePod { pod: row.pod.clone() });
+            }
+        }
+        KubernetesView::Unseen | KubernetesView::Doubted { .. } => {}
+    }
+}
+
+/// Holds a deletion that follows from absence alone when there are too many of them; true when it is held.
+fn brake(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) -> bool {
+    let KubernetesView::Gone { proofs, by_absence: true } = row.kubernetes else { return false };
+    if !gates.braking || proofs >= 2 {
+        return false;
+    }
+    plan.hold = Some(HoldReason::Brake);
+    match row.look_again {
+        Some(time) if time > gates.at => plan.wake = Some(time),
+        Some(_) | None => plan.kubernetes = Some(EffectKind::LookUpPod { pod: row.pod.clone() }),
+    }
+    true
+}
+
+fn delete(row: &Pod, facts: &CloudFacts) -> EffectKind {
+    EffectKind::DeleteCloudPod {
+        name: row.cloud_name(),
+        cloud_uid: facts.cloud_uid.clone(),
+        owner: row.pod.clone(),
+        grace_s: grace_wanted_s(row),
+    }
+}
+
+/// A pod without an API object has nobody left to be patient for it.
+fn grace_wanted_s(row: &Pod) -> u32 {
+    row.facts().and_then(|facts| facts.deletion).map_or(0, |deletion| deletion.grace_s)
+}
+
+fn look_up(row: &Pod) -> EffectKind {
+    EffectKind::LookUpCloudPod { name: row.cloud_name(), owner: row.pod.clone() }
+}
+
+fn first_missing(gates: &Gates<'_>) -> Option<HoldReason> {
+    match (gates.kubernetes_listed, gates.cloud_listed) {
+        (false, _) => Some(HoldReason::KubernetesNotListed),
+        (true, false) => Some(HoldReason::CloudNotListed),
+        (true, true) => None,
+    }
+}
+
+/// Writes the status when the API server has another one.
+fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
+    let (Some(facts), Some(status)) = (row.facts(), status::desired(row)) else { return };
+    let digest = status.digest();
+    if facts.status_digest == digest {
+        return;
+    }
+    if let Some(written) = row.written.filter(|written| written.digest == digest) {
+        if written.times >= SAME_STATUS_WRITES_MAX {
+            let id = EffectId { seq: row.cloud_seq, position: 0 };
+            let due = written.at.plus_ms(delay_ms(gates.policy, id, written.times, None));
+            if due > gates.at {
+                plan.wake = Some(due);
+                return;
+            }
+        }
+    }
+    plan.kubernetes = Some(patch(row, facts, status));
+}
+
+fn patch(row: &Pod, facts: &PodFacts, status: Box<PodStatus>) -> EffectKind {
+    EffectKind::PatchPodStatus {
+        pod: row.pod.clone(),
+        resource_version: facts.resource_version.clone(),
+        status,
+    }
+}

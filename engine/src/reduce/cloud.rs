@@ -1,0 +1,192 @@
+//! News from the cloud, and the poll that brings them.
+
+use alloc::string::String;
+
+use crate::effect::EffectKind;
+use crate::facts::CloudFacts;
+use crate::id::{CloudName, EffectId, Uid};
+use crate::reduce::turn::Turn;
+use crate::state::{CloudView, Pod, Wake};
+use crate::time::Micros;
+
+/// How much longer than its grace period a cloud pod may take to end before it is looked up.
+const ENDING_SLACK_MS: u64 = 30_000;
+
+impl Turn<'_> {
+    /// A cloud pod with our mark was seen.
+    pub(crate) fn cloud_pod_observed(&mut self, facts: &CloudFacts) {
+        // A mark that does not fit the name was not put there by us (invariant S11).
+        if facts.name != CloudName::of(&facts.owner) {
+            return;
+        }
+        let uid = &facts.owner.uid;
+        let row = self.state.pods.entry(uid.clone()).or_insert_with(|| Pod::new(facts.owner.clone()));
+        match &mut row.cloud {
+            // A list may be older than the deletion: only a direct look-up can say that it did not take.
+            CloudView::Ending { facts: old, missing, .. } if old.cloud_uid == facts.cloud_uid => {
+                *old = facts.clone();
+                *missing = false;
+                row.cloud_seq = self.state.applied;
+            }
+            CloudView::Ending { .. }
+            | CloudView::Unproven
+            | CloudView::Never
+            | CloudView::Unknown { .. }
+            | CloudView::Present { .. }
+            | CloudView::Doubted { .. }
+            | CloudView::Gone { .. } => self.cloud_pod_there(uid, facts),
+        }
+        self.advance(uid);
+    }
+
+    /// Takes over what was seen of a pod's cloud pod.
+    pub(crate) fn cloud_pod_there(&mut self, uid: &Uid, facts: &CloudFacts) {
+        let (seq, at) = (self.state.applied, self.state.at);
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        row.cloud = match &row.cloud {
+            CloudView::Ending { facts: old, grace_s, .. }
+                if old.cloud_uid == facts.cloud_uid && facts.deleting =>
+            {
+                let overdue = at.plus_ms(ENDING_SLACK_MS);
+                CloudView::Ending { facts: facts.clone(), grace_s: *grace_s, missing: false, overdue }
+            }
+            CloudView::Present { facts: old, since } | CloudView::Doubted { facts: old, since, .. }
+                if old.cloud_uid == facts.cloud_uid =>
+            {
+                CloudView::Present { facts: facts.clone(), since: *since }
+            }
+            CloudView::Ending { .. }
+            | CloudView::Present { .. }
+            | CloudView::Doubted { .. }
+            | CloudView::Unproven
+            | CloudView::Never
+            | CloudView::Unknown { .. }
+            | CloudView::Gone { .. } => CloudView::Present { facts: facts.clone(), since: at },
+        };
+        row.cloud_seq = seq;
+        row.failure = None;
+    }
+
+    /// A complete list lacks a cloud pod that was there. Evidence, to be proven by a look-up.
+    pub(crate) fn cloud_pod_missing(&mut self, uid: &Uid) {
+        let seq = self.state.applied;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        match &mut row.cloud {
+            CloudView::Present { facts, since } => {
+                row.cloud = CloudView::Doubted { facts: facts.clone(), since: *since, proofs: 0 };
+            }
+            CloudView::Ending { missing, .. } => *missing = true,
+            CloudView::Doubted { .. }
+            | CloudView::Unproven
+            | CloudView::Never
+            | CloudView::Unknown { .. }
+            | CloudView::Gone { .. } => return,
+        }
+        row.cloud_seq = seq;
+        self.advance(uid);
+    }
+
+    /// A look-up found no such cloud pod: takes it for gone once that is proven. Returns when to look
+    /// again, while it is not.
+    pub(crate) fn cloud_pod_absent(&mut self, uid: &Uid, wanted: bool) -> Option<Micros> {
+        let (seq, at, policy) = (self.state.applied, self.state.at, self.state.policy);
+        let again = at.plus_ms(u64::from(policy.poll_period_ms));
+        let row = self.state.pods.get_mut(uid)?;
+        row.cloud_seq = seq;
+        row.cloud = match &row.cloud {
+            // Nothing to lose: the next create meets a late one under the same name.
+            CloudView::Unknown { .. } if wanted => CloudView::Never,
+            CloudView::Unknown { proofs } if proofs + 1 < u32::from(policy.absence_proofs) => {
+                row.cloud = CloudView::Unknown { proofs: proofs + 1 };
+                return Some(again);
+            }
+            CloudView::Doubted { facts, since, proofs } => {
+                let lagging = at.ms_since(*since) < u64::from(policy.create_lag_ms);
+                let proofs = if lagging { *proofs } else { proofs + 1 };
+                let needed = if wanted { u32::from(policy.absence_proofs) } else { 1 };
+                if lagging || proofs < needed {
+                    row.cloud = CloudView::Doubted { facts: facts.clone(), since: *since, proofs };
+                    return Some(again);
+                }
+                CloudView::Gone { last: Some(facts.clone()), at }
+            }
+            CloudView::Present { facts, .. } | CloudView::Ending { facts, .. } => {
+                CloudView::Gone { last: Some(facts.clone()), at }
+            }
+            CloudView::Gone { last, at } => CloudView::Gone { last: last.clone(), at: *at },
+            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
+                CloudView::Gone { last: None, at }
+            }
+        };
+        None
+    }
+
+    /// The cloud accepted a deletion.
+    pub(crate) fn cloud_pod_ending(&mut self, uid: &Uid, grace_s: u32) {
+        let (seq, at) = (self.state.applied, self.state.at);
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        if let CloudView::Present { facts, .. }
+        | CloudView::Doubted { facts, .. }
+        | CloudView::Ending { facts, .. } = &row.cloud
+        {
+            let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + ENDING_SLACK_MS);
+            row.cloud = CloudView::Ending { facts: facts.clone(), grace_s, missing: false, overdue };
+            row.cloud_seq = seq;
+        }
+    }
+
+    // === the poll ===
+
+    /// Reads the whole cloud, or first sees that our namespace exists.
+    pub(crate) fn poll_now(&mut self) {
+        self.state.poll.next = None;
+        if self.state.poll.effect.is_some() {
+            return;
+        }
+        let kind = match self.state.poll.ensured {
+            true => EffectKind::ListCloudPods,
+            false => EffectKind::EnsureCloudNamespace,
+        };
+        let causes = alloc::vec![self.state.applied];
+        self.state.poll.effect = Some(self.issue(kind, causes));
+    }
+
+    /// Our namespace and its network exist.
+    pub(crate) fn namespace_ensured(&mut self) {
+        self.state.poll.ensured = true;
+        self.state.poll.effect = None;
+        self.state.cloud.failing = None;
+        self.poll_now();
+    }
+
+    /// A list of the cloud was read, with all that it changed in the records before this one.
+    pub(crate) fn cloud_listed(&mut self, complete: bool) {
+        self.state.poll.effect = None;
+        let next = self.state.at.plus_ms(u64::from(self.state.policy.poll_period_ms));
+        self.state.poll.next = Some(next);
+        self.state.wakes.insert((next, Wake::Poll));
+        if !complete {
+            self.cloud_fails("the list of pods was cut short or contradicts itself");
+            return;
+        }
+        self.state.cloud.failing = None;
+        if self.state.cloud.listed.is_none() {
+            self.state.cloud.listed = Some(self.state.applied);
+            self.advance_all();
+        }
+    }
+
+    /// The cloud does not do what we need. The first words stay until it does: a node condition whose
+    /// message changes with each try would be written with each try.
+    pub(crate) fn cloud_fails(&mut self, message: &str) {
+        self.state.cloud.failing.get_or_insert_with(|| String::from(message));
+    }
+
+    /// The namespace is gone: it has to be made again before anything else.
+    pub(crate) fn namespace_gone(&mut self, id: EffectId) {
+        self.state.effects.remove(&id);
+        self.state.poll.effect = None;
+        self.state.poll.ensured = false;
+        self.poll_now();
+    }
+}

@@ -1,0 +1,94 @@
+//! News from the API server.
+
+use crate::event::Gone;
+use crate::facts::{Phase, PodFacts};
+use crate::id::{PodRef, Uid};
+use crate::plan::LOOK_AGAIN_MS;
+use crate::reduce::turn::Turn;
+use crate::state::{CloudView, KubernetesView, Pod};
+
+impl Turn<'_> {
+    /// A pod bound to our node appeared or changed.
+    pub(crate) fn pod_observed(&mut self, facts: &PodFacts) {
+        let seq = self.state.applied;
+        let both_listed = self.state.kubernetes.listed.is_some() && self.state.cloud.listed.is_some();
+        let uid = &facts.pod.uid;
+        let row = self.state.pods.entry(uid.clone()).or_insert_with(|| {
+            let mut row = Pod::new(facts.pod.clone());
+            // Born before our eyes and never started: nobody can have made it in the cloud.
+            if both_listed && facts.phase == Phase::Pending {
+                row.cloud = CloudView::Never;
+            }
+            row
+        });
+        row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
+        row.kubernetes_seq = seq;
+        row.look_again = None;
+        self.state.absent_owners.remove(uid);
+        self.advance(uid);
+    }
+
+    /// A pod's API object is gone, or seems to be.
+    pub(crate) fn pod_gone(&mut self, pod: &PodRef, how: Gone) {
+        let seq = self.state.applied;
+        let Some(row) = self.state.pods.get_mut(&pod.uid) else { return };
+        match (how, &row.kubernetes) {
+            (Gone::Deleted, _) => {
+                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false };
+                self.state.absent_owners.remove(&pod.uid);
+            }
+            (Gone::Unlisted, KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts }) => {
+                row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
+            }
+            (Gone::Unlisted, KubernetesView::Unseen | KubernetesView::Gone { .. }) => return,
+        }
+        if let Some(row) = self.state.pods.get_mut(&pod.uid) {
+            row.kubernetes_seq = seq;
+        }
+        self.advance(&pod.uid);
+    }
+
+    /// A complete list was reported. The first one since the start lets pods be made and ended.
+    pub(crate) fn pods_listed(&mut self) {
+        if self.state.kubernetes.listed.is_none() {
+            self.state.kubernetes.listed = Some(self.state.applied);
+            self.advance_all();
+        }
+    }
+
+    /// A direct read of the API server found no such pod.
+    pub(crate) fn pod_absent(&mut self, uid: &Uid) {
+        let seq = self.state.applied;
+        let at = self.state.at;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let deleting = row.facts().is_some_and(|facts| facts.deletion.is_some());
+        let (proofs, by_absence) = match row.kubernetes {
+            KubernetesView::Gone { proofs, by_absence } => (proofs + 1, by_absence),
+            KubernetesView::Unseen | KubernetesView::Bound { .. } | KubernetesView::Doubted { .. } => {
+                (1, !deleting && !row.released)
+            }
+        };
+        row.kubernetes = KubernetesView::Gone { proofs, by_absence };
+        row.kubernetes_seq = seq;
+        row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
+        if by_absence {
+            self.state.absent_owners.insert(uid.clone());
+        }
+    }
+
+    /// A direct read of the API server found the pod that a list lacked.
+    pub(crate) fn pod_present(&mut self, uid: &Uid) {
+        let (seq, at) = (self.state.applied, self.state.at);
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        row.kubernetes = match &row.kubernetes {
+            KubernetesView::Doubted { facts } => KubernetesView::Bound { facts: facts.clone(), seen: seq },
+            KubernetesView::Bound { facts, seen } => {
+                KubernetesView::Bound { facts: facts.clone(), seen: *seen }
+            }
+            KubernetesView::Unseen | KubernetesView::Gone { .. } => KubernetesView::Unseen,
+        };
+        row.kubernetes_seq = seq;
+        row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
+        self.state.absent_owners.remove(uid);
+    }
+}

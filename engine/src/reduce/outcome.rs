@@ -1,0 +1,302 @@
+//! Answers to our effects, and what to do when there is none.
+
+use alloc::format;
+use alloc::string::String;
+
+use crate::backoff::delay_ms;
+use crate::effect::{Answer, Effect, EffectKind, Outcome, Refusal, RefusalClass};
+use crate::facts::PodStatus;
+use crate::id::{EffectId, Uid};
+use crate::policy::Policy;
+use crate::reduce::turn::Turn;
+use crate::state::{CloudView, Failure, KubernetesView, Written};
+
+/// Attempts at a notice: a person who is told nothing loses less than a pod whose turn is taken.
+const NOTICE_ATTEMPTS_MAX: u32 = 5;
+
+/// Attempts after which a silent cloud is said to be away.
+const AWAY_AFTER_ATTEMPTS: u32 = 2;
+
+/// Longest wait between two tries of a poll, in poll periods.
+const POLL_RETRY_PERIODS_MAX: u32 = 6;
+
+impl Turn<'_> {
+    /// An attempt ended. An outcome of an attempt that is not the current one is a straggler, and ignored.
+    pub(crate) fn effect_finished(&mut self, id: EffectId, attempt: u32, outcome: &Outcome) {
+        let Some(outstanding) = self.state.effects.get(&id) else { return };
+        if outstanding.effect.attempt != attempt || outstanding.retry_at.is_some() {
+            return;
+        }
+        let effect = outstanding.effect.clone();
+        match &effect.kind {
+            EffectKind::ListCloudPods | EffectKind::EnsureCloudNamespace => {
+                self.poll_finished(&effect, outcome)
+            }
+            EffectKind::PatchNode { readiness } => {
+                if let Outcome::Done(_) = outcome {
+                    self.state.node.written = Some(readiness.clone());
+                    self.end(id);
+                    self.state.node.effect = None;
+                } else {
+                    self.retry(id, outcome);
+                }
+            }
+            EffectKind::EmitNotice { .. } => match outcome {
+                Outcome::Later { wait_ms, .. } if attempt < NOTICE_ATTEMPTS_MAX => {
+                    self.retry_later(id, *wait_ms);
+                }
+                Outcome::Later { .. } | Outcome::Done(_) | Outcome::Refused(_) | Outcome::Unknown { .. } => {
+                    self.end(id);
+                }
+            },
+            EffectKind::CreateCloudPod { .. }
+            | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::LookUpCloudPod { .. }
+            | EffectKind::PatchPodStatus { .. }
+            | EffectKind::ReleasePod { .. }
+            | EffectKind::LookUpPod { .. } => self.pod_effect_finished(&effect, outcome),
+        }
+    }
+
+    fn pod_effect_finished(&mut self, effect: &Effect, outcome: &Outcome) {
+        let Some(uid) = effect.kind.uid().cloned() else { return };
+        match outcome {
+            Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer),
+            Outcome::Refused(refusal) => self.pod_effect_refused(effect, &uid, refusal),
+            Outcome::Later { wait_ms, .. } => {
+                self.retry_later(effect.id, *wait_ms);
+            }
+            Outcome::Unknown { .. } => match effect.kind {
+                EffectKind::CreateCloudPod { .. } => self.create_unknown(effect.id, &uid),
+                EffectKind::DeleteCloudPod { .. }
+                | EffectKind::LookUpCloudPod { .. }
+                | EffectKind::PatchPodStatus { .. }
+                | EffectKind::ReleasePod { .. }
+                | EffectKind::LookUpPod { .. }
+                | EffectKind::ListCloudPods
+                | EffectKind::EnsureCloudNamespace
+                | EffectKind::EmitNotice { .. }
+                | EffectKind::PatchNode { .. } => {
+                    // Harmless to repeat: each names the one object it is about.
+                    self.retry_later(effect.id, None);
+                }
+            },
+        }
+        self.advance(&uid);
+    }
+
+    fn pod_effect_done(&mut self, effect: &Effect, uid: &Uid, answer: &Answer) {
+        let wanted = self.wanted(uid);
+        match answer {
+            Answer::CloudPod(facts) => {
+                self.end(effect.id);
+                self.cloud_pod_there(uid, facts);
+                if let EffectKind::CreateCloudPod { pod, name } = &effect.kind {
+                    self.notice(pod, false, "ProviderCreateSuccess", &format!("Created {name} in the cloud"));
+                }
+            }
+            Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted) {
+                Some(again) => {
+                    self.retry_at(effect.id, again);
+                }
+                None => self.end(effect.id),
+            },
+            Answer::CloudPodForeign { message } => self.name_taken(effect, uid, message),
+            Answer::DeleteAccepted => {
+                self.end(effect.id);
+                if let EffectKind::DeleteCloudPod { grace_s, owner, name, .. } = &effect.kind {
+                    self.cloud_pod_ending(uid, *grace_s);
+                    self.notice(
+                        owner,
+                        false,
+                        "ProviderDeleteSuccess",
+                        &format!("Deleting {name} in the cloud"),
+                    );
+                }
+            }
+            Answer::StatusWritten => {
+                self.end(effect.id);
+                if let EffectKind::PatchPodStatus { status, .. } = &effect.kind {
+                    self.status_written(uid, status);
+                }
+            }
+            Answer::PodAbsent => {
+                self.end(effect.id);
+                self.pod_absent(uid);
+            }
+            Answer::PodPresent { .. } => {
+                self.end(effect.id);
+                self.pod_present(uid);
+            }
+            Answer::Nothing | Answer::Listed { .. } => {
+                self.end(effect.id);
+                if let (EffectKind::ReleasePod { .. }, Some(row)) =
+                    (&effect.kind, self.state.pods.get_mut(uid))
+                {
+                    row.released = true;
+                }
+            }
+        }
+    }
+
+    fn pod_effect_refused(&mut self, effect: &Effect, uid: &Uid, refusal: &Refusal) {
+        let cap_ms = Some(self.state.policy.retry_cap_ms);
+        match (&effect.kind, refusal.class) {
+            (EffectKind::CreateCloudPod { .. }, RefusalClass::AlreadyExists) => {
+                self.create_unknown(effect.id, uid)
+            }
+            (EffectKind::CreateCloudPod { pod, .. }, _) => {
+                let permanent = refusal.class == RefusalClass::Invalid;
+                self.retry_later(effect.id, cap_ms);
+                self.fail(uid, text(refusal), permanent, "ProviderCreateFailed", pod);
+            }
+            (EffectKind::DeleteCloudPod { owner, .. }, _) => {
+                // A deletion is owed for ever: it is said once, and tried again at the cap.
+                self.retry_later(effect.id, cap_ms);
+                if effect.attempt == 1 {
+                    self.notice(owner, true, "ProviderDeleteFailed", &text(refusal));
+                }
+            }
+            (_, _) => {
+                self.retry_later(effect.id, Some(cap_ms.unwrap_or(0) / 10));
+            }
+        }
+    }
+
+    /// The fate of a create is not known: only a look-up may follow.
+    fn create_unknown(&mut self, id: EffectId, uid: &Uid) {
+        self.end(id);
+        let seq = self.state.applied;
+        if let Some(row) = self.state.pods.get_mut(uid) {
+            row.cloud = CloudView::Unknown { proofs: 0 };
+            row.cloud_seq = seq;
+        }
+    }
+
+    /// Something that is not ours has our name: it is left alone (invariant S11).
+    fn name_taken(&mut self, effect: &Effect, uid: &Uid, message: &str) {
+        let seq = self.state.applied;
+        let cap_ms = Some(self.state.policy.retry_cap_ms);
+        if self.wanted(uid) {
+            if let Some(row) = self.state.pods.get_mut(uid) {
+                row.cloud = CloudView::Never;
+                row.cloud_seq = seq;
+            }
+            self.retry_later(effect.id, cap_ms);
+            if let Some(pod) = effect.kind.pod() {
+                let said = format!("the name in the cloud is taken by an object that is not ours: {message}");
+                self.fail(uid, said, false, "ProviderCreateFailed", pod);
+            }
+        } else {
+            self.end(effect.id);
+            let at = self.state.at;
+            if let Some(row) = self.state.pods.get_mut(uid) {
+                row.cloud = CloudView::Gone { last: row.cloud.facts().cloned(), at };
+                row.cloud_seq = seq;
+            }
+        }
+    }
+
+    fn fail(&mut self, uid: &Uid, message: String, permanent: bool, reason: &str, pod: &crate::id::PodRef) {
+        let at = self.state.at;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        if row.failure.as_ref().is_some_and(|failure| failure.message == message) {
+            return;
+        }
+        row.failure = Some(Failure { message: message.clone(), permanent, at });
+        self.notice(pod, true, reason, &message);
+    }
+
+    fn status_written(&mut self, uid: &Uid, status: &PodStatus) {
+        let at = self.state.at;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let digest = status.digest();
+        let times = row.written.filter(|written| written.digest == digest).map_or(0, |written| written.times);
+        row.written = Some(Written { digest, times: times + 1, at });
+        // The watch's echo of our own write is dropped at the border: this is its news.
+        if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } = &mut row.kubernetes {
+            facts.status_digest = digest;
+            facts.phase = status.phase;
+        }
+    }
+
+    fn poll_finished(&mut self, effect: &Effect, outcome: &Outcome) {
+        let listing = matches!(effect.kind, EffectKind::ListCloudPods);
+        match outcome {
+            Outcome::Done(Answer::Listed { complete, .. }) => {
+                self.end(effect.id);
+                self.cloud_listed(*complete);
+            }
+            Outcome::Done(_) => {
+                self.end(effect.id);
+                self.namespace_ensured();
+            }
+            Outcome::Refused(refusal) if listing && refusal.class == RefusalClass::NotFound => {
+                self.cloud_fails(&text(refusal));
+                self.namespace_gone(effect.id);
+            }
+            Outcome::Refused(refusal) => {
+                self.cloud_fails(&text(refusal));
+                self.retry_poll(effect.id, outcome);
+            }
+            Outcome::Later { message, .. } | Outcome::Unknown { message } => {
+                if effect.attempt >= AWAY_AFTER_ATTEMPTS {
+                    self.cloud_fails(message);
+                }
+                self.retry_poll(effect.id, outcome);
+            }
+        }
+    }
+
+    /// Lets an effect that belongs to no pod wait for its next attempt.
+    fn retry(&mut self, id: EffectId, outcome: &Outcome) {
+        let imposed_ms = match outcome {
+            Outcome::Later { wait_ms, .. } => *wait_ms,
+            Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Done(_) => None,
+        };
+        self.retry_later(id, imposed_ms);
+    }
+
+    /// The poll waits less long than anything else: a pod's news should not be minutes late because the
+    /// cloud was away for an hour.
+    fn retry_poll(&mut self, id: EffectId, outcome: &Outcome) {
+        let policy = self.state.policy;
+        let cap_ms = policy.retry_cap_ms.min(policy.poll_period_ms.saturating_mul(POLL_RETRY_PERIODS_MAX));
+        let imposed_ms = match outcome {
+            Outcome::Later { wait_ms, .. } => *wait_ms,
+            Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Done(_) => None,
+        };
+        let attempt = self.state.effects.get(&id).map_or(1, |outstanding| outstanding.effect.attempt);
+        let capped = Policy { retry_cap_ms: cap_ms, ..policy };
+        self.retry_at(id, self.state.at.plus_ms(delay_ms(&capped, id, attempt, imposed_ms)));
+    }
+
+    fn end(&mut self, id: EffectId) {
+        let Some(outstanding) = self.state.effects.remove(&id) else { return };
+        let row = outstanding.effect.kind.uid().and_then(|uid| self.state.pods.get_mut(uid));
+        if let Some(row) = row {
+            for slot in [&mut row.lanes.cloud, &mut row.lanes.kubernetes] {
+                if *slot == Some(id) {
+                    *slot = None;
+                }
+            }
+        }
+    }
+
+    /// Whether the pod is still to run.
+    fn wanted(&self, uid: &Uid) -> bool {
+        self.state
+            .pods
+            .get(uid)
+            .and_then(crate::state::Pod::facts)
+            .is_some_and(|facts| facts.deletion.is_none())
+    }
+}
+
+fn text(refusal: &Refusal) -> String {
+    if refusal.code.is_empty() {
+        refusal.message.clone()
+    } else {
+        format!("{}: {}", refusal.code, refusal.message)
+    }
+}

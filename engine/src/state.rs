@@ -1,0 +1,405 @@
+//! Everything the reducer remembers; rebuilt from the log at any time.
+
+use alloc::collections::{BTreeMap, BTreeSet};
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use serde::{Deserialize, Serialize};
+
+use crate::effect::{NodeReadiness, Outstanding};
+use crate::event::Identity;
+use crate::facts::{CloudFacts, PodFacts};
+use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
+use crate::policy::Policy;
+use crate::time::Micros;
+
+/// The fold of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    pub(crate) applied: Seq,
+    pub(crate) at: Micros,
+    pub(crate) agent: Agent,
+    pub(crate) policy: Policy,
+    pub(crate) kubernetes: Side,
+    pub(crate) cloud: Side,
+    pub(crate) poll: Poll,
+    pub(crate) node: Node,
+    pub(crate) pods: BTreeMap<Uid, Pod>,
+    pub(crate) effects: BTreeMap<EffectId, Outstanding>,
+    pub(crate) wakes: BTreeSet<(Micros, Wake)>,
+    /// Pods whose API object is gone by absence alone: what the mass-delete brake counts.
+    pub(crate) absent_owners: BTreeSet<Uid>,
+    pub(crate) brake_released: bool,
+    /// Rolling digest of every decision so far.
+    pub(crate) decisions: u64,
+    #[serde(skip)]
+    pub(crate) rows: RowDigests,
+}
+
+/// The running agent, as its `Started` said.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Agent {
+    pub(crate) identity: Identity,
+    /// The record of the last start; 0 before the first.
+    pub(crate) started: Seq,
+    pub(crate) features: u64,
+}
+
+/// How far one side is known since the start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Side {
+    /// The record of the first complete list since the start.
+    pub(crate) listed: Option<Seq>,
+    /// What the side last failed with; cleared by its next success.
+    pub(crate) failing: Option<String>,
+}
+
+/// The poll of the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Poll {
+    /// Whether the namespace and its network are known to exist, since the start.
+    pub(crate) ensured: bool,
+    pub(crate) effect: Option<EffectId>,
+    pub(crate) next: Option<Micros>,
+}
+
+/// Our node's API object.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Node {
+    /// What was last written; `None` until a write was answered.
+    pub(crate) written: Option<NodeReadiness>,
+    pub(crate) effect: Option<EffectId>,
+}
+
+/// One incarnation of a pod, on both sides.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pod {
+    pub(crate) pod: PodRef,
+    pub(crate) kubernetes: KubernetesView,
+    pub(crate) cloud: CloudView,
+    /// The record that last changed the Kubernetes view.
+    pub(crate) kubernetes_seq: Seq,
+    /// The record that last changed the cloud view.
+    pub(crate) cloud_seq: Seq,
+    pub(crate) lanes: Lanes,
+    /// What the cloud last refused to do for this pod.
+    pub(crate) failure: Option<Failure>,
+    pub(crate) written: Option<Written>,
+    /// Set when the API object was told to go; it may linger for others' finalizers.
+    pub(crate) released: bool,
+    /// The next look-up of the API object is not due before this.
+    pub(crate) look_again: Option<Micros>,
+    /// The deadline that stands for this pod in [`State::wakes`].
+    pub(crate) wake: Option<Micros>,
+    /// Why nothing is being done although something is to be done.
+    pub(crate) held: Option<HoldReason>,
+}
+
+/// The status last written for a pod.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Written {
+    pub(crate) digest: u64,
+    /// How often in a row the same one was written: more than once means that somebody undoes it.
+    pub(crate) times: u32,
+    pub(crate) at: Micros,
+}
+
+/// The effects of one pod that have not ended, one a lane; at most one of them is in flight.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Lanes {
+    pub(crate) cloud: Option<EffectId>,
+    pub(crate) kubernetes: Option<EffectId>,
+}
+
+/// What is known of a pod's API object.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum KubernetesView {
+    /// Never seen: a cloud pod carries its mark.
+    Unseen,
+    /// Bound to our node when last seen.
+    Bound {
+        facts: PodFacts,
+        /// The record of the last sight.
+        seen: Seq,
+    },
+    /// A complete list lacked it: to be looked up.
+    Doubted { facts: PodFacts },
+    /// Proven gone.
+    Gone {
+        /// How often it was looked up and found absent; 0 when the watch said so.
+        proofs: u32,
+        /// By absence alone, rather than by the watch's word or after we released it.
+        by_absence: bool,
+    },
+}
+
+/// What is known of a pod in the cloud.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum CloudView {
+    /// Nothing: the pod was there before we were.
+    Unproven,
+    /// We have not created it, and nobody else can have.
+    Never,
+    /// We asked for it and do not know what came of that.
+    Unknown { proofs: u32 },
+    /// It is there.
+    Present { facts: CloudFacts, since: Micros },
+    /// It was there, and a list or a look-up lacked it.
+    Doubted { facts: CloudFacts, since: Micros, proofs: u32 },
+    /// The cloud accepted its deletion.
+    Ending {
+        facts: CloudFacts,
+        /// The grace period that was asked for.
+        grace_s: u32,
+        /// A list lacked it: to be looked up.
+        missing: bool,
+        /// When it takes too long.
+        overdue: Micros,
+    },
+    /// Proven gone after it had been there.
+    Gone { last: Option<CloudFacts>, at: Micros },
+}
+
+impl CloudView {
+    /// What was last seen of it.
+    pub(crate) fn facts(&self) -> Option<&CloudFacts> {
+        match self {
+            CloudView::Present { facts, .. }
+            | CloudView::Doubted { facts, .. }
+            | CloudView::Ending { facts, .. } => Some(facts),
+            CloudView::Gone { last, .. } => last.as_ref(),
+            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => None,
+        }
+    }
+
+    /// A short name for people and metrics.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            CloudView::Unproven => "unproven",
+            CloudView::Never => "never",
+            CloudView::Unknown { .. } => "unknown",
+            CloudView::Present { .. } => "present",
+            CloudView::Doubted { .. } => "doubted",
+            CloudView::Ending { .. } => "ending",
+            CloudView::Gone { .. } => "gone",
+        }
+    }
+}
+
+/// A refusal of the cloud that the pod's status tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Failure {
+    pub(crate) message: String,
+    /// Whether another try cannot help: a pod that runs only once has then failed.
+    pub(crate) permanent: bool,
+    pub(crate) at: Micros,
+}
+
+/// Why a step is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub enum HoldReason {
+    /// The first complete list of the API server is missing (invariants S3, S4).
+    KubernetesNotListed,
+    /// The first complete list of the cloud is missing (invariants S3, S4).
+    CloudNotListed,
+    /// Too many deletions from absence at once: a second look-up is needed (invariant S3).
+    Brake,
+}
+
+impl HoldReason {
+    /// A sentence for a person.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HoldReason::KubernetesNotListed => "the first complete list of the API server is not there yet",
+            HoldReason::CloudNotListed => "the first complete list of the cloud is not there yet",
+            HoldReason::Brake => "mass-delete brake: absence must be confirmed a second time",
+        }
+    }
+}
+
+/// What a deadline is for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub(crate) enum Wake {
+    /// The next poll of the cloud.
+    Poll,
+    /// A retry of an effect that belongs to no pod.
+    Effect(EffectId),
+    /// Something about this pod.
+    Pod(Uid),
+}
+
+/// Digests of the rows, kept so that a state digest costs only the rows that changed.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RowDigests {
+    pub(crate) of: BTreeMap<Uid, u64>,
+    pub(crate) sum: u64,
+    pub(crate) dirty: BTreeSet<Uid>,
+    /// Set once every row is in `of`; not so right after a snapshot was read.
+    pub(crate) complete: bool,
+}
+
+// A cache: two states are the same whatever is in it.
+impl PartialEq for RowDigests {
+    fn eq(&self, _: &RowDigests) -> bool {
+        true
+    }
+}
+
+impl Eq for RowDigests {}
+
+impl Pod {
+    pub(crate) fn new(pod: PodRef) -> Pod {
+        Pod {
+            pod,
+            kubernetes: KubernetesView::Unseen,
+            cloud: CloudView::Unproven,
+            kubernetes_seq: Seq(0),
+            cloud_seq: Seq(0),
+            lanes: Lanes::default(),
+            failure: None,
+            written: None,
+            released: false,
+            look_again: None,
+            wake: None,
+            held: None,
+        }
+    }
+
+    /// Which pod this is.
+    #[must_use]
+    pub fn pod(&self) -> &PodRef {
+        &self.pod
+    }
+
+    /// Its name in the cloud.
+    #[must_use]
+    pub fn cloud_name(&self) -> CloudName {
+        CloudName::of(&self.pod)
+    }
+
+    /// What was last seen of its API object.
+    #[must_use]
+    pub fn facts(&self) -> Option<&PodFacts> {
+        match &self.kubernetes {
+            KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } => Some(facts),
+            KubernetesView::Unseen | KubernetesView::Gone { .. } => None,
+        }
+    }
+
+    /// What was last seen of it in the cloud.
+    #[must_use]
+    pub fn cloud_facts(&self) -> Option<&CloudFacts> {
+        self.cloud.facts()
+    }
+
+    /// What is known of it in the cloud, in one word.
+    #[must_use]
+    pub fn cloud_state(&self) -> &'static str {
+        self.cloud.name()
+    }
+
+    /// Why nothing is being done for it, when something is to be done.
+    #[must_use]
+    pub fn held(&self) -> Option<HoldReason> {
+        self.held
+    }
+}
+
+// === read-only projections ===
+
+impl State {
+    /// The last record folded in.
+    #[must_use]
+    pub fn applied(&self) -> Seq {
+        self.applied
+    }
+
+    /// The time of that record.
+    #[must_use]
+    pub fn at(&self) -> Micros {
+        self.at
+    }
+
+    /// Whose log this is.
+    #[must_use]
+    pub fn identity(&self) -> &Identity {
+        &self.agent.identity
+    }
+
+    /// The thresholds in force.
+    #[must_use]
+    pub fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    /// Rolling digest of every decision so far: what another build would have to reproduce.
+    #[must_use]
+    pub fn decisions(&self) -> u64 {
+        self.decisions
+    }
+
+    /// When the run loop has to append a `Tick`, if nothing else happens before.
+    #[must_use]
+    pub fn next_deadline(&self) -> Option<Micros> {
+        self.wakes.first().map(|(at, _)| *at)
+    }
+
+    /// All pods known, by UID.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.values()
+    }
+
+    /// One pod.
+    #[must_use]
+    pub fn pod(&self, uid: &Uid) -> Option<&Pod> {
+        self.pods.get(uid)
+    }
+
+    /// Effects that have not ended, in order of their ids.
+    pub fn outstanding(&self) -> impl Iterator<Item = &Outstanding> {
+        self.effects.values()
+    }
+
+    /// The pods whose API object exists as far as we know: what a watch mirror starts from.
+    #[must_use]
+    pub fn known_pods(&self) -> Vec<PodRef> {
+        self.pods.values().filter(|pod| pod.facts().is_some()).map(|pod| pod.pod.clone()).collect()
+    }
+
+    /// The cloud pods that exist as far as we know, with their owners: what a cloud mirror starts from.
+    #[must_use]
+    pub fn known_cloud_pods(&self) -> Vec<(CloudName, PodRef)> {
+        let there = |pod: &&Pod| match pod.cloud {
+            CloudView::Present { .. } | CloudView::Doubted { .. } | CloudView::Ending { .. } => true,
+            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } | CloudView::Gone { .. } => {
+                false
+            }
+        };
+        self.pods.values().filter(there).map(|pod| (pod.cloud_name(), pod.pod.clone())).collect()
+    }
+
+    /// Whether the API server has been listed since the start.
+    #[must_use]
+    pub fn kubernetes_listed(&self) -> bool {
+        self.kubernetes.listed.is_some()
+    }
+
+    /// Whether the cloud has been listed since the start.
+    #[must_use]
+    pub fn cloud_listed(&self) -> bool {
+        self.cloud.listed.is_some()
+    }
+
+    /// What the cloud last failed with, if it has not answered since.
+    #[must_use]
+    pub fn cloud_failing(&self) -> Option<&str> {
+        self.cloud.failing.as_deref()
+    }
+
+    /// How many pods the mass-delete brake holds.
+    #[must_use]
+    pub fn braked(&self) -> usize {
+        self.pods.values().filter(|pod| pod.held == Some(HoldReason::Brake)).count()
+    }
+}

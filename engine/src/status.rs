@@ -1,0 +1,121 @@
+//! The status a pod is to have in the API server.
+
+use alloc::boxed::Box;
+use alloc::string::String;
+use alloc::vec;
+use alloc::vec::Vec;
+
+use crate::facts::{
+    Condition, ConditionKind, ContainerState, ContainerStatus, Phase, PodFacts, PodStatus, RestartPolicy,
+    Truth,
+};
+use crate::state::{CloudView, Failure, KubernetesView, Pod};
+use crate::time::Micros;
+
+/// Exit code of a container whose end nobody saw (virtual-kubelet rule VK-S7).
+const EXIT_CODE_NEVER_SEEN: i32 = -137;
+
+/// The status to write for a pod, or `None` while there is nothing to say (virtual-kubelet rule VK-S4).
+///
+/// Only ever forward: a terminal status is final (VK-S1), and a pod that was seen running is not pending again.
+pub(crate) fn desired(row: &Pod) -> Option<Box<PodStatus>> {
+    let KubernetesView::Bound { facts, .. } = &row.kubernetes else { return None };
+    if facts.phase.is_terminal() {
+        return None;
+    }
+    match &row.cloud {
+        CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } => {
+            Some(Box::new(not_backwards(facts, cloud.status.clone())))
+        }
+        CloudView::Gone { last, at } => {
+            let last = last.as_ref().map(|cloud| cloud.status.clone()).unwrap_or_default();
+            match (last.phase.is_terminal(), facts.deletion) {
+                (true, _) => Some(Box::new(last)),
+                // What a deleted pod's processes came to was not seen: say nothing rather than invent it.
+                (false, Some(_)) => None,
+                (false, None) => Some(Box::new(vanished(last, *at))),
+            }
+        }
+        CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
+            row.failure.as_ref().map(|failure| Box::new(refused(facts, failure)))
+        }
+        CloudView::Doubted { .. } => None,
+    }
+}
+
+fn not_backwards(facts: &PodFacts, mut status: PodStatus) -> PodStatus {
+    let was_running = match facts.phase {
+        Phase::Running => true,
+        Phase::Pending | Phase::Unknown | Phase::Succeeded | Phase::Failed => false,
+    };
+    if was_running && matches!(status.phase, Phase::Pending | Phase::Unknown) {
+        status.phase = Phase::Running;
+    }
+    status
+}
+
+/// The pod was there and is not any more, and nobody asked for that (virtual-kubelet rule VK-S7).
+fn vanished(last: PodStatus, at: Micros) -> PodStatus {
+    let ended = |containers: Vec<ContainerStatus>| -> Vec<ContainerStatus> {
+        containers
+            .into_iter()
+            .map(|mut container| {
+                if let ContainerState::Running { started_at_s } = container.state {
+                    container.state = ContainerState::Terminated {
+                        exit_code: EXIT_CODE_NEVER_SEEN,
+                        signal: 0,
+                        reason: String::from("NotFound"),
+                        message: String::from("Container was not found and was likely deleted"),
+                        started_at_s,
+                        finished_at_s: Some(at.as_s()),
+                        container_id: container.container_id.clone(),
+                    };
+                    container.ready = false;
+                    container.started = Some(false);
+                }
+                container
+            })
+            .collect()
+    };
+    PodStatus {
+        phase: Phase::Failed,
+        reason: String::from("NotFound"),
+        message: String::from("The pod has disappeared from the cloud"),
+        conditions: not_ready("PodFailed", at),
+        init_containers: ended(last.init_containers),
+        containers: ended(last.containers),
+        ephemeral_containers: ended(last.ephemeral_containers),
+        ..last
+    }
+}
+
+/// The cloud does not take the pod (virtual-kubelet rule VK-C8). Only a permanent refusal ends a pod that is
+/// to run once.
+fn refused(facts: &PodFacts, failure: &Failure) -> PodStatus {
+    let ends = match facts.restart_policy {
+        RestartPolicy::Never => failure.permanent,
+        RestartPolicy::Always | RestartPolicy::OnFailure => false,
+    };
+    PodStatus {
+        phase: if ends { Phase::Failed } else { Phase::Pending },
+        reason: String::from("ProviderFailed"),
+        message: failure.message.clone(),
+        conditions: not_ready("ProviderFailed", failure.at),
+        ..PodStatus::default()
+    }
+}
+
+fn not_ready(reason: &str, at: Micros) -> Vec<Condition> {
+    let condition = |kind, status, reason: &str| Condition {
+        kind,
+        status,
+        reason: String::from(reason),
+        message: String::new(),
+        since_s: at.as_s(),
+    };
+    vec![
+        condition(ConditionKind::PodScheduled, Truth::True, ""),
+        condition(ConditionKind::ContainersReady, Truth::False, reason),
+        condition(ConditionKind::Ready, Truth::False, reason),
+    ]
+}

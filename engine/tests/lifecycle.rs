@@ -1,0 +1,534 @@
+//! The life of a pod, as events and the decisions that follow.
+
+mod story;
+
+use engine::*;
+use expect_test::{Expect, expect};
+use story::*;
+
+fn check(said: String, expected: Expect) {
+    expected.assert_eq(&said);
+}
+
+#[test]
+fn a_pod_from_binding_to_release() {
+    let mut story = Story::ready();
+    let web = pod("web-0", "u1");
+    check(
+        story.tell(Event::PodObserved(facts(&web))),
+        expect![[r#"
+        7.0 create shop/web-0 (u1) because of #7
+    "#]],
+    );
+    let created = Outcome::Done(Answer::CloudPod(Box::new(cloud(&web, Phase::Pending))));
+    check(
+        story.answer("create_cloud_pod", created),
+        expect![[r#"
+        8.0 say of shop/web-0: ProviderCreateSuccess Created shop-web-0-5ps6xssgkg in the cloud because of #8
+        8.1 write shop/web-0: Pending because of #7 #8
+    "#]],
+    );
+    story.answer("emit_notice", Outcome::Done(Answer::Nothing));
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    check(
+        story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running))),
+        expect![[r#"
+        11.0 write shop/web-0: Running because of #7 #11
+    "#]],
+    );
+    check(story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten)), expect![[r#""#]]);
+
+    let mut asked = deleting(&web, 30);
+    asked.phase = Phase::Running;
+    asked.status_digest = status(Phase::Running).digest();
+    check(
+        story.tell(Event::PodObserved(asked)),
+        expect![[r#"
+        13.0 delete shop/web-0 (cloud-u1) with grace 30 s because of #11 #13
+    "#]],
+    );
+    check(
+        story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted)),
+        expect![[r#"
+        14.0 say of shop/web-0: ProviderDeleteSuccess Deleting shop-web-0-5ps6xssgkg in the cloud because of #14
+    "#]],
+    );
+    story.answer("emit_notice", Outcome::Done(Answer::Nothing));
+    let list = EffectId::default();
+    let missing = Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list };
+    check(
+        story.tell(missing),
+        expect![[r#"
+        16.0 look up shop/web-0 in the cloud because of #13 #16
+    "#]],
+    );
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
+        17.0 release shop/web-0 (u1) because of #13 #17
+    "#]],
+    );
+    check(story.answer("release_pod", Outcome::Done(Answer::Nothing)), expect![[r#""#]]);
+    check(story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted }), expect![[r#""#]]);
+    assert!(story.state.pod(&web.uid).is_none(), "nothing is left of it");
+    assert_eq!(story.state.outstanding().count(), 0);
+}
+
+#[test]
+fn nothing_is_made_or_ended_before_both_sides_are_listed() {
+    let mut story = Story::started();
+    let (new, old) = (pod("new", "u1"), pod("old", "u2"));
+    check(
+        story.tell(Event::PodObserved(facts(&new))),
+        expect![[r#"
+        held shop/new: KubernetesNotListed because of #2
+    "#]],
+    );
+    check(
+        story.tell(Event::PodObserved(deleting(&old, 0))),
+        expect![[r#"
+        held shop/old: KubernetesNotListed because of #3
+    "#]],
+    );
+    check(story.tell(Event::CloudPodObserved(cloud(&old, Phase::Running))), expect![""]);
+    check(
+        story.list_both(),
+        expect![[r#"
+        held shop/new: CloudNotListed because of #2 #5
+        held shop/old: CloudNotListed because of #3 #4 #5
+        6.0 list the cloud because of #6
+        7.0 create shop/new (u1) because of #2 #7
+        7.1 delete shop/old (cloud-u2) with grace 0 s because of #3 #4 #7
+    "#]],
+    );
+}
+
+#[test]
+fn a_cut_list_is_not_a_list() {
+    let mut story = Story::started();
+    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    story.tell(Event::PodsListed { resource_version: "1".into(), count: 1 });
+    story.answer("ensure_cloud_namespace", Outcome::Done(Answer::Nothing));
+    let cut = Outcome::Done(Answer::Listed { complete: false, count: 0 });
+    check(story.answer("list_cloud_pods", cut), expect![[r#""#]]);
+    assert!(!story.state.cloud_listed());
+    check(
+        story.later(5_000),
+        expect![[r#"
+        6.0 list the cloud because of #6
+    "#]],
+    );
+    check(
+        story.listed(),
+        expect![[r#"
+        7.0 create shop/web (u1) because of #2 #7
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_create_is_looked_up_and_adopted() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web)));
+    check(
+        story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() }),
+        expect![[r#"
+        8.0 look up shop/web in the cloud because of #7 #8
+    "#]],
+    );
+    let found = Outcome::Done(Answer::CloudPod(Box::new(cloud(&web, Phase::Running))));
+    check(
+        story.answer("look_up_cloud_pod", found),
+        expect![[r#"
+        9.0 write shop/web: Running because of #7 #9
+    "#]],
+    );
+}
+
+#[test]
+fn an_unknown_create_that_is_absent_is_made_again() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web)));
+    story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
+        9.0 create shop/web (u1) because of #7 #9
+    "#]],
+    );
+    let exists =
+        Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message: "exists".into() };
+    check(
+        story.answer("create_cloud_pod", Outcome::Refused(exists)),
+        expect![[r#"
+        10.0 look up shop/web in the cloud because of #7 #10
+    "#]],
+    );
+}
+
+#[test]
+fn two_incarnations_of_a_name_are_two_pods() {
+    let mut story = Story::ready();
+    let (first, second) = (pod("db-0", "u1"), pod("db-0", "u2"));
+    story.run(&first);
+    check(
+        story.tell(Event::PodObserved(deleting(&first, 30))),
+        expect![[r#"
+        11.0 delete shop/db-0 (cloud-u1) with grace 30 s because of #8 #11
+    "#]],
+    );
+    check(
+        story.tell(Event::PodObserved(facts(&second))),
+        expect![[r#"
+        12.0 create shop/db-0 (u2) because of #12
+    "#]],
+    );
+    let accepted = Outcome::Done(Answer::DeleteAccepted);
+    story.answer("delete_cloud_pod", accepted);
+    check(story.tell(Event::PodGone { pod: first.clone(), how: Gone::Deleted }), expect![[r#""#]]);
+    assert!(story.state.pod(&second.uid).is_some());
+}
+
+#[test]
+fn a_delete_overtakes_a_create_that_waits() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web)));
+    let throttled =
+        Outcome::Later { wait_ms: Some(60_000), reason: LaterReason::Throttled, message: "slow down".into() };
+    check(story.answer("create_cloud_pod", throttled), expect![[r#""#]]);
+    check(
+        story.later(59_000),
+        expect![[r#"
+        9.0 list the cloud because of #9
+    "#]],
+    );
+    check(
+        story.tell(Event::PodObserved(deleting(&web, 30))),
+        expect![[r#"
+        10.0 release shop/web (u1) because of #10
+    "#]],
+    );
+}
+
+#[test]
+fn a_retry_keeps_its_id_and_obeys_the_wait() {
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    let throttled =
+        Outcome::Later { wait_ms: Some(7_000), reason: LaterReason::Throttled, message: "slow down".into() };
+    story.answer("create_cloud_pod", throttled);
+    story.later(5_000);
+    story.listed();
+    check(story.later(1_999), expect![[r#""#]]);
+    check(
+        story.later(1),
+        expect![[r#"
+        7.0 create shop/web (u1) attempt 2 because of #7
+    "#]],
+    );
+}
+
+#[test]
+fn a_restart_looks_up_creates_and_reissues_deletes_under_their_ids() {
+    let mut story = Story::ready();
+    let (half, ending) = (pod("half", "u1"), pod("ending", "u2"));
+    story.run(&ending);
+    story.tell(Event::PodObserved(facts(&half)));
+    story.tell(Event::PodObserved(deleting(&ending, 30)));
+    let before: Vec<_> = story.state.outstanding().map(|outstanding| outstanding.effect.id).collect();
+    story.issued.clear();
+    check(
+        story.start(),
+        expect![[r#"
+        held shop/half: KubernetesNotListed because of #11 #13
+        held shop/ending: KubernetesNotListed because of #8 #12 #13
+        13.0 ensure the cloud namespace because of #13
+        13.1 node is Starting because of #13
+    "#]],
+    );
+    check(
+        story.tell(Event::PodObserved(facts(&half))),
+        expect![[r#"
+        14.0 look up shop/half in the cloud because of #13 #14
+    "#]],
+    );
+    check(story.tell(Event::PodObserved(deleting(&ending, 30))), expect![[r#""#]]);
+    check(
+        story.list_both(),
+        expect![[r#"
+        held shop/ending: CloudNotListed because of #8 #15 #16
+        17.0 list the cloud because of #17
+        12.0 delete shop/ending (cloud-u2) with grace 30 s attempt 2 because of #8 #12
+    "#]],
+    );
+    let again = story.issued.iter().find(|effect| effect.kind.name() == "delete_cloud_pod");
+    assert!(before.contains(&again.expect("the delete is issued again").id));
+}
+
+#[test]
+fn an_orphan_is_ended_only_once_its_owner_is_proven_gone() {
+    let mut story = Story::ready();
+    let lost = pod("lost", "u1");
+    check(
+        story.tell(Event::CloudPodObserved(cloud(&lost, Phase::Running))),
+        expect![[r#"
+        7.0 look up shop/lost in Kubernetes because of #7
+    "#]],
+    );
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodPresent { deleting: false })),
+        expect![[r#""#]],
+    );
+    check(
+        story.later(30_000),
+        expect![[r#"
+        9.0 list the cloud because of #9
+        9.1 look up shop/lost in Kubernetes because of #7 #8 #9
+    "#]],
+    );
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent)),
+        expect![[r#"
+        10.0 delete shop/lost (cloud-u1) with grace 0 s because of #7 #10
+    "#]],
+    );
+}
+
+#[test]
+fn an_api_object_that_a_list_lacks_is_looked_up_first() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    check(
+        story.tell(Event::PodGone { pod: web.clone(), how: Gone::Unlisted }),
+        expect![[r#"
+        11.0 look up shop/web in Kubernetes because of #8 #11
+    "#]],
+    );
+    let present = Outcome::Done(Answer::PodPresent { deleting: false });
+    check(story.answer("look_up_pod", present), expect![[r#""#]]);
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Unlisted });
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent)),
+        expect![[r#"
+        14.0 delete shop/web (cloud-u1) with grace 0 s because of #8 #14
+    "#]],
+    );
+}
+
+#[test]
+fn a_pod_that_vanishes_fails_only_on_proof() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.later(120_000);
+    let list = EffectId::default();
+    let missing = Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list };
+    check(
+        story.tell(missing),
+        expect![[r#"
+        12.0 look up shop/web in the cloud because of #7 #12
+    "#]],
+    );
+    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![[r#""#]]);
+    check(
+        story.later(5_000),
+        expect![[r#"
+        12.0 look up shop/web in the cloud attempt 2 because of #7 #12
+    "#]],
+    );
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
+        15.0 write shop/web: Failed NotFound The pod has disappeared from the cloud because of #7 #15
+    "#]],
+    );
+    check(story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten)), expect![[r#""#]]);
+    check(story.later(1_000_000), expect![[r#""#]]);
+}
+
+#[test]
+fn a_pod_that_ended_is_left_alone() {
+    let mut story = Story::ready();
+    let mut done = facts(&pod("job", "u1"));
+    done.phase = Phase::Succeeded;
+    check(story.tell(Event::PodObserved(done)), expect![[r#""#]]);
+}
+
+#[test]
+fn a_permanent_refusal_is_told_and_ends_a_pod_that_runs_once() {
+    let refused = || {
+        let message = String::from("limit and request doesn't equal");
+        Outcome::Refused(Refusal { class: RefusalClass::Invalid, code: "CCI.01.400101".into(), message })
+    };
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    check(
+        story.answer("create_cloud_pod", refused()),
+        expect![[r#"
+        8.0 say of shop/web: ProviderCreateFailed CCI.01.400101: limit and request doesn't equal because of #8
+        8.1 write shop/web: Pending ProviderFailed CCI.01.400101: limit and request doesn't equal because of #7 #8
+    "#]],
+    );
+    check(story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten)), expect![[r#""#]]);
+
+    let mut story = Story::ready();
+    let mut once = facts(&pod("job", "u1"));
+    once.restart_policy = RestartPolicy::Never;
+    story.tell(Event::PodObserved(once));
+    check(
+        story.answer("create_cloud_pod", refused()),
+        expect![[r#"
+        8.0 say of shop/job: ProviderCreateFailed CCI.01.400101: limit and request doesn't equal because of #8
+        8.1 write shop/job: Failed ProviderFailed CCI.01.400101: limit and request doesn't equal because of #7 #8
+    "#]],
+    );
+    check(story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten)), expect![[r#""#]]);
+    check(
+        story.later(400_000),
+        expect![[r#"
+        10.0 list the cloud because of #10
+    "#]],
+    );
+}
+
+#[test]
+fn many_deletions_from_absence_need_a_second_look() {
+    let mut story = Story::ready();
+    let pods: Vec<_> = (0..30).map(|i| pod(&format!("lost-{i:02}"), &format!("u{i:02}"))).collect();
+    for pod in &pods {
+        story.tell(Event::CloudPodObserved(cloud(pod, Phase::Running)));
+    }
+    for _ in &pods {
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    }
+    let deletes = |story: &Story| story.kinds().iter().filter(|kind| **kind == "delete_cloud_pod").count();
+    assert_eq!(deletes(&story), 10, "the floor goes, the rest is held");
+    assert_eq!(story.state.braked(), 20);
+    story.later(30_000);
+    for _ in 0..20 {
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    }
+    assert_eq!(deletes(&story), 30);
+}
+
+#[test]
+fn an_operator_can_release_the_brake() {
+    let mut story = Story::ready();
+    for i in 0..30 {
+        story.tell(Event::CloudPodObserved(cloud(
+            &pod(&format!("lost-{i:02}"), &format!("u{i:02}")),
+            Phase::Running,
+        )));
+    }
+    for _ in 0..30 {
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    }
+    story.tell(Event::OperatorCommanded(Command::ReleaseBrake));
+    assert_eq!(story.state.braked(), 0);
+    assert_eq!(story.kinds().iter().filter(|kind| **kind == "delete_cloud_pod").count(), 30);
+}
+
+#[test]
+fn a_write_war_is_answered_ever_more_slowly() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let mut undone = facts(&web);
+    undone.phase = Phase::Running;
+    for _ in 0..2 {
+        assert!(story.tell(Event::PodObserved(undone.clone())).contains("write shop/web: Running"));
+        story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    }
+    check(story.tell(Event::PodObserved(undone.clone())), expect![[r#""#]]);
+    check(
+        story.later(3_000),
+        expect![[r#"
+        16.0 write shop/web: Running because of #8 #15 #16
+    "#]],
+    );
+}
+
+#[test]
+fn a_force_delete_shortens_the_grace_in_the_cloud() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let patient = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 600) };
+    story.tell(Event::PodObserved(patient));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    check(
+        story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted }),
+        expect![[r#"
+        13.0 delete shop/web (cloud-u1) with grace 0 s because of #12 #13
+    "#]],
+    );
+}
+
+#[test]
+fn a_failing_delete_is_never_forgotten() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(deleting(&web, 30)));
+    for attempt in 2..60 {
+        story.answer("delete_cloud_pod", transient());
+        while !story.kinds().contains(&"delete_cloud_pod") {
+            story.later(60_000);
+            if story.kinds().contains(&"list_cloud_pods") {
+                story.listed();
+            }
+        }
+        let delete = story.issued.iter().find(|effect| effect.kind.name() == "delete_cloud_pod");
+        assert_eq!(delete.map(|effect| effect.attempt), Some(attempt));
+    }
+}
+
+#[test]
+fn the_node_tells_when_the_cloud_is_away_and_back() {
+    let mut story = Story::ready();
+    story.later(5_000);
+    check(story.answer("list_cloud_pods", transient()), expect![[r#""#]]);
+    check(
+        story.later(1_000),
+        expect![[r#"
+        7.0 list the cloud attempt 2 because of #7
+    "#]],
+    );
+    check(
+        story.answer("list_cloud_pods", transient()),
+        expect![[r#"
+        10.0 node is CloudAway { message: "away" } because of #10
+    "#]],
+    );
+    story.answer("patch_node", Outcome::Done(Answer::Nothing));
+    story.later(10_000);
+    check(
+        story.listed(),
+        expect![[r#"
+        13.0 node is Ready because of #13
+    "#]],
+    );
+}
+
+#[test]
+fn quiet_means_one_list_a_period_and_nothing_else() {
+    let mut story = Story::ready();
+    story.run(&pod("web", "u1"));
+    let mut said = String::new();
+    for _ in 0..3 {
+        said += &story.later(5_000);
+        said += &story.listed();
+    }
+    check(
+        said,
+        expect![[r#"
+        11.0 list the cloud because of #11
+        13.0 list the cloud because of #13
+        15.0 list the cloud because of #15
+    "#]],
+    );
+}
