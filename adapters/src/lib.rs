@@ -1,1 +1,39 @@
-//! placeholder
+//! Everything that talks to the world. Adapters turn what they see into small facts at the border and
+//! carry out effects; they take no decision and never read the log.
+
+pub mod cci;
+pub mod clock;
+pub mod execute;
+pub mod kubernetes;
+pub mod pace;
+pub mod world;
+
+pub use clock::Clock;
+
+use engine::{Event, Micros};
+
+/// Something an adapter saw, on its way into the log.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// When.
+    pub at: Micros,
+    /// What.
+    pub event: Event,
+}
+
+/// Where adapters report to. Bounded: a full queue makes its producer wait, and the watch with it.
+pub type Reports = tokio::sync::mpsc::Sender<Seen>;
+
+/// Longest text of the other side's that we pass on, in bytes: enough for an image pull error with its
+/// registry address, short enough for a hundred of them in one frame of the log.
+pub const TEXT_BYTES_MAX: usize = 512;
+
+/// Cuts a text to [`TEXT_BYTES_MAX`] at a character boundary.
+#[must_use]
+pub fn cut(text: &str) -> String {
+    if text.len() <= TEXT_BYTES_MAX {
+        return text.to_owned();
+    }
+    let end = (0..=TEXT_BYTES_MAX - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    format!("{}…", &text[..end])
+}

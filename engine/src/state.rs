@@ -6,7 +6,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
-use crate::effect::{NodeReadiness, Outstanding};
+use crate::effect::{Effect, NodeReadiness, Outstanding};
 use crate::event::Identity;
 use crate::facts::{CloudFacts, PodFacts};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
@@ -359,6 +359,12 @@ impl State {
     /// Effects that have not ended, in order of their ids.
     pub fn outstanding(&self) -> impl Iterator<Item = &Outstanding> {
         self.effects.values()
+    }
+
+    /// An effect that has not ended.
+    #[must_use]
+    pub fn effect(&self, id: EffectId) -> Option<&Effect> {
+        self.effects.get(&id).map(|outstanding| &outstanding.effect)
     }
 
     /// The pods whose API object exists as far as we know: what a watch mirror starts from.

@@ -1,0 +1,53 @@
+//! The cloud side: Huawei Cloud Container Instance on the wire.
+//!
+//! What differs between CCI 1.0 and 2.0 is data, in [`profile`]; requests and answers are values that
+//! [`wire`], [`sign`] and [`error`] make and read without a socket; [`client`] sends, and turns every answer
+//! into exactly one [`engine::Outcome`]. Nothing in here retries on its own account, but for one second try
+//! after a refused token or signature: when to try again is the reducer's decision.
+
+mod client;
+mod config;
+mod credentials;
+mod error;
+mod iam;
+mod listing;
+mod namespace;
+mod profile;
+mod sign;
+mod transport;
+mod wire;
+
+#[cfg(test)]
+mod tests;
+
+pub use client::CciClient;
+pub use config::{CciConfig, NetworkConfig};
+pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
+pub use listing::Listing;
+pub use profile::{ObjectShape, PodShape, Profile};
+
+use std::path::PathBuf;
+
+/// Why a client cannot be made. Each of these is the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// A setting does not make sense.
+    #[error("{setting}: {reason}")]
+    Setting {
+        /// Which setting.
+        setting: &'static str,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A credential file cannot be used.
+    #[error("credential file {}: {reason}", path.display())]
+    Credential {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it; never a part of what is in it.
+        reason: String,
+    },
+    /// The HTTP client cannot be set up.
+    #[error("HTTP client")]
+    Http(#[source] reqwest::Error),
+}

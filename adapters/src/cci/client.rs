@@ -1,0 +1,178 @@
+//! The calls of CCI that the agent makes, each answered with exactly one outcome.
+
+use bytes::Bytes;
+use engine::{Answer, CloudName, LaterReason, Outcome, PodRef, Refusal, RefusalClass};
+use reqwest::Method;
+use serde_json::value::RawValue;
+use serde_json::{Value, json};
+
+use super::Error;
+use super::config::CciConfig;
+use super::credentials::Auth;
+use super::error::Intent;
+use super::profile::Profile;
+use super::transport::{Call, Failure, Reply, Transport};
+use super::wire::{self, Mark, Sighting};
+
+/// What a 404 may be about and still mean that the pod is absent.
+const POD_KINDS: [&str; 2] = ["pods", "Pod"];
+
+/// A client of CCI for one namespace. Cheap to share behind an `Arc`; all calls may run at the same time.
+pub struct CciClient {
+    pub(super) config: CciConfig,
+    pub(super) profile: Profile,
+    pub(super) mark: Mark,
+    pub(super) transport: Transport,
+}
+
+impl CciClient {
+    /// A client with these settings. Nothing is sent yet.
+    ///
+    /// The process must have installed a `rustls` crypto provider.
+    ///
+    /// # Errors
+    /// When a setting makes no sense or a credential file cannot be used.
+    pub fn new(config: CciConfig, auth: Auth, profile: Profile) -> Result<CciClient, Error> {
+        config.check()?;
+        let transport = Transport::new(&config, auth)?;
+        let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
+        Ok(CciClient { config, profile, mark, transport })
+    }
+
+    /// Makes the cloud pod of `pod` under `name` (CCI API, create pod).
+    ///
+    /// Done with the pod as the cloud accepted it; refused as already existing when the name is taken, by
+    /// whom a look-up tells; later when it certainly was not made; unknown when it may have been.
+    pub async fn create_pod(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Outcome {
+        let manifest: Value = match serde_json::from_str(manifest.get()) {
+            Ok(manifest) => manifest,
+            Err(error) => return invalid(format!("the manifest cannot be read: {error}")),
+        };
+        if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
+            return later(LaterReason::Conflict, "the manifest is of another incarnation of the pod");
+        }
+        let cloud_pod = match wire::build(&self.profile.pod, &self.mark, pod, name, &manifest) {
+            Ok(cloud_pod) => cloud_pod,
+            Err(reason) => return invalid(reason),
+        };
+        let body = cloud_pod.json.to_string().into_bytes();
+        let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };
+        match self.transport.call(&call).await {
+            Ok(reply) => self.pod_answer(&reply, name, pod, Intent::Write),
+            Err(failure) => failure.outcome(Intent::Write),
+        }
+    }
+
+    /// Begins the end of a cloud pod (CCI API, delete pod), but of no other pod of that name.
+    ///
+    /// Done as accepted, as absent already, or as foreign when another pod has the name.
+    pub async fn delete_pod(
+        &self,
+        name: &CloudName,
+        cloud_uid: &str,
+        owner: &PodRef,
+        grace_s: u32,
+    ) -> Outcome {
+        if cloud_uid.is_empty() {
+            return invalid("a pod is not deleted by name alone".into());
+        }
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "gracePeriodSeconds": grace_s,
+            "preconditions": {"uid": cloud_uid},
+        });
+        let call = Call {
+            // The reference documents the parameter, Kubernetes the body; they agree.
+            query: vec![("gracePeriodSeconds", grace_s.to_string())],
+            body: Bytes::from(body.to_string()),
+            ..Call::new(Method::DELETE, self.pod_path(name))
+        };
+        match self.transport.call(&call).await {
+            Ok(reply) => self.delete_answer(&reply, cloud_uid, owner),
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&POD_KINDS) => {
+                Outcome::Done(Answer::CloudPodAbsent)
+            }
+            Err(Failure::Problem(problem)) if problem.status == 409 && !problem.is_stale_write() => {
+                Outcome::Done(Answer::CloudPodForeign { message: problem.sentence() })
+            }
+            Err(failure) => failure.outcome(Intent::Write),
+        }
+    }
+
+    /// Reads one cloud pod (CCI API, read pod) and whether it is `owner`'s.
+    pub async fn look_up_pod(&self, name: &CloudName, owner: &PodRef) -> Outcome {
+        match self.transport.call(&Call::get(self.pod_path(name))).await {
+            Ok(reply) => self.pod_answer(&reply, name, owner, Intent::Read),
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&POD_KINDS) => {
+                Outcome::Done(Answer::CloudPodAbsent)
+            }
+            Err(failure) => failure.outcome(Intent::Read),
+        }
+    }
+
+    pub(super) fn pods_path(&self) -> String {
+        format!("{}/namespaces/{}/pods", self.profile.core_path, self.config.namespace)
+    }
+
+    fn pod_path(&self, name: &CloudName) -> String {
+        format!("{}/{}", self.pods_path(), name.0)
+    }
+
+    /// What a success that should hold one pod says.
+    fn pod_answer(&self, reply: &Reply, name: &CloudName, owner: &PodRef, intent: Intent) -> Outcome {
+        match wire::read_pod(&self.mark, &self.config.namespace, &reply.body) {
+            Sighting::Ours(facts) if facts.name != *name => {
+                not_understood(reply, intent, "the answer is about another pod")
+            }
+            Sighting::Ours(facts) if facts.owner.uid == owner.uid => Outcome::Done(Answer::CloudPod(facts)),
+            Sighting::Ours(facts) => {
+                let message = format!("it was made for {} with UID {}", facts.owner, facts.owner.uid);
+                Outcome::Done(Answer::CloudPodForeign { message })
+            }
+            Sighting::Foreign(message) => Outcome::Done(Answer::CloudPodForeign { message }),
+            Sighting::Unreadable(message) => not_understood(reply, intent, &message),
+            Sighting::Elsewhere => not_understood(reply, intent, "the answer is about another namespace"),
+        }
+    }
+
+    /// What a success of a deletion says: the pod as it ends, or a `Status`.
+    fn delete_answer(&self, reply: &Reply, cloud_uid: &str, owner: &PodRef) -> Outcome {
+        let answer: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        match answer["kind"].as_str() {
+            Some("Status") => Outcome::Done(Answer::DeleteAccepted),
+            Some("Pod") if answer["metadata"]["uid"] == cloud_uid => Outcome::Done(Answer::DeleteAccepted),
+            Some("Pod") => {
+                // CCI took no notice of the precondition. Nothing can be undone, but it must not go unseen.
+                tracing::error!(%owner, cloud_uid, "the cloud deleted another pod than the one named");
+                let message = "another pod had the name when it was deleted".to_owned();
+                Outcome::Done(Answer::CloudPodForeign { message })
+            }
+            Some(_) | None => not_understood(reply, Intent::Write, "the answer is no pod"),
+        }
+    }
+}
+
+fn invalid(message: String) -> Outcome {
+    let message = crate::cut(&message);
+    Outcome::Refused(Refusal { class: RefusalClass::Invalid, code: String::new(), message })
+}
+
+pub(super) fn later(reason: LaterReason, message: &str) -> Outcome {
+    Outcome::Later { wait_ms: None, reason, message: crate::cut(message) }
+}
+
+/// The outcome of a success whose body is not what was asked for: a proxy's page, a torn answer, or the
+/// gateway's throttling under a friendly status.
+pub(super) fn not_understood(reply: &Reply, intent: Intent, what: &str) -> Outcome {
+    let problem = reply.problem(&[]);
+    if !problem.code.is_empty() {
+        return problem.outcome(intent);
+    }
+    match intent {
+        Intent::Read => later(LaterReason::Transient, &format!("status {}, but {what}", reply.status)),
+        Intent::Write => {
+            Outcome::Unknown { message: crate::cut(&format!("status {}, but {what}", reply.status)) }
+        }
+    }
+}

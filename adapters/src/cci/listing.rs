@@ -1,0 +1,157 @@
+//! Reading all cloud pods. What this says is absent may be killed, so it says so only when every page was
+//! read and none contradicts another.
+
+use std::collections::BTreeMap;
+
+use engine::{CloudFacts, CloudName, Outcome};
+
+use super::client::{CciClient, not_understood};
+use super::error::Intent;
+use super::transport::{Call, Failure};
+use super::wire::{self, Sighting};
+
+/// Pods asked for at once, the most the reference's bounds allow.
+const PAGE_PODS: u32 = 500;
+
+/// Pages read before a list is given up as endless: 200 000 pods at full pages, the capacity of the node.
+const PAGES_MAX: usize = 400;
+
+/// Starts of a list before expired page tokens are given up on.
+const STARTS_MAX: usize = 2;
+
+/// The pods with our mark in our namespace.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Listing {
+    /// The pods, by name.
+    pub pods: Vec<CloudFacts>,
+    /// Whether every page was read and none contradicted another. Only then does an absence mean anything.
+    pub complete: bool,
+    /// Pods that are, or may be, ours and could not be read. With any of them the list is not complete.
+    pub unreadable: u32,
+}
+
+/// Pages of one list, as they come in.
+#[derive(Default)]
+struct Pages {
+    kind: String,
+    next: String,
+    seen: std::collections::BTreeSet<String>,
+    pods: BTreeMap<CloudName, CloudFacts>,
+    unreadable: u32,
+    /// Why the list cannot be complete.
+    flaw: Option<String>,
+}
+
+/// What to do after a page.
+enum Step {
+    /// Read the next one.
+    Next,
+    /// It was the last one.
+    End,
+    /// It was not read: its token has expired.
+    Expired,
+}
+
+impl CciClient {
+    /// Reads all cloud pods with our mark (CCI API, list pods), page by page. Pods of others are left out.
+    ///
+    /// # Errors
+    /// With an outcome when a page was not answered, or not with a list.
+    pub async fn list_pods(&self) -> Result<Listing, Outcome> {
+        let mut starts = 0;
+        loop {
+            starts += 1;
+            let mut pages = Pages::default();
+            let expired = loop {
+                match self.read_page(&mut pages).await? {
+                    Step::Next => {}
+                    Step::End => break false,
+                    Step::Expired => break true,
+                }
+            };
+            if expired && starts < STARTS_MAX {
+                continue;
+            }
+            if expired {
+                pages.flaw("the page tokens expire faster than the pages are read");
+            }
+            return Ok(pages.finish());
+        }
+    }
+
+    async fn read_page(&self, pages: &mut Pages) -> Result<Step, Outcome> {
+        let mut query = vec![("limit", PAGE_PODS.to_string())];
+        if !pages.next.is_empty() {
+            query.push(("continue", pages.next.clone()));
+        }
+        let call = Call { query, ..Call::get(self.pods_path()) };
+        let reply = match self.transport.call(&call).await {
+            Ok(reply) => reply,
+            Err(Failure::Problem(problem)) if problem.status == 410 && !pages.next.is_empty() => {
+                return Ok(Step::Expired);
+            }
+            Err(failure) => return Err(failure.outcome(Intent::Read)),
+        };
+        let page =
+            wire::read_page(&reply.body).map_err(|what| not_understood(&reply, Intent::Read, &what))?;
+        for item in &page.items {
+            pages.add(wire::read_pod(&self.mark, &self.config.namespace, item.get().as_bytes()));
+        }
+        Ok(pages.turn(page.kind, page.next))
+    }
+}
+
+impl Pages {
+    fn add(&mut self, sighting: Sighting) {
+        match sighting {
+            Sighting::Ours(facts) => {
+                let before = self.pods.insert(facts.name.clone(), (*facts).clone());
+                if before.is_some_and(|before| before.cloud_uid != facts.cloud_uid) {
+                    self.flaw("two pods of one name");
+                }
+            }
+            Sighting::Foreign(_) => {}
+            Sighting::Unreadable(message) => {
+                self.unreadable += 1;
+                self.flaw(&message);
+            }
+            Sighting::Elsewhere => self.flaw("a pod of another namespace"),
+        }
+    }
+
+    fn turn(&mut self, kind: String, next: String) -> Step {
+        if !self.kind.is_empty() && self.kind != kind {
+            self.flaw("pages of different kinds");
+        }
+        self.kind = kind;
+        if next.is_empty() {
+            return Step::End;
+        }
+        if !self.seen.insert(next.clone()) {
+            self.flaw("a page token came twice");
+            return Step::End;
+        }
+        if self.seen.len() >= PAGES_MAX {
+            self.flaw("too many pages");
+            return Step::End;
+        }
+        self.next = next;
+        Step::Next
+    }
+
+    /// Notes the first reason why the list is not complete.
+    fn flaw(&mut self, why: &str) {
+        self.flaw.get_or_insert_with(|| why.to_owned());
+    }
+
+    fn finish(self) -> Listing {
+        if let Some(why) = &self.flaw {
+            tracing::warn!(why, unreadable = self.unreadable, "the list of cloud pods is not complete");
+        }
+        Listing {
+            complete: self.flaw.is_none(),
+            pods: self.pods.into_values().collect(),
+            unreadable: self.unreadable,
+        }
+    }
+}

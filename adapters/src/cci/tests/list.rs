@@ -1,0 +1,149 @@
+use super::server::Seen;
+use super::*;
+
+fn page(kind: &str, next: &str, items: &[Value]) -> Reply {
+    Reply::json(
+        200,
+        &json!({"kind": kind, "metadata": {"continue": next, "resourceVersion": ""}, "items": items}),
+    )
+}
+
+fn pod(name: &str) -> Value {
+    let mut pod = cloud_pod();
+    pod["metadata"]["name"] = json!(name);
+    pod["metadata"]["uid"] = json!(format!("cloud-{name}"));
+    pod
+}
+
+async fn listed(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Result<Listing, Outcome> {
+    let server = Server::start(script).await;
+    client(&server.url()).list_pods().await
+}
+
+fn names(listing: &Listing) -> Vec<&str> {
+    listing.pods.iter().map(|pod| pod.name.0.as_str()).collect()
+}
+
+fn expired() -> Reply {
+    status(410, "Expired", "the continue parameter is too old", "")
+}
+
+#[tokio::test]
+async fn all_pages_are_read_and_foreign_pods_are_left_out() {
+    let server = Server::start(|seen| {
+        let mut snapshot = pod("cci-imagesnapshot-1");
+        snapshot["metadata"]["annotations"] = Value::Null;
+        let mut other_node = pod("other");
+        other_node["metadata"]["annotations"]["burst-agent.io/node"] = json!("n2");
+        match seen.query.as_str() {
+            "limit=500" => page("PodList", "t/1=", &[pod("a"), snapshot]),
+            "continue=t%2F1%3D&limit=500" => page("PodList", "t2", &[other_node, pod("c")]),
+            "continue=t2&limit=500" => page("PodList", "", &[pod("b")]),
+            other => panic!("{other}"),
+        }
+    })
+    .await;
+    let listing = client(&server.url()).list_pods().await.unwrap();
+    assert_eq!(names(&listing), ["a", "b", "c"]);
+    assert!(listing.complete);
+    assert_eq!(listing.unreadable, 0);
+    assert_eq!(server.count(PODS), 3);
+}
+
+#[tokio::test]
+async fn an_empty_list_is_complete_when_it_says_so() {
+    for kind in ["PodList", "List"] {
+        let listing = listed(move |_| page(kind, "", &[])).await.unwrap();
+        assert_eq!(listing, Listing { complete: true, ..Listing::default() });
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_list_is_never_an_empty_one() {
+    for body in [
+        "",
+        "<html>log in</html>",
+        "[]",
+        "{}",
+        r#"{"kind":"PodList"}"#,
+        r#"{"kind":"PodList","items":null}"#,
+        r#"{"kind":"Status","items":[]}"#,
+        r#"{"kind":"PodList","items":["#,
+    ] {
+        let outcome = listed(move |_| Reply::text(200, body)).await.unwrap_err();
+        assert_eq!(later_reason(&outcome), LaterReason::Transient, "{body}");
+    }
+    let torn = listed(|_| Reply::Torn { status: 200, body: r#"{"kind":"PodList","items":["# }).await;
+    assert_eq!(later_reason(&torn.unwrap_err()), LaterReason::Transient);
+}
+
+#[tokio::test]
+async fn a_page_that_fails_fails_the_list() {
+    let outcome = listed(|seen| match seen.query.as_str() {
+        "limit=500" => page("PodList", "t1", &[pod("a")]),
+        _ => status(429, "TooManyRequests", "slow", "").with("retry-after", "2"),
+    })
+    .await
+    .unwrap_err();
+    assert_eq!(later_reason(&outcome), LaterReason::Throttled);
+}
+
+#[tokio::test]
+async fn a_list_that_contradicts_itself_is_not_complete() {
+    let repeated = listed(|_| page("PodList", "same", &[pod("a")])).await.unwrap();
+    assert_eq!((names(&repeated), repeated.complete), (vec!["a"], false));
+
+    let kinds = listed(|seen| match seen.query.as_str() {
+        "limit=500" => page("PodList", "t1", &[pod("a")]),
+        _ => page("List", "", &[pod("b")]),
+    });
+    let kinds = kinds.await.unwrap();
+    assert_eq!((names(&kinds), kinds.complete), (vec!["a", "b"], false));
+
+    let mut elsewhere = pod("b");
+    elsewhere["metadata"]["namespace"] = json!("other");
+    let elsewhere = listed(move |_| page("PodList", "", &[pod("a"), elsewhere.clone()])).await.unwrap();
+    assert_eq!((names(&elsewhere), elsewhere.complete), (vec!["a"], false));
+
+    let mut twin = pod("a");
+    twin["metadata"]["uid"] = json!("cloud-twin");
+    let twins = listed(move |_| page("PodList", "", &[pod("a"), twin.clone()])).await.unwrap();
+    assert!(!twins.complete);
+}
+
+#[tokio::test]
+async fn a_pod_of_ours_that_cannot_be_read_is_counted_not_missed() {
+    let mut broken = pod("broken");
+    broken["status"] = json!(7);
+    let mut foreign = broken.clone();
+    foreign["metadata"]["annotations"] = Value::Null;
+    let listing =
+        listed(move |_| page("PodList", "", &[pod("a"), broken.clone(), foreign.clone()])).await.unwrap();
+    assert_eq!((names(&listing), listing.complete, listing.unreadable), (vec!["a"], false, 1));
+}
+
+#[tokio::test]
+async fn an_expired_page_token_starts_the_list_again_once() {
+    let starts = std::sync::atomic::AtomicUsize::new(0);
+    let healed = listed(move |seen| match seen.query.as_str() {
+        "limit=500" => {
+            let start = starts.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            page("PodList", &format!("t{start}"), &[pod("a")])
+        }
+        "continue=t0&limit=500" => expired(),
+        _ => page("PodList", "", &[pod("b")]),
+    });
+    let healed = healed.await.unwrap();
+    assert_eq!((names(&healed), healed.complete), (vec!["a", "b"], true));
+
+    let server = Server::start(|seen| match seen.query.as_str() {
+        "limit=500" => page("PodList", "t1", &[pod("a")]),
+        _ => expired(),
+    })
+    .await;
+    let listing = client(&server.url()).list_pods().await.unwrap();
+    assert_eq!((names(&listing), listing.complete), (vec!["a"], false));
+    assert_eq!(server.count(PODS), 4, "twice from the start, no more");
+
+    assert!(listed(|_| expired()).await.is_err(), "without a token there is nothing to expire");
+}

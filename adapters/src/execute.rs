@@ -1,0 +1,156 @@
+//! The executor: takes decided and durable effects, lets them go at their pace, and reports one outcome for
+//! each attempt.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use engine::{Bucket, Effect, EffectTimes, Event, LaterReason, Micros, Outcome};
+use parking_lot::Mutex;
+use tokio::sync::{Notify, Semaphore};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::pace::{FairQueue, Pace, Rate};
+use crate::{Clock, Reports, Seen};
+
+/// The world as the executor sees it: one call an effect, always with an outcome.
+pub trait Perform: Send + Sync + 'static {
+    /// Carries out one attempt. What it saw on the way is reported before it returns.
+    fn perform(&self, effect: &Effect) -> impl Future<Output = Outcome> + Send;
+}
+
+/// The rate of each class of calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Rates {
+    /// Cloud calls that make something.
+    pub cloud_create: Rate,
+    /// Cloud calls that end something.
+    pub cloud_delete: Rate,
+    /// Cloud calls that read.
+    pub cloud_read: Rate,
+    /// Calls to the API server.
+    pub kubernetes: Rate,
+    /// Kubernetes Events.
+    pub notice: Rate,
+}
+
+impl Rates {
+    fn of(&self, bucket: Bucket) -> Rate {
+        match bucket {
+            Bucket::CloudCreate => self.cloud_create,
+            Bucket::CloudDelete => self.cloud_delete,
+            Bucket::CloudRead => self.cloud_read,
+            Bucket::Kubernetes => self.kubernetes,
+            Bucket::Notice => self.notice,
+        }
+    }
+}
+
+struct Job {
+    effect: Effect,
+    times: EffectTimes,
+}
+
+/// Where the effects of one class wait.
+struct Class {
+    queue: Mutex<FairQueue<Job>>,
+    arrived: Notify,
+    pace: Pace,
+    in_flight: Arc<Semaphore>,
+}
+
+/// Carries out effects. Cheap to share.
+pub struct Executor<W> {
+    world: Arc<W>,
+    classes: Vec<(Bucket, Class)>,
+    reports: Reports,
+    clock: Clock,
+    stop: CancellationToken,
+    tasks: TaskTracker,
+}
+
+impl<W: Perform> Executor<W> {
+    /// Starts one dispatcher a class of calls.
+    pub fn start(world: W, rates: &Rates, reports: Reports, clock: Clock, stop: CancellationToken) -> Arc<Executor<W>> {
+        let class = |bucket| {
+            let rate = rates.of(bucket);
+            let class = Class {
+                queue: Mutex::new(FairQueue::default()),
+                arrived: Notify::new(),
+                pace: Pace::new(rate),
+                in_flight: Arc::new(Semaphore::new(rate.in_flight_max)),
+            };
+            (bucket, class)
+        };
+        let classes = Bucket::ALL.into_iter().map(class).collect();
+        let tasks = TaskTracker::new();
+        let executor = Arc::new(Executor { world: Arc::new(world), classes, reports, clock, stop, tasks });
+        for index in 0..executor.classes.len() {
+            let dispatching = Arc::clone(&executor);
+            let stop = executor.stop.clone();
+            executor.tasks.spawn(async move { stop.run_until_cancelled(dispatching.dispatch(index)).await });
+        }
+        executor
+    }
+
+    /// Hands over an effect whose cause became durable at `durable`.
+    pub fn submit(&self, effect: Effect, durable: Micros) {
+        let times = EffectTimes { durable, queued: self.clock.now(), ..EffectTimes::default() };
+        let bucket = effect.kind.bucket();
+        let namespace = effect.kind.pod().map(|pod| pod.namespace.clone()).unwrap_or_default();
+        if let Some((_, class)) = self.classes.iter().find(|(name, _)| *name == bucket) {
+            class.queue.lock().push(&namespace, Job { effect, times });
+            class.arrived.notify_one();
+        }
+    }
+
+    /// Waits, after `stop`, until nothing is in flight any more. To be called with a time limit: what is then
+    /// cut off has an unknown fate, and the next start treats it so.
+    pub async fn drained(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    async fn dispatch(self: Arc<Self>, index: usize) {
+        let (bucket, class) = &self.classes[index];
+        loop {
+            let place = match Arc::clone(&class.in_flight).acquire_owned().await {
+                Ok(place) => place,
+                // The semaphore is never closed; if it were, nothing could go any more.
+                Err(_) => return,
+            };
+            let mut job = self.next(class).await;
+            class.pace.permit().await;
+            job.times.permitted = self.clock.now();
+            let (executor, bucket) = (Arc::clone(&self), *bucket);
+            self.tasks.spawn(async move {
+                executor.carry_out(index, bucket, job).await;
+                drop(place);
+            });
+        }
+    }
+
+    async fn next(&self, class: &Class) -> Job {
+        loop {
+            let arrived = class.arrived.notified();
+            if let Some(job) = class.queue.lock().pop() {
+                return job;
+            }
+            arrived.await;
+        }
+    }
+
+    async fn carry_out(&self, index: usize, bucket: Bucket, job: Job) {
+        let Job { effect, mut times } = job;
+        times.sent = self.clock.now();
+        let outcome = self.world.perform(&effect).await;
+        times.answered = self.clock.now();
+        if let Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } = &outcome {
+            self.classes[index].1.pace.rest(*wait_ms);
+        }
+        let event =
+            Event::EffectFinished { id: effect.id, attempt: effect.attempt, outcome, times, bucket };
+        // A closed queue means that the run loop has ended; there is nobody left to tell.
+        let _ = self.reports.send(Seen { at: times.answered, event }).await;
+    }
+}

@@ -1,0 +1,286 @@
+//! What the API server is known to have, shared by the watch, which learns it, and by the status writer,
+//! which must not hear its own echo.
+
+use std::collections::BTreeMap;
+
+use engine::{Mirror, Phase, PodFacts, PodRef, PodStatus, Uid};
+use parking_lot::Mutex;
+
+/// The pods that were reported, and how they looked.
+#[derive(Debug)]
+pub struct PodMirror {
+    inner: Mutex<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mirror: Mirror<Uid>,
+    known: BTreeMap<Uid, Known>,
+}
+
+#[derive(Debug)]
+struct Known {
+    pod: PodRef,
+    /// What was last reported, its resource version included, corrected by our own writes since; `None` for a
+    /// pod that was only remembered.
+    facts: Option<PodFacts>,
+    /// The newest resource version: that of a sight which changed nothing, or of our own write.
+    latest: String,
+    /// What our write in flight will make the status.
+    expected: Option<Expected>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Expected {
+    status_digest: u64,
+    phase: Phase,
+}
+
+/// What a status write that is about to be sent has to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// The pod is not in the mirror: only the API server can tell.
+    Unknown,
+    /// The API server has this status already.
+    Written,
+    /// The write follows from an observation that a newer one has replaced.
+    Superseded,
+    /// Nothing that matters has changed since; send it with this resource version.
+    Current {
+        /// The newest one known.
+        resource_version: String,
+    },
+}
+
+impl PodMirror {
+    /// A mirror that knows of `pods` from the recovered state, but not how they look: each is reported at
+    /// first sight, and reported missing when the first complete list lacks it.
+    #[must_use]
+    pub fn knowing(pods: impl IntoIterator<Item = PodRef>) -> PodMirror {
+        let remembered = |pod: PodRef| {
+            let known = Known { pod, facts: None, latest: String::new(), expected: None };
+            (known.pod.uid.clone(), known)
+        };
+        let known: BTreeMap<Uid, Known> = pods.into_iter().map(remembered).collect();
+        PodMirror { inner: Mutex::new(Inner { mirror: Mirror::knowing(known.keys().cloned()), known }) }
+    }
+
+    /// Notes a sight of a pod; true when it is to be reported.
+    pub fn observe(&self, facts: &PodFacts) -> bool {
+        let inner = &mut *self.inner.lock();
+        let uid = &facts.pod.uid;
+        let echo = inner.known.get_mut(uid).is_some_and(|known| known.is_echo(facts));
+        let changed = inner.mirror.observe(uid, facts.digest());
+        if let Some(known) = inner.known.get_mut(uid) {
+            known.latest.clone_from(&facts.resource_version);
+            if echo {
+                known.settle();
+                return false;
+            }
+            if changed {
+                known.facts = Some(facts.clone());
+            }
+        } else {
+            let known = Known {
+                pod: facts.pod.clone(),
+                facts: Some(facts.clone()),
+                latest: facts.resource_version.clone(),
+                expected: None,
+            };
+            inner.known.insert(uid.clone(), known);
+        }
+        changed
+    }
+
+    /// Notes that a known pod is there, though it cannot be read: it is not missing from this list.
+    pub fn keep(&self, uid: &Uid) {
+        let inner = &mut *self.inner.lock();
+        if let Some(known) = inner.known.get(uid) {
+            let digest = known.facts.as_ref().map_or(0, PodFacts::digest);
+            inner.mirror.observe(uid, digest);
+        }
+    }
+
+    /// Forgets a pod; true when it was known, and its end is to be reported.
+    pub fn remove(&self, uid: &Uid) -> bool {
+        let inner = &mut *self.inner.lock();
+        inner.known.remove(uid);
+        inner.mirror.remove(uid)
+    }
+
+    /// Begins a list.
+    pub fn begin_list(&self) {
+        self.inner.lock().mirror.begin_list();
+    }
+
+    /// Ends a **complete** list: forgets, and returns, the pods that it did not hold.
+    pub fn end_list(&self) -> Vec<PodRef> {
+        let inner = &mut *self.inner.lock();
+        let missing = inner.mirror.end_list();
+        missing.iter().filter_map(|uid| inner.known.remove(uid)).map(|known| known.pod).collect()
+    }
+
+    /// Where a status write stands that follows from the observation at `resource_version`. When it is
+    /// [`Standing::Current`], its echo is awaited from here on: it is to be ended by [`PodMirror::end_write`].
+    pub fn begin_write(&self, uid: &Uid, resource_version: &str, status: &PodStatus) -> Standing {
+        let mut inner = self.inner.lock();
+        let Some(known) = inner.known.get_mut(uid) else { return Standing::Unknown };
+        let Some(facts) = &known.facts else { return Standing::Unknown };
+        let status_digest = status.digest();
+        if facts.status_digest == status_digest {
+            return Standing::Written;
+        }
+        if facts.resource_version != resource_version {
+            return Standing::Superseded;
+        }
+        known.expected = Some(Expected { status_digest, phase: status.phase });
+        Standing::Current { resource_version: known.latest.clone() }
+    }
+
+    /// Ends a write that was sent with the resource version `sent`. `written` is the one that it made, or
+    /// `None` when it failed or its fate is unknown: then its echo, should one come, is news.
+    pub fn end_write(&self, uid: &Uid, sent: &str, written: Option<&str>) {
+        let inner = &mut *self.inner.lock();
+        let Some(known) = inner.known.get_mut(uid) else { return };
+        // Any sight since has told us what the API server has now, and may be newer than our write.
+        if let Some(written) = written.filter(|_| known.latest == sent) {
+            written.clone_into(&mut known.latest);
+            known.settle();
+            if let Some(facts) = &known.facts {
+                inner.mirror.observe(uid, facts.digest());
+            }
+        }
+        known.expected = None;
+    }
+
+    /// The digest of the status that the API server is known to have.
+    #[must_use]
+    pub fn status_digest(&self, uid: &Uid) -> Option<u64> {
+        self.inner
+            .lock()
+            .known
+            .get(uid)
+            .and_then(|known| known.facts.as_ref())
+            .map(|facts| facts.status_digest)
+    }
+
+    /// How many pods are known.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.inner.lock().known.len()
+    }
+
+    /// Whether none is known.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+}
+
+impl Known {
+    /// Whether `facts` differ from what was last reported by nothing but our write in flight.
+    fn is_echo(&self, facts: &PodFacts) -> bool {
+        let (Some(expected), Some(reported)) = (self.expected, &self.facts) else { return false };
+        let with_write =
+            PodFacts { status_digest: expected.status_digest, phase: expected.phase, ..reported.clone() };
+        facts.status_digest == expected.status_digest && facts.digest() == with_write.digest()
+    }
+
+    /// The write in flight arrived: what it made is what the API server has. The resource version stays that
+    /// of the report, by which later writes are known to be current.
+    fn settle(&mut self) {
+        if let (Some(expected), Some(facts)) = (self.expected.take(), &mut self.facts) {
+            facts.status_digest = expected.status_digest;
+            facts.phase = expected.phase;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const UID: &str = "u-1";
+
+    fn facts(resource_version: &str, spec_digest: u64, status: &PodStatus) -> PodFacts {
+        PodFacts {
+            pod: PodRef { namespace: "shop".into(), name: "web".into(), uid: Uid(UID.into()) },
+            resource_version: resource_version.into(),
+            phase: status.phase,
+            status_digest: status.digest(),
+            spec_digest,
+            ..PodFacts::default()
+        }
+    }
+
+    fn running() -> PodStatus {
+        PodStatus { phase: Phase::Running, ..PodStatus::default() }
+    }
+
+    /// A mirror that reported version 1, and a write of "running" in flight.
+    fn writing() -> (PodMirror, Uid) {
+        let mirror = PodMirror::knowing([]);
+        assert!(mirror.observe(&facts("1", 0, &PodStatus::default())));
+        let uid = Uid(UID.into());
+        let standing = mirror.begin_write(&uid, "1", &running());
+        assert_eq!(standing, Standing::Current { resource_version: "1".into() });
+        (mirror, uid)
+    }
+
+    #[test]
+    fn an_echo_before_the_answer_is_dropped() {
+        let (mirror, uid) = writing();
+        assert!(!mirror.observe(&facts("2", 0, &running())));
+        mirror.end_write(&uid, "1", Some("2"));
+        assert_eq!(mirror.begin_write(&uid, "1", &running()), Standing::Written);
+        let failed = PodStatus { phase: Phase::Failed, ..PodStatus::default() };
+        let next = mirror.begin_write(&uid, "1", &failed);
+        assert_eq!(next, Standing::Current { resource_version: "2".into() }, "the report is still version 1");
+    }
+
+    #[test]
+    fn an_echo_after_the_answer_is_dropped() {
+        let (mirror, uid) = writing();
+        mirror.end_write(&uid, "1", Some("2"));
+        assert!(!mirror.observe(&facts("2", 0, &running())));
+        assert_eq!(mirror.begin_write(&uid, "1", &running()), Standing::Written);
+    }
+
+    #[test]
+    fn an_echo_with_someone_elses_change_is_reported() {
+        let (mirror, uid) = writing();
+        assert!(mirror.observe(&facts("3", 7, &running())));
+        mirror.end_write(&uid, "1", Some("2"));
+        assert_eq!(mirror.begin_write(&uid, "1", &PodStatus::default()), Standing::Superseded);
+    }
+
+    #[test]
+    fn what_a_failed_write_may_have_done_is_reported() {
+        let (mirror, uid) = writing();
+        mirror.end_write(&uid, "1", None);
+        assert!(mirror.observe(&facts("2", 0, &running())));
+    }
+
+    #[test]
+    fn someone_elses_status_during_our_write_is_not_overwritten_in_memory() {
+        let (mirror, uid) = writing();
+        let failed = PodStatus { phase: Phase::Failed, ..PodStatus::default() };
+        assert!(!mirror.observe(&facts("2", 0, &running())));
+        assert!(mirror.observe(&facts("3", 0, &failed)));
+        mirror.end_write(&uid, "1", Some("2"));
+        assert_eq!(mirror.status_digest(&uid), Some(failed.digest()));
+    }
+
+    #[test]
+    fn a_pod_that_was_only_remembered_is_unknown_until_seen() {
+        let pod = facts("1", 0, &running()).pod;
+        let mirror = PodMirror::knowing([pod.clone()]);
+        assert_eq!(mirror.begin_write(&pod.uid, "1", &running()), Standing::Unknown);
+        mirror.begin_list();
+        mirror.keep(&pod.uid);
+        assert!(mirror.end_list().is_empty(), "unreadable is not absent");
+        mirror.begin_list();
+        assert_eq!(mirror.end_list(), [pod]);
+        assert!(mirror.is_empty());
+    }
+}

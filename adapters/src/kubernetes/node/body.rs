@@ -1,0 +1,256 @@
+//! The bodies of our writes to the node, from what is there and what is wanted. Pure.
+
+use std::collections::BTreeMap;
+
+use engine::{NodeReadiness, Truth, Uid};
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::MARK;
+use super::settings::{NodeSettings, PROVIDER_TAINT_KEY, Taint};
+use crate::kubernetes::render::{render_truth, rfc3339};
+
+/// Condition of our own: whether the cloud answers. The node stays Ready meanwhile, because pods keep running
+/// in a cloud that cannot be asked, and a node that is not Ready has its pods evicted.
+pub const CLOUD_REACHABLE: &str = "CloudReachable";
+
+/// What matters of the node as the API server has it.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+pub(super) struct NodeHead {
+    metadata: Metadata,
+    spec: Spec,
+    status: Status,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Metadata {
+    uid: String,
+    resource_version: String,
+    labels: BTreeMap<String, String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Spec {
+    taints: Vec<Map<String, Value>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Status {
+    conditions: Vec<Condition>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Condition {
+    #[serde(rename = "type")]
+    kind: String,
+    status: String,
+    last_transition_time: Option<String>,
+}
+
+impl NodeHead {
+    /// `None` for what is not an object with a UID.
+    pub(super) fn parse(bytes: &[u8]) -> Option<NodeHead> {
+        serde_json::from_slice::<NodeHead>(bytes).ok().filter(|node| !node.metadata.uid.is_empty())
+    }
+
+    pub(super) fn uid(&self) -> Uid {
+        Uid(self.metadata.uid.clone())
+    }
+
+    pub(super) fn label(&self, key: &str) -> Option<&str> {
+        self.metadata.labels.get(key).map(String::as_str)
+    }
+
+    /// Since when the condition is as it is to be: since now, if it was not.
+    fn since(&self, kind: &str, status: &str, now: &Option<String>) -> Option<String> {
+        let same = self.status.conditions.iter().find(|held| held.kind == kind && held.status == status);
+        same.and_then(|held| held.last_transition_time.clone()).or_else(|| now.clone())
+    }
+}
+
+/// The node to be made.
+pub(super) fn create_body(settings: &NodeSettings) -> Value {
+    json!({
+        "kind": "Node",
+        "apiVersion": "v1",
+        "metadata": { "name": settings.name, "labels": labels(settings) },
+        "spec": { "taints": settings.taints.iter().map(render_taint).collect::<Vec<_>>() },
+    })
+}
+
+/// What brings labels and taints up to date; `None` when they are. A list of taints is replaced whole, so it
+/// carries those of others, and the resource version at which they were read.
+pub(super) fn spec_patch(settings: &NodeSettings, node: &NodeHead) -> Option<Value> {
+    let mut labels = labels(settings);
+    labels.retain(|key, value| node.label(key) != Some(value.as_str()));
+
+    let is_ours = |taint: &Map<String, Value>| {
+        let key = taint.get("key").and_then(Value::as_str).unwrap_or_default();
+        key == PROVIDER_TAINT_KEY || settings.taints.iter().any(|ours| ours.key == key)
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = node.spec.taints.iter().partition(|taint| is_ours(taint));
+    let wanted: Vec<Value> = settings.taints.iter().map(render_taint).collect();
+    let tainted = ours.len() == wanted.len()
+        && wanted.iter().all(|taint| ours.iter().any(|held| taint.as_object() == Some(*held)));
+
+    if labels.is_empty() && tainted {
+        return None;
+    }
+    let mut patch = json!({
+        "metadata": { "labels": labels, "resourceVersion": node.metadata.resource_version },
+    });
+    if !tainted {
+        let others = others.into_iter().cloned().map(Value::Object);
+        patch["spec"] = json!({ "taints": wanted.into_iter().chain(others).collect::<Vec<_>>() });
+    }
+    Some(patch)
+}
+
+/// The status, all heartbeat times refreshed (virtual-kubelet rule VK-N5).
+pub(super) fn status_patch(
+    settings: &NodeSettings,
+    node: &NodeHead,
+    readiness: &NodeReadiness,
+    now_s: i64,
+) -> Value {
+    let now = rfc3339(now_s);
+    let conditions: Vec<Value> = conditions(readiness)
+        .into_iter()
+        .map(|(kind, truth, reason, message)| {
+            let status = render_truth(truth);
+            json!({
+                "type": kind,
+                "status": status,
+                "reason": reason,
+                "message": message,
+                "lastHeartbeatTime": now,
+                "lastTransitionTime": node.since(kind, status, &now),
+            })
+        })
+        .collect();
+    let mut addresses =
+        vec![json!({ "$patch": "replace" }), json!({ "type": "Hostname", "address": settings.name })];
+    if let Some(address) = &settings.internal_ip {
+        addresses.insert(1, json!({ "type": "InternalIP", "address": address }));
+    }
+    json!({
+        "metadata": { "uid": node.metadata.uid },
+        "status": {
+            "capacity": settings.capacity,
+            "allocatable": settings.capacity,
+            "conditions": conditions,
+            "addresses": addresses,
+            "daemonEndpoints": { "kubeletEndpoint": { "Port": settings.kubelet_port } },
+            "nodeInfo": {
+                "kubeletVersion": settings.version,
+                "operatingSystem": settings.operating_system,
+                "architecture": settings.architecture,
+            },
+        },
+    })
+}
+
+/// Type, status, reason and message of each condition.
+fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static str, &str)> {
+    let (ready, cloud) = match readiness {
+        NodeReadiness::Starting => (
+            (Truth::False, "BurstAgentStarting", "the pods of the cluster and of the cloud are being listed"),
+            (Truth::Unknown, "BurstAgentStarting", "the cloud has not been listed yet"),
+        ),
+        NodeReadiness::Ready => (
+            (Truth::True, "KubeletReady", "the node takes pods"),
+            (Truth::True, "CloudAnswers", "the cloud answers"),
+        ),
+        NodeReadiness::CloudAway { message } => (
+            (Truth::True, "KubeletReady", "the node takes pods; they wait until the cloud answers"),
+            (Truth::False, "CloudAway", message.as_str()),
+        ),
+    };
+    vec![
+        ("Ready", ready.0, ready.1, ready.2),
+        ("MemoryPressure", Truth::False, "KubeletHasSufficientMemory", "memory is the cloud's concern"),
+        ("DiskPressure", Truth::False, "KubeletHasNoDiskPressure", "disks are the cloud's concern"),
+        ("PIDPressure", Truth::False, "KubeletHasSufficientPID", "processes are the cloud's concern"),
+        ("NetworkUnavailable", Truth::False, "RouteCreated", "the network is the cloud's concern"),
+        (CLOUD_REACHABLE, cloud.0, cloud.1, cloud.2),
+    ]
+}
+
+/// The mark wins over a label of the same key: without it the node would not be taken for ours again.
+fn labels(settings: &NodeSettings) -> BTreeMap<String, String> {
+    let mut labels = settings.labels.clone();
+    labels.insert(MARK.0.to_owned(), MARK.1.to_owned());
+    labels
+}
+
+/// As the API server writes it: without an empty value.
+fn render_taint(taint: &Taint) -> Value {
+    let mut json = json!({ "key": taint.key, "effect": taint.effect.as_str() });
+    if !taint.value.is_empty() {
+        json["value"] = taint.value.clone().into();
+    }
+    json
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn head(json: Value) -> NodeHead {
+        NodeHead::parse(json.to_string().as_bytes()).expect("a node")
+    }
+
+    #[test]
+    fn what_is_as_wanted_is_not_patched_whatever_others_added() {
+        let settings = NodeSettings::named("burst");
+        let mut node = create_body(&settings);
+        node["metadata"]["uid"] = "u-1".into();
+        node["metadata"]["labels"]["theirs"] = "kept".into();
+        let theirs =
+            json!({ "key": "node.kubernetes.io/not-ready", "effect": "NoSchedule", "timeAdded": "t" });
+        node["spec"]["taints"].as_array_mut().expect("a list").push(theirs.clone());
+        assert!(spec_patch(&settings, &head(node.clone())).is_none());
+
+        node["metadata"]["resourceVersion"] = "7".into();
+        node["spec"]["taints"][0]["value"] = "somebody".into();
+        let patch = spec_patch(&settings, &head(node)).expect("our taint was changed");
+        let ours = json!({ "key": "virtual-kubelet.io/provider", "value": "huawei", "effect": "NoSchedule" });
+        assert_eq!(
+            patch,
+            json!({
+                "metadata": { "labels": {}, "resourceVersion": "7" },
+                "spec": { "taints": [ours, theirs] },
+            })
+        );
+    }
+
+    #[test]
+    fn a_condition_that_stays_keeps_its_transition_time() {
+        let settings = NodeSettings::named("burst");
+        let node = head(json!({
+            "metadata": { "uid": "u-1" },
+            "status": { "conditions": [
+                { "type": "Ready", "status": "True", "lastTransitionTime": "2026-01-01T00:00:00Z" },
+                { "type": "DiskPressure", "status": "Unknown", "lastTransitionTime": "2026-01-01T00:00:00Z" },
+            ] },
+        }));
+        let away = NodeReadiness::CloudAway { message: "no answer".into() };
+        let patch = status_patch(&settings, &node, &away, 1_800_000_000);
+        let of = |kind: &str| {
+            let conditions = patch["status"]["conditions"].as_array().expect("a list");
+            conditions.iter().find(|held| held["type"] == kind).expect("the condition").clone()
+        };
+        assert_eq!(of("Ready")["lastTransitionTime"], "2026-01-01T00:00:00Z");
+        assert_eq!(of("Ready")["lastHeartbeatTime"], "2027-01-15T08:00:00Z");
+        assert_eq!(of("DiskPressure")["lastTransitionTime"], "2027-01-15T08:00:00Z");
+        assert_eq!(
+            (&of(CLOUD_REACHABLE)["status"], &of(CLOUD_REACHABLE)["message"]),
+            (&json!("False"), &json!("no answer"))
+        );
+    }
+}

@@ -1,0 +1,117 @@
+//! The complete, most-recent list: the only thing that can tell what is not there.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use bytes::Bytes;
+use engine::{Event, Gone};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::{PodWatch, Stop, count};
+use crate::kubernetes::lean;
+use crate::kubernetes::transport::{Call, Failure, WHOLE, escape};
+
+/// How long one page may take.
+const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
+/// Longest page, in bytes: 500 pods of 64 KiB. When it is longer, half as many pods are asked for.
+const PAGE_BYTES_MAX: usize = 32 << 20;
+/// Most pods that a list is read for: ten times what a cluster's largest node is allowed. A list that goes on
+/// and on is a fault of the server.
+const LISTED_PODS_MAX: u32 = 50_000;
+
+#[derive(Deserialize)]
+struct Page<'a> {
+    #[serde(default)]
+    metadata: PageMetadata,
+    #[serde(borrow)]
+    items: Option<Vec<&'a RawValue>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct PageMetadata {
+    resource_version: String,
+    r#continue: String,
+}
+
+impl PodWatch {
+    /// Reads a whole list, reports what changed, then what it lacks, then its end. Returns the resource
+    /// version to watch from. An error leaves the list cut: nothing is taken for absent.
+    pub(super) async fn list(&self) -> Result<String, Stop> {
+        count(&self.counts.lists);
+        self.mirror.begin_list();
+        let mut page_pods = self.settings.page_pods;
+        let mut position = PageMetadata::default();
+        let mut pods = 0;
+        let mut unreadable = 0;
+        loop {
+            let bytes = self.page(&mut page_pods, &position.r#continue).await?;
+            let page: Page<'_> = serde_json::from_slice(&bytes)
+                .map_err(|error| Stop::trouble(format!("not a list: {:?} error", error.classify())))?;
+            let items = page.items.unwrap_or_default();
+            pods += items.len() as u32;
+            for item in items {
+                unreadable += u32::from(!self.item(item).await?);
+            }
+            // All pages of one list have one resource version; the first is the safe one to go on from.
+            if position.resource_version.is_empty() {
+                position.resource_version = page.metadata.resource_version;
+            }
+            position.r#continue = page.metadata.r#continue;
+            if position.r#continue.is_empty() {
+                break;
+            }
+            if pods > LISTED_PODS_MAX {
+                return Err(Stop::trouble(format!("the list has more than {LISTED_PODS_MAX} pods")));
+            }
+        }
+        if unreadable > 0 || position.resource_version.is_empty() {
+            return Err(Stop::trouble(format!("{unreadable} objects of the list have no readable uid")));
+        }
+        self.end_list(pods, &position.resource_version).await?;
+        Ok(position.resource_version)
+    }
+
+    async fn end_list(&self, count: u32, resource_version: &str) -> Result<(), Stop> {
+        for pod in self.mirror.end_list() {
+            self.manifests.forget(&pod.uid);
+            self.report(Event::PodGone { pod, how: Gone::Unlisted }).await?;
+        }
+        let resource_version = resource_version.to_owned();
+        self.report(Event::PodsListed { resource_version, count }).await
+    }
+
+    /// One page; asks for fewer pods while it is too long. Without a resource version in the request the
+    /// answer is the most recent there is.
+    async fn page(&self, page_pods: &mut u32, token: &str) -> Result<Bytes, Stop> {
+        loop {
+            let path = format!(
+                "/api/v1/pods?fieldSelector=spec.nodeName%3D{}&limit={page_pods}{}{}",
+                escape(&self.settings.node),
+                if token.is_empty() { "" } else { "&continue=" },
+                escape(token),
+            );
+            match self.api.call_within(Call::get(&path, WHOLE), PAGE_TIMEOUT, PAGE_BYTES_MAX).await {
+                Err(Failure::TooLong) if *page_pods > 1 => *page_pods /= 2,
+                answer => return Ok(answer?),
+            }
+        }
+    }
+
+    /// One item; false when it cannot even be told which pod it is.
+    async fn item(&self, item: &RawValue) -> Result<bool, Stop> {
+        self.counts.sights.fetch_add(1, Ordering::Relaxed);
+        match lean::parse_pod(item.get()) {
+            Ok(facts) => {
+                self.observed(facts, || Some(item)).await?;
+                Ok(true)
+            }
+            Err(bad) => {
+                self.bad(&bad);
+                self.mirror.keep(&bad.uid);
+                Ok(!bad.uid.0.is_empty())
+            }
+        }
+    }
+}

@@ -1,0 +1,148 @@
+//! The real world: one arm for each effect, and no decision.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{Answer, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef};
+use parking_lot::Mutex;
+
+use crate::cci::CciClient;
+use crate::execute::Perform;
+use crate::kubernetes::{Manifests, Notices, PodWriter, VirtualNode};
+use crate::{Clock, Reports, Seen};
+
+/// What was last reported of the cloud's pods.
+pub struct CloudMirror {
+    mirror: Mirror<CloudName>,
+    owners: BTreeMap<CloudName, PodRef>,
+}
+
+impl CloudMirror {
+    /// A mirror that knows of these pods from the recovered state, but not how they look.
+    #[must_use]
+    pub fn knowing(pods: Vec<(CloudName, PodRef)>) -> CloudMirror {
+        let mirror = Mirror::knowing(pods.iter().map(|(name, _)| name.clone()));
+        CloudMirror { mirror, owners: pods.into_iter().collect() }
+    }
+
+    /// Notes a sight; true when it is to be reported.
+    fn observe(&mut self, facts: &CloudFacts) -> bool {
+        let news = self.mirror.observe(&facts.name, facts.digest());
+        if news {
+            self.owners.insert(facts.name.clone(), facts.owner.clone());
+        }
+        news
+    }
+
+    fn forget(&mut self, name: &CloudName) {
+        self.mirror.remove(name);
+        self.owners.remove(name);
+    }
+
+    /// What a complete list lacked.
+    fn missing(&mut self) -> Vec<(CloudName, PodRef)> {
+        let missing = self.mirror.end_list();
+        missing.into_iter().filter_map(|name| self.owners.remove_entry(&name)).collect()
+    }
+}
+
+/// Both sides, as the executor reaches them.
+pub struct World {
+    /// Calls about pods to the API server.
+    pub pods: PodWriter,
+    /// Kubernetes Events.
+    pub notices: Notices,
+    /// Our node's API object.
+    pub node: Arc<VirtualNode>,
+    /// The cloud.
+    pub cloud: CciClient,
+    /// Whole manifests of pods that are not in the cloud yet.
+    pub manifests: Arc<Manifests>,
+    /// What was reported of the cloud.
+    pub mirror: Mutex<CloudMirror>,
+    /// Where to report what is seen on the way.
+    pub reports: Reports,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl Perform for World {
+    async fn perform(&self, effect: &Effect) -> Outcome {
+        match &effect.kind {
+            EffectKind::CreateCloudPod { pod, name } => self.create(pod, name).await,
+            EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
+                let outcome = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
+                self.noted(name, outcome)
+            }
+            EffectKind::LookUpCloudPod { name, owner } => {
+                let outcome = self.cloud.look_up_pod(name, owner).await;
+                self.noted(name, outcome)
+            }
+            EffectKind::ListCloudPods => self.list(effect.id).await,
+            EffectKind::EnsureCloudNamespace => self.cloud.ensure_namespace().await,
+            EffectKind::PatchPodStatus { pod, resource_version, status } => {
+                self.pods.patch_status(pod, resource_version, status).await
+            }
+            EffectKind::ReleasePod { pod } => self.pods.release(pod).await,
+            EffectKind::LookUpPod { pod } => self.pods.look_up(pod).await,
+            EffectKind::EmitNotice { pod, notice } => self.notices.emit(pod, notice).await,
+            EffectKind::PatchNode { readiness } => self.node.patch_node(readiness).await,
+        }
+    }
+}
+
+impl World {
+    async fn create(&self, pod: &PodRef, name: &CloudName) -> Outcome {
+        let manifest = match self.pods.manifest(pod).await {
+            Ok(manifest) => manifest,
+            Err(outcome) => return outcome,
+        };
+        let outcome = self.cloud.create_pod(pod, name, &manifest).await;
+        if let Outcome::Done(Answer::CloudPod(_)) = &outcome {
+            self.manifests.forget(&pod.uid);
+        }
+        self.noted(name, outcome)
+    }
+
+    /// Notes in the mirror what a direct answer said, so that the next list reports only what is newer.
+    fn noted(&self, name: &CloudName, outcome: Outcome) -> Outcome {
+        match &outcome {
+            Outcome::Done(Answer::CloudPod(facts)) => {
+                self.mirror.lock().observe(facts);
+            }
+            Outcome::Done(Answer::CloudPodAbsent | Answer::CloudPodForeign { .. }) => {
+                self.mirror.lock().forget(name);
+            }
+            Outcome::Done(_) | Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => {}
+        }
+        outcome
+    }
+
+    /// One poll. What changed is reported before the poll is said to have ended.
+    async fn list(&self, list: EffectId) -> Outcome {
+        self.mirror.lock().mirror.begin_list();
+        let listing = match self.cloud.list_pods().await {
+            Ok(listing) => listing,
+            Err(outcome) => return outcome,
+        };
+        let at = self.clock.now();
+        let count = listing.pods.len() as u32;
+        for facts in listing.pods {
+            if self.mirror.lock().observe(&facts) {
+                self.report(at, Event::CloudPodObserved(facts)).await;
+            }
+        }
+        if listing.complete {
+            let missing = self.mirror.lock().missing();
+            for (name, owner) in missing {
+                self.report(at, Event::CloudPodMissing { name, owner, list }).await;
+            }
+        }
+        Outcome::Done(Answer::Listed { complete: listing.complete, count })
+    }
+
+    async fn report(&self, at: engine::Micros, event: Event) {
+        // A closed queue means that the run loop has ended; there is nobody left to tell.
+        let _ = self.reports.send(Seen { at, event }).await;
+    }
+}

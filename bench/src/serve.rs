@@ -1,0 +1,4 @@
+//! The worlds on HTTP.
+
+pub mod cci;
+pub mod kubernetes;

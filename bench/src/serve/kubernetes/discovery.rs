@@ -1,0 +1,226 @@
+//! The documents by which clients learn what is served. Aggregated and legacy discovery, and as much OpenAPI
+//! as kubectl needs before it creates an object.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+
+use serde_json::{Map, Value, json};
+
+use super::route::Document;
+use crate::world::cluster::{KINDS, Kind, Status};
+
+/// The content type by which a client knows that discovery is aggregated.
+const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
+
+/// The version we say we are: that of the API server the model was held against.
+const GIT_VERSION: &str = "v1.36.2";
+
+const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// A document and its content type.
+pub(super) fn document(
+    document: &Document<'_>,
+    accept: &str,
+    address: SocketAddr,
+) -> Result<(&'static str, String), Status> {
+    let aggregated = accept.contains(AGGREGATED);
+    let value = match document {
+        Document::Health => return Ok(("text/plain; charset=utf-8", "ok".to_owned())),
+        Document::Version => version(),
+        Document::Core if aggregated => return Ok((AGGREGATED, aggregate(&[""]).to_string())),
+        Document::Groups if aggregated => return Ok((AGGREGATED, aggregate(&groups()).to_string())),
+        Document::Core => json!({
+            "kind": "APIVersions",
+            "versions": ["v1"],
+            "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": address.to_string() }],
+        }),
+        Document::Groups => {
+            let list: Vec<Value> = groups().into_iter().map(group).collect();
+            json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": list })
+        }
+        Document::Group(name) => {
+            let mut group = group(known(name)?);
+            group["kind"] = json!("APIGroup");
+            group["apiVersion"] = json!("v1");
+            group
+        }
+        Document::Resources(group, version) => resources(group, version)?,
+        Document::OpenApiIndex => openapi_index(),
+        Document::OpenApi(group, version) => openapi(group, version)?,
+    };
+    Ok(("application/json", value.to_string()))
+}
+
+fn version() -> Value {
+    json!({
+        "major": "1",
+        "minor": "36",
+        "gitVersion": GIT_VERSION,
+        "gitCommit": "",
+        "gitTreeState": "simulated",
+        "buildDate": "1970-01-01T00:00:00Z",
+        "goVersion": "",
+        "compiler": "rustc",
+        "platform": "linux/amd64",
+    })
+}
+
+fn groups() -> Vec<&'static str> {
+    let named = KINDS.iter().map(|kind| kind.group).filter(|group| !group.is_empty());
+    named.collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn known(name: &str) -> Result<&'static str, Status> {
+    groups().into_iter().find(|group| *group == name).ok_or_else(Status::no_such_resource)
+}
+
+fn group(name: &'static str) -> Value {
+    let version = json!({ "groupVersion": format!("{name}/v1"), "version": "v1" });
+    json!({ "name": name, "versions": [version], "preferredVersion": version })
+}
+
+fn kinds_of(group: &str) -> impl Iterator<Item = &'static Kind> {
+    KINDS.iter().filter(move |kind| kind.group == group)
+}
+
+fn aggregate(groups: &[&str]) -> Value {
+    let one = |group: &&str| {
+        let resources: Vec<Value> = kinds_of(group).map(aggregate_resource).collect();
+        let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
+        let version = json!({ "version": "v1", "resources": resources, "freshness": "Current" });
+        json!({ "metadata": metadata, "versions": [version] })
+    };
+    let items: Vec<Value> = groups.iter().map(one).collect();
+    json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items })
+}
+
+fn aggregate_resource(kind: &Kind) -> Value {
+    let mut resource = json!({
+        "resource": kind.plural,
+        "responseKind": { "group": "", "version": "", "kind": kind.kind },
+        "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
+        "singularResource": kind.singular,
+        "verbs": VERBS,
+    });
+    add_names(&mut resource, kind);
+    let subresource = |name: &&str| {
+        let (group, version, response, verbs) = subresource(kind, name);
+        json!({
+            "subresource": name,
+            "responseKind": { "group": group, "version": version, "kind": response },
+            "verbs": verbs,
+        })
+    };
+    if !kind.subresources.is_empty() {
+        resource["subresources"] = kind.subresources.iter().map(subresource).collect();
+    }
+    resource
+}
+
+fn add_names(resource: &mut Value, kind: &Kind) {
+    if !kind.short_names.is_empty() {
+        resource["shortNames"] = json!(kind.short_names);
+    }
+    if kind.in_all {
+        resource["categories"] = json!(["all"]);
+    }
+}
+
+/// Group, version, kind and verbs of a subresource.
+fn subresource(
+    kind: &Kind,
+    name: &str,
+) -> (&'static str, &'static str, &'static str, &'static [&'static str]) {
+    match name {
+        "scale" => ("autoscaling", "v1", "Scale", &["get", "patch", "update"]),
+        "eviction" => ("policy", "v1", "Eviction", &["create"]),
+        "binding" => ("", "", "Binding", &["create"]),
+        "exec" => ("", "", "PodExecOptions", &["create", "get"]),
+        "attach" => ("", "", "PodAttachOptions", &["create", "get"]),
+        "portforward" => ("", "", "PodPortForwardOptions", &["create", "get"]),
+        "log" => ("", "", "Pod", &["get"]),
+        "finalize" => ("", "", "Namespace", &["update"]),
+        _ => ("", "", Kind::of(kind.plural).map_or("", |kind| kind.kind), &["get", "patch", "update"]),
+    }
+}
+
+fn resources(group: &str, version: &str) -> Result<Value, Status> {
+    let mut list = Vec::new();
+    for kind in kinds_of(group).filter(|kind| kind.version == version) {
+        let mut resource = json!({
+            "name": kind.plural,
+            "singularName": kind.singular,
+            "namespaced": kind.namespaced,
+            "kind": kind.kind,
+            "verbs": VERBS,
+        });
+        add_names(&mut resource, kind);
+        list.push(resource);
+        for name in kind.subresources {
+            let (group, version, response, verbs) = subresource(kind, name);
+            let mut resource = json!({
+                "name": format!("{}/{name}", kind.plural),
+                "singularName": "",
+                "namespaced": kind.namespaced,
+                "kind": response,
+                "verbs": verbs,
+            });
+            if !group.is_empty() {
+                resource["group"] = json!(group);
+                resource["version"] = json!(version);
+            }
+            list.push(resource);
+        }
+    }
+    if list.is_empty() {
+        return Err(Status::no_such_resource());
+    }
+    let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+    Ok(json!({
+        "kind": "APIResourceList",
+        "apiVersion": "v1",
+        "groupVersion": group_version,
+        "resources": list,
+    }))
+}
+
+fn openapi_index() -> Value {
+    let mut paths = Map::new();
+    for group in [""].into_iter().chain(groups()) {
+        let path = if group.is_empty() { "api/v1".to_owned() } else { format!("apis/{group}/v1") };
+        let address = format!("/openapi/v3/{path}?hash={GIT_VERSION}");
+        paths.insert(path, json!({ "serverRelativeURL": address }));
+    }
+    json!({ "paths": paths })
+}
+
+/// A document without schemas. What kubectl looks for before a create is a `patch` of the object's kind that
+/// takes `fieldValidation`; for merges it then uses the types it was built with.
+fn openapi(group: &str, version: &str) -> Result<Value, Status> {
+    let mut paths = Map::new();
+    for kind in kinds_of(group).filter(|kind| kind.version == version) {
+        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let inside = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
+        let parameter = json!({
+            "name": "fieldValidation",
+            "in": "query",
+            "schema": { "type": "string", "uniqueItems": true },
+        });
+        let patch = json!({
+            "parameters": [parameter],
+            "responses": {},
+            "x-kubernetes-action": "patch",
+            "x-kubernetes-group-version-kind": { "group": group, "version": version, "kind": kind.kind },
+        });
+        paths.insert(format!("{root}{inside}/{}/{{name}}", kind.plural), json!({ "patch": patch }));
+    }
+    if paths.is_empty() {
+        return Err(Status::no_such_resource());
+    }
+    Ok(json!({
+        "openapi": "3.0.0",
+        "info": { "title": "Kubernetes", "version": GIT_VERSION },
+        "paths": paths,
+        "components": { "schemas": {} },
+    }))
+}

@@ -1,0 +1,360 @@
+//! The controllers: deployments, replica sets, jobs, the end of namespaces, and the collection of what has
+//! lost its owner. Each looks at what is, not at what changed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+
+use super::object::{integer, items, text};
+use super::subresource::set_condition;
+use super::write::time;
+use super::{Cluster, DeleteOptions, Kind, Object, Part, Tally, Writer, letters};
+
+/// Objects made or deleted for one owner in one step: bounds the time the cluster is busy with it.
+const CHANGES_A_STEP_MAX: i64 = 500;
+
+impl Cluster {
+    pub(super) fn control(&mut self, now: Timestamp) {
+        let writer = Writer { now, manager: "kube-controller-manager" };
+        for uid in std::mem::take(&mut self.ownerless) {
+            self.collect(writer, &uid);
+        }
+        for (plural, key) in std::mem::take(&mut self.dirty) {
+            let Some(object) = self.storages[plural].get(&key).cloned() else { continue };
+            if object.is_deleting() && plural != "namespaces" {
+                continue;
+            }
+            match plural {
+                "deployments" => self.control_deployment(writer, &object),
+                "replicasets" => self.control_replica_set(writer, &object),
+                "jobs" => self.control_job(writer, &object),
+                "namespaces" => self.control_namespace(writer, &object),
+                _ => {}
+            }
+        }
+    }
+
+    /// Deletes what the owner of this UID has left.
+    fn collect(&mut self, writer: Writer<'_>, uid: &str) {
+        let Some(places) = self.dependents.get(uid) else { return };
+        let going: Vec<_> = places.iter().take(CHANGES_A_STEP_MAX as usize).cloned().collect();
+        if places.len() > going.len() {
+            self.ownerless.insert(uid.to_owned());
+        }
+        for (plural, key) in going {
+            if let Some(object) = self.storages[plural].get(&key).cloned()
+                && !object.is_deleting()
+            {
+                self.end(writer, &object, &DeleteOptions::default());
+            }
+        }
+    }
+
+    fn control_namespace(&mut self, writer: Writer<'_>, namespace: &Arc<Object>) {
+        if !namespace.is_deleting() {
+            return;
+        }
+        let prefix = format!("{}/", namespace.name());
+        let content: Vec<Arc<Object>> = self
+            .storages
+            .values()
+            .flat_map(|storage| storage.from(&prefix).take_while(|(key, _)| key.starts_with(&prefix)))
+            .map(|(_, object)| object.clone())
+            .collect();
+        for object in content.iter().filter(|object| !object.is_deleting()).take(CHANGES_A_STEP_MAX as usize) {
+            self.end(writer, object, &DeleteOptions::default());
+        }
+        if !content.is_empty() {
+            // Looked at again in the next step: what is left may have ended by then.
+            self.dirty.insert(("namespaces", namespace.key()));
+            return;
+        }
+        let mut value = namespace.value.clone();
+        value["spec"]["finalizers"] = json!([]);
+        let emptied = self.store(namespace.kind, Some(namespace.clone()), value);
+        if !emptied.has_finalizers() {
+            self.remove(&emptied, false);
+        }
+    }
+
+    fn control_replica_set(&mut self, writer: Writer<'_>, set: &Arc<Object>) {
+        let wanted = integer(&set.value, "/spec/replicas").unwrap_or(1);
+        let missing = wanted - self.tally_of(set).active;
+        if missing > 0 {
+            self.make_pods(writer, set, missing);
+        } else if missing < 0 {
+            self.end_pods(writer, set, -missing);
+        }
+        let tally = self.tally_of(set);
+        let status = json!({
+            "replicas": tally.active,
+            "fullyLabeledReplicas": tally.active,
+            "readyReplicas": tally.ready,
+            "availableReplicas": tally.ready,
+            "observedGeneration": set.value["metadata"]["generation"],
+        });
+        self.write_status(writer, set, status);
+    }
+
+    fn tally_of(&self, owner: &Object) -> Tally {
+        self.tallies.get(owner.uid()).copied().unwrap_or_default()
+    }
+
+    fn make_pods(&mut self, writer: Writer<'_>, owner: &Arc<Object>, count: i64) {
+        let pods = Kind::of("pods").expect("pods are in the table of kinds");
+        for _ in 0..count.min(CHANGES_A_STEP_MAX) {
+            let template = &owner.value["spec"]["template"];
+            let mut metadata = template["metadata"].clone();
+            metadata["generateName"] = json!(format!("{}-", owner.name()));
+            metadata["ownerReferences"] = json!([owner_reference(owner)]);
+            let body = json!({ "metadata": metadata, "spec": template["spec"] });
+            // A name that is taken by chance, or a namespace that is ending: the next step looks again.
+            if self.make(writer, pods, owner.namespace(), body).is_err() {
+                return;
+            }
+        }
+        if count > CHANGES_A_STEP_MAX {
+            self.dirty.insert((owner.kind.plural, owner.key()));
+        }
+    }
+
+    /// Ends pods of an owner: those without a node first, then those not ready, then the youngest.
+    fn end_pods(&mut self, writer: Writer<'_>, owner: &Arc<Object>, count: i64) {
+        let mut pods = self.active_pods(owner);
+        pods.sort_by_key(|pod| {
+            let bound = !text(&pod.value, "/spec/nodeName").is_empty();
+            let ready = super::defaults::has_condition(&pod.value, "Ready", "True");
+            (bound, ready, std::cmp::Reverse(text(&pod.value, "/metadata/creationTimestamp").to_owned()))
+        });
+        for pod in pods.iter().take(count.min(CHANGES_A_STEP_MAX) as usize) {
+            self.end(writer, pod, &DeleteOptions::default());
+        }
+    }
+
+    fn active_pods(&self, owner: &Object) -> Vec<Arc<Object>> {
+        let places = self.dependents.get(owner.uid()).into_iter().flatten();
+        let pods = places.filter(|(plural, _)| *plural == "pods");
+        pods.filter_map(|(plural, key)| self.storages[plural].get(key))
+            .filter(|pod| !pod.is_deleting() && !super::defaults::is_terminal(&pod.value))
+            .cloned()
+            .collect()
+    }
+
+    fn write_status(&mut self, writer: Writer<'_>, object: &Arc<Object>, status: Value) {
+        let Some(stored) = self.storages[object.kind.plural].get(&object.key()).cloned() else { return };
+        if stored.value["status"] == status {
+            return;
+        }
+        let mut value = stored.value.clone();
+        value["status"] = status;
+        // Based on what is stored at this moment, so neither stale nor another object's.
+        self.replace(writer, &stored, Part::Status, value).expect("a status of our own making is acceptable");
+    }
+
+    fn control_deployment(&mut self, writer: Writer<'_>, deployment: &Arc<Object>) {
+        let mut sets = self.replica_sets(deployment);
+        let hash = template_hash(&deployment.value["spec"]["template"]);
+        let name = format!("{}-{hash}", deployment.name());
+        if !sets.iter().any(|set| set.name() == name) {
+            if deployment.value["spec"]["paused"] == true {
+                return;
+            }
+            self.make_replica_set(writer, deployment, &name, &hash);
+            sets = self.replica_sets(deployment);
+        }
+        let (new, old): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| set.name() == name);
+        let Some(new) = new.first() else { return };
+        self.roll(writer, deployment, new, &old);
+        self.report_deployment(writer, deployment, new, &old);
+    }
+
+    fn replica_sets(&self, deployment: &Object) -> Vec<Arc<Object>> {
+        let places = self.dependents.get(deployment.uid()).into_iter().flatten();
+        let sets = places.filter(|(plural, _)| *plural == "replicasets");
+        sets.filter_map(|(plural, key)| self.storages[plural].get(key)).cloned().collect()
+    }
+
+    fn make_replica_set(&mut self, writer: Writer<'_>, deployment: &Arc<Object>, name: &str, hash: &str) {
+        let kind = Kind::of("replicasets").expect("replica sets are in the table of kinds");
+        let mut template = deployment.value["spec"]["template"].clone();
+        template["metadata"]["labels"]["pod-template-hash"] = json!(hash);
+        let mut selector = deployment.value["spec"]["selector"].clone();
+        selector["matchLabels"]["pod-template-hash"] = json!(hash);
+        let body = json!({
+            "metadata": {
+                "name": name,
+                "labels": template["metadata"]["labels"],
+                "ownerReferences": [owner_reference(deployment)],
+            },
+            "spec": { "replicas": 0, "selector": selector, "template": template },
+        });
+        // Refused only while the namespace ends, and then there is nothing to roll out.
+        let _made = self.make(writer, kind, deployment.namespace(), body);
+    }
+
+    /// One step of a rollout: the new set grows within the surge, the old ones shrink as it gets ready.
+    fn roll(
+        &mut self,
+        writer: Writer<'_>,
+        deployment: &Arc<Object>,
+        new: &Arc<Object>,
+        old: &[Arc<Object>],
+    ) {
+        let wanted = replicas(deployment);
+        let old_total: i64 = old.iter().map(|set| replicas(set)).sum();
+        let recreate = text(&deployment.value, "/spec/strategy/type") == "Recreate";
+        let (surge, unavailable) = if recreate {
+            (0, wanted)
+        } else {
+            let share = |name: &str, up: bool| {
+                let pointer = format!("/spec/strategy/rollingUpdate/{name}");
+                portion(deployment.value.pointer(&pointer), wanted, up)
+            };
+            let (surge, unavailable) = (share("maxSurge", true), share("maxUnavailable", false));
+            (surge, if surge == 0 { unavailable.max(1) } else { unavailable })
+        };
+        let old_present: i64 = old.iter().map(|set| self.tally_of(set).present).sum();
+        let room = if recreate { if old_present > 0 { 0 } else { wanted } } else { wanted + surge - old_total };
+        let new_count = if replicas(new) > wanted { wanted } else { room.clamp(replicas(new), wanted) };
+        self.rescale_set(writer, new, new_count);
+        let mut kept = (wanted - unavailable - self.tally_of(new).ready).max(0).min(old_total);
+        if recreate {
+            kept = 0;
+        }
+        let mut surplus = old_total - kept;
+        for set in old {
+            let count = (replicas(set) - surplus).max(0);
+            surplus -= replicas(set) - count;
+            self.rescale_set(writer, set, count);
+        }
+    }
+
+    fn rescale_set(&mut self, writer: Writer<'_>, set: &Arc<Object>, count: i64) {
+        if replicas(set) == count {
+            return;
+        }
+        let mut value = set.value.clone();
+        value["spec"]["replicas"] = json!(count);
+        self.replace(writer, set, Part::Main, value).expect("only the number of replicas changes");
+    }
+
+    fn report_deployment(
+        &mut self,
+        writer: Writer<'_>,
+        deployment: &Arc<Object>,
+        new: &Arc<Object>,
+        old: &[Arc<Object>],
+    ) {
+        let updated = self.tally_of(new);
+        let all = old.iter().map(|set| self.tally_of(set)).fold(updated, |sum, tally| Tally {
+            active: sum.active + tally.active,
+            ready: sum.ready + tally.ready,
+            ..sum
+        });
+        let wanted = replicas(deployment);
+        let mut status = json!({
+            "observedGeneration": deployment.value["metadata"]["generation"],
+            "replicas": all.active,
+            "updatedReplicas": updated.active,
+            "readyReplicas": all.ready,
+            "availableReplicas": all.ready,
+            "conditions": deployment.value["status"].get("conditions").cloned().unwrap_or_else(|| json!([])),
+        });
+        if all.ready < wanted {
+            status["unavailableReplicas"] = json!(wanted - all.ready);
+        }
+        let mut whole = json!({ "status": status });
+        let available = all.ready >= wanted;
+        turn_condition(&mut whole, writer, "Available", available, "MinimumReplicasAvailable");
+        turn_condition(&mut whole, writer, "Progressing", true, "NewReplicaSetAvailable");
+        self.write_status(writer, deployment, whole["status"].take());
+    }
+
+    fn control_job(&mut self, writer: Writer<'_>, job: &Arc<Object>) {
+        let spec = &job.value["spec"];
+        let count = |name: &str| spec[name].as_i64().unwrap_or(1);
+        let tally = self.tally_of(job);
+        let complete = tally.succeeded >= count("completions");
+        let failed = tally.failed > count("backoffLimit");
+        let ended = super::defaults::has_condition(&job.value, "Complete", "True")
+            || super::defaults::has_condition(&job.value, "Failed", "True");
+        if !ended && !complete && !failed && spec["suspend"] != true {
+            let wanted = count("parallelism").min(count("completions") - tally.succeeded);
+            self.make_pods(writer, job, wanted - tally.active);
+        }
+        let tally = self.tally_of(job);
+        let mut whole = json!({ "status": job.value["status"] });
+        let status = &mut whole["status"];
+        status["active"] = json!(tally.active);
+        status["ready"] = json!(tally.ready);
+        status["succeeded"] = json!(tally.succeeded);
+        status["failed"] = json!(tally.failed);
+        if status.get("startTime").is_none() {
+            status["startTime"] = time(writer.now);
+        }
+        if complete && !ended {
+            status["completionTime"] = time(writer.now);
+            turn_condition(&mut whole, writer, "Complete", true, "CompletionsReached");
+        } else if failed && !ended {
+            turn_condition(&mut whole, writer, "Failed", true, "BackoffLimitExceeded");
+            self.end_pods(writer, job, tally.active);
+        }
+        self.write_status(writer, job, whole["status"].take());
+    }
+}
+
+fn replicas(object: &Object) -> i64 {
+    integer(&object.value, "/spec/replicas").unwrap_or(1)
+}
+
+/// A number, or a percentage of `whole`.
+fn portion(value: Option<&Value>, whole: i64, up: bool) -> i64 {
+    match value {
+        Some(Value::String(text)) => {
+            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(25);
+            if up { (whole * percent + 99) / 100 } else { whole * percent / 100 }
+        }
+        Some(value) => value.as_i64().unwrap_or(1),
+        None => 1,
+    }
+}
+
+/// Sets a condition; its time moves only when its status does.
+fn turn_condition(whole: &mut Value, writer: Writer<'_>, kind: &str, holds: bool, reason: &str) {
+    let status = if holds { "True" } else { "False" };
+    let stands =
+        items(whole, "/status/conditions").iter().any(|one| one["type"] == kind && one["status"] == status);
+    if stands {
+        return;
+    }
+    let condition = json!({
+        "type": kind,
+        "status": status,
+        "lastTransitionTime": time(writer.now),
+        "lastUpdateTime": time(writer.now),
+        "reason": if holds { reason } else { "MinimumReplicasUnavailable" },
+        "message": "",
+    });
+    set_condition(whole, condition);
+}
+
+fn owner_reference(owner: &Object) -> Value {
+    json!({
+        "apiVersion": owner.kind.api_version(),
+        "kind": owner.kind.kind,
+        "name": owner.name(),
+        "uid": owner.uid(),
+        "controller": true,
+        "blockOwnerDeletion": true,
+    })
+}
+
+/// Ten characters that change with the template (FNV-1a over its JSON, whose members are in order).
+fn template_hash(template: &Value) -> String {
+    let bytes = template.to_string();
+    let hash = bytes
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    letters(hash, 10)
+}

@@ -1,0 +1,67 @@
+//! `burst-agent bench`.
+
+use std::path::PathBuf;
+
+use crate::config::values::between;
+use crate::config::{Durability, Logging};
+
+const EXAMPLES: &str = "\
+Examples:
+  burst-agent bench --pods 1000
+      a burst of 1000 pods against a simulated cluster and cloud
+  burst-agent bench --pods 5000 --rate 50 --delete-after-s 30 --html report.html
+      50 pods a second, each deleted after half a minute, with a report to look at
+  burst-agent bench --pods 200 --kubeconfig ~/.kube/config --namespace bench
+      pods of a real API server, run by a simulated cloud";
+
+/// The options of `bench`.
+#[derive(Debug, clap::Args)]
+#[command(after_help = EXAMPLES)]
+pub struct BenchArgs {
+    /// How many pods to create.
+    #[arg(long, value_name = "N", default_value_t = 1_000, value_parser = between::<u32>(1, 200_000, "pods"), help_heading = "Load")]
+    pub pods: u32,
+    /// Pods created per second; 0 creates them all at once.
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = between::<u32>(0, 10_000, "pods per second"), help_heading = "Load")]
+    pub rate: u32,
+    /// Delete each pod this long after its creation; without it pods are left running.
+    #[arg(long, value_name = "S", value_parser = between::<u32>(0, 86_400, "seconds"), help_heading = "Load")]
+    pub delete_after_s: Option<u32>,
+    /// Makes a run repeatable; without it each run has a seed of its own, which the report names.
+    #[arg(long, value_name = "N", help_heading = "Load")]
+    pub seed: Option<u64>,
+
+    /// How long the simulated cloud takes for each call.
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = between::<u32>(0, 60_000, "milliseconds"), help_heading = "World")]
+    pub cloud_latency_ms: u32,
+    /// Calls per second above which the simulated cloud refuses; 0 is no limit.
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = between::<u32>(0, 10_000, "calls per second"), help_heading = "World")]
+    pub cloud_rate_limit: u32,
+    /// Faults of the simulated world, as `simulate --help` describes them.
+    #[arg(long, value_name = "FAULTS", help_heading = "World")]
+    pub faults: Option<String>,
+    /// Use the real API server that this kubeconfig names instead of the simulated one.
+    #[arg(long, value_name = "FILE", help_heading = "World")]
+    pub kubeconfig: Option<PathBuf>,
+    /// Namespace of the pods.
+    #[arg(long, value_name = "NAME", default_value = "default", help_heading = "World")]
+    pub namespace: String,
+
+    /// Keep the log here; without it a temporary directory is used and removed.
+    #[arg(long, value_name = "DIR", help_heading = "Log")]
+    pub log_dir: Option<PathBuf>,
+    /// What an acknowledged record survives.
+    #[arg(long, value_enum, value_name = "WHAT", default_value_t = Durability::Power, help_heading = "Log")]
+    pub durability: Durability,
+
+    /// Write the measurements as JSON.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub json: Option<PathBuf>,
+    /// Write a report with charts.
+    #[arg(long, value_name = "FILE", help_heading = "Report")]
+    pub html: Option<PathBuf>,
+
+    /// What the program says of itself.
+    #[command(flatten)]
+    pub logging: Logging,
+}

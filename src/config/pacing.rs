@@ -1,0 +1,77 @@
+//! Options: how fast calls are made. Pacing takes no decision, and so is not part of the log.
+
+use std::num::NonZeroU32;
+
+use adapters::execute::Rates;
+use adapters::pace::Rate;
+
+use crate::config::values::between;
+
+/// How fast calls are made, by class. The cloud's own limits are not published; other services of it allow 10
+/// to 30 calls per second. The API server's defaults are those of the kubelet.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Pacing (calls per second, 0 is no limit; a burst may go at once)")]
+pub struct Pacing {
+    /// Calls that create something in the cloud.
+    #[arg(long, value_name = "PER_S", default_value_t = 20, value_parser = rate())]
+    pub cloud_create_rate: u32,
+    /// Calls of that kind that may go at once.
+    #[arg(long, value_name = "N", default_value = "40", value_parser = burst())]
+    pub cloud_create_burst: NonZeroU32,
+    /// Calls that delete something in the cloud.
+    #[arg(long, value_name = "PER_S", default_value_t = 20, value_parser = rate())]
+    pub cloud_delete_rate: u32,
+    /// Calls of that kind that may go at once.
+    #[arg(long, value_name = "N", default_value = "40", value_parser = burst())]
+    pub cloud_delete_burst: NonZeroU32,
+    /// Calls that read from the cloud.
+    #[arg(long, value_name = "PER_S", default_value_t = 20, value_parser = rate())]
+    pub cloud_read_rate: u32,
+    /// Calls of that kind that may go at once.
+    #[arg(long, value_name = "N", default_value = "40", value_parser = burst())]
+    pub cloud_read_burst: NonZeroU32,
+    /// Calls to the API server, but for notices.
+    #[arg(long, value_name = "PER_S", default_value_t = 50, value_parser = rate())]
+    pub kubernetes_rate: u32,
+    /// Calls of that kind that may go at once.
+    #[arg(long, value_name = "N", default_value = "100", value_parser = burst())]
+    pub kubernetes_burst: NonZeroU32,
+    /// Notices for people, as Kubernetes Events.
+    #[arg(long, value_name = "PER_S", default_value_t = 5, value_parser = rate())]
+    pub notice_rate: u32,
+    /// Calls of that kind that may go at once.
+    #[arg(long, value_name = "N", default_value = "50", value_parser = burst())]
+    pub notice_burst: NonZeroU32,
+    /// Calls of one class that may wait for an answer at the same time.
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = between::<u32>(1, 1_024, "calls"))]
+    pub max_in_flight: u32,
+}
+
+impl Pacing {
+    /// The rates as the executor takes them.
+    pub fn rates(&self) -> Rates {
+        let rate = |rate: u32, burst: NonZeroU32| Rate {
+            per_second: NonZeroU32::new(rate),
+            burst,
+            in_flight_max: self.max_in_flight as usize,
+        };
+        Rates {
+            cloud_create: rate(self.cloud_create_rate, self.cloud_create_burst),
+            cloud_delete: rate(self.cloud_delete_rate, self.cloud_delete_burst),
+            cloud_read: rate(self.cloud_read_rate, self.cloud_read_burst),
+            kubernetes: rate(self.kubernetes_rate, self.kubernetes_burst),
+            notice: rate(self.notice_rate, self.notice_burst),
+        }
+    }
+}
+
+fn rate() -> impl Fn(&str) -> Result<u32, String> + Clone {
+    between(0, 10_000, "calls per second")
+}
+
+fn burst() -> impl Fn(&str) -> Result<NonZeroU32, String> + Clone {
+    between(NonZeroU32::MIN, BURST_MAX, "calls")
+}
+
+/// What the slowest side could work off in minutes; more is no pace.
+const BURST_MAX: NonZeroU32 = NonZeroU32::new(10_000).expect("not zero");

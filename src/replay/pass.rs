@@ -1,0 +1,174 @@
+//! One pass through a log: each record is applied, each frame compared, and what is asked for is told.
+
+use std::io::Write;
+use std::ops::ControlFlow;
+
+use engine::{Record, Seq, State};
+use store::{Frame, MachineError, refuse_newer};
+
+use crate::args::replay::{ReplayArgs, Until};
+use crate::replay::check::Check;
+use crate::replay::error::Error;
+use crate::replay::line::{Line, Printer, Subjects, Topic};
+use crate::replay::story::{Selection, Story};
+use crate::replay::summary::{Summary, Tally};
+
+/// What a pass came to.
+#[derive(Debug)]
+pub struct Ended {
+    /// What the log holds.
+    pub summary: Summary,
+    /// Whether there was nothing to tell of what was asked for.
+    pub silent: bool,
+}
+
+/// A pass on its way through a log.
+pub struct Pass<W> {
+    state: State,
+    snapshot: Option<Seq>,
+    until: Option<Until>,
+    verify: bool,
+    check: Check,
+    tally: Tally,
+    story: Option<Story>,
+    printer: Printer<W>,
+}
+
+impl<W: Write> Pass<W> {
+    /// A pass that begins in `state` and tells what `args` ask for on `out`, which should be buffered.
+    pub fn new(args: &ReplayArgs, state: State, out: W) -> Pass<W> {
+        let (selection, subjects) = match (&args.pod, args.effects) {
+            (Some(pod), _) => (Some(Selection::Pod(pod.clone())), Subjects::Headings),
+            (None, true) => (Some(Selection::Effects), Subjects::Inline),
+            (None, false) => (None, Subjects::Inline),
+        };
+        Pass {
+            snapshot: Some(state.applied()).filter(|applied| *applied != Seq(0)),
+            until: args.until,
+            verify: args.verify,
+            check: Check::new(args.verify),
+            tally: Tally::default(),
+            story: selection.map(|selection| Story::new(selection, args.effects, &state)),
+            printer: Printer::new(out, args.output, subjects),
+            state,
+        }
+    }
+
+    /// Goes through `frames`, which follow the state that the pass begins in, and calls `progress` with the
+    /// length of each. `first` is the first record that is left of the log.
+    ///
+    /// # Errors
+    /// [`Error`]; what was found before is told all the same.
+    pub fn run(
+        mut self,
+        frames: impl Iterator<Item = Result<Frame, store::Error>>,
+        first: Seq,
+        progress: impl FnMut(u64),
+    ) -> Result<Ended, Error> {
+        self.begin(first)?;
+        let passed = self.frames(frames, progress);
+        match passed {
+            // The state is not to be used, or nobody listens.
+            Err(Error::Machine(MachineError::Violation(_)) | Error::Write(_)) => self.printer.flush()?,
+            Ok(()) | Err(_) => {
+                let ended = self.end()?;
+                return passed.map(|()| ended);
+            }
+        }
+        passed.map(|()| unreachable!("only failures come here"))
+    }
+
+    fn begin(&mut self, first: Seq) -> Result<(), Error> {
+        let Some(applied) = self.snapshot else { return Ok(()) };
+        let early = match self.until {
+            Some(Until::Seq(last)) => last < applied,
+            Some(Until::Time(last)) => last < self.state.at(),
+            None => false,
+        };
+        if early {
+            return Err(Error::TooEarly { first: applied.next() });
+        }
+        if self.story.is_some() {
+            let message = format!(
+                "the log begins at {first}, what was before is dropped: told from the snapshot at {applied} on"
+            );
+            let at = self.state.at();
+            self.printer.line(&Line { topic: Topic::Snapshot, seq: applied, at, message, ..Line::default() })?;
+        }
+        Ok(())
+    }
+
+    fn frames(
+        &mut self,
+        frames: impl Iterator<Item = Result<Frame, store::Error>>,
+        mut progress: impl FnMut(u64),
+    ) -> Result<(), Error> {
+        for frame in frames {
+            let frame = frame?;
+            progress(frame.as_bytes().len() as u64);
+            if self.frame(&frame)?.is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn frame(&mut self, frame: &Frame) -> Result<ControlFlow<()>, Error> {
+        for record in frame.records()? {
+            if record.seq <= self.state.applied() {
+                continue;
+            }
+            if self.is_beyond(&record) {
+                return Ok(ControlFlow::Break(()));
+            }
+            self.record(&record)?;
+        }
+        self.check.compare(frame, &mut self.state);
+        let settled = self.verify && self.check.is_settled(self.state.applied());
+        Ok(if settled || self.is_last() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
+    }
+
+    fn record(&mut self, record: &Record) -> Result<(), Error> {
+        refuse_newer(record)?;
+        let decisions = self.state.apply(record).map_err(MachineError::from)?;
+        self.tally.note(record, &decisions);
+        // What follows from another decision did not happen.
+        let astray = self.verify && self.check.difference().is_some();
+        match &mut self.story {
+            Some(story) if !astray => Ok(story.tell(record, &decisions, &self.state, &mut self.printer)?),
+            Some(_) | None => Ok(()),
+        }
+    }
+
+    fn is_beyond(&self, record: &Record) -> bool {
+        match self.until {
+            Some(Until::Seq(last)) => record.seq > last,
+            Some(Until::Time(last)) => record.at > last,
+            None => false,
+        }
+    }
+
+    fn is_last(&self) -> bool {
+        match self.until {
+            Some(Until::Seq(last)) => self.state.applied() >= last,
+            Some(Until::Time(_)) | None => false,
+        }
+    }
+
+    fn end(mut self) -> Result<Ended, Error> {
+        let silent = match &mut self.story {
+            Some(story) => {
+                story.end(&self.state, &mut self.printer)?;
+                story.is_empty()
+            }
+            None => false,
+        };
+        let snapshot = self.snapshot.map(|seq| seq.0);
+        let summary = self.tally.summary(snapshot, &self.state, &self.check);
+        if self.story.is_none() {
+            self.printer.summary(&summary)?;
+        }
+        self.printer.flush()?;
+        Ok(Ended { summary, silent })
+    }
+}

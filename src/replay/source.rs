@@ -1,0 +1,78 @@
+//! Where a log comes from, and where in it a replay can start.
+
+use std::io::BufReader;
+use std::path::Path;
+
+use engine::{Seq, State};
+use reqwest::Url;
+use store::{FRAME_BYTES_MAX, Frame, FrameDecoder, Reader, STATE_VERSION};
+
+use crate::replay::agent;
+use crate::replay::error::Error;
+
+/// Frames in order, one in memory at a time.
+pub type Frames = Box<dyn Iterator<Item = Result<Frame, store::Error>>>;
+
+/// A log, opened at the place where its replay starts.
+pub struct Source {
+    /// The frames from there on.
+    pub frames: Frames,
+    /// The state before them.
+    pub state: State,
+    /// The first record that is left of the log; records before it were dropped.
+    pub first: Seq,
+    /// Bytes of all frames, where known.
+    pub total_bytes: Option<u64>,
+}
+
+impl Source {
+    /// The log in a directory. Nothing is changed, and an agent may be writing it.
+    ///
+    /// # Errors
+    /// [`Error::Machine`], [`Error::NoRecords`], [`Error::NoStart`].
+    pub fn directory(directory: &Path) -> Result<Source, Error> {
+        let reader = Reader::open(directory)?;
+        if reader.total_bytes() == 0 {
+            return Err(Error::NoRecords(directory.to_owned()));
+        }
+        Source::reader(&reader)
+    }
+
+    /// The log that a reader has opened.
+    ///
+    /// # Errors
+    /// [`Error::Machine`], [`Error::NoStart`].
+    pub fn reader(reader: &Reader) -> Result<Source, Error> {
+        let first = reader.first();
+        let total_bytes = Some(reader.total_bytes());
+        if first == Seq(1) {
+            let frames = Box::new(reader.frames());
+            return Ok(Source { frames, state: State::default(), first, total_bytes });
+        }
+        let snapshot = reader.snapshot::<State>(STATE_VERSION)?;
+        let (applied, state) = snapshot.ok_or(Error::NoStart { first })?;
+        Ok(Source { frames: Box::new(reader.frames_after(applied)), state, first, total_bytes })
+    }
+
+    /// The log of a running agent.
+    ///
+    /// # Errors
+    /// [`Error::Agent`], [`Error::NoStartSent`].
+    pub fn agent(url: &Url) -> Result<Source, Error> {
+        let body = agent::frames_after(url, Seq(0))?;
+        let body = BufReader::with_capacity(FRAME_BYTES_MAX, body);
+        let mut frames = FrameDecoder::new(body).peekable();
+        match frames.peek() {
+            None => Err(Error::NoRecordsSent(url.clone())),
+            Some(Ok(frame)) if frame.header.first != Seq(1) => {
+                Err(Error::NoStartSent { first: frame.header.first })
+            }
+            Some(Ok(_) | Err(_)) => Ok(Source {
+                frames: Box::new(frames),
+                state: State::default(),
+                first: Seq(1),
+                total_bytes: None,
+            }),
+        }
+    }
+}

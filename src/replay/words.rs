@@ -1,0 +1,273 @@
+//! Events, effects and outcomes in words, for a person who is tired.
+
+use engine::{
+    Answer, CloudFacts, Command, ContainerState, ContainerStatus, Effect, EffectKind, EffectTimes, Event, Gone,
+    HoldReason, LaterReason, Micros, NodeReadiness, Outcome, PodFacts, PodStatus, Policy, RefusalClass,
+};
+
+use crate::replay::line::Latency;
+
+/// What happened.
+pub fn event(event: &Event) -> String {
+    match event {
+        Event::Started { version, boot_id, identity, .. } => format!(
+            "agent started: version {version}, boot {boot_id:016x}, cluster {}, node {}, cloud namespace {}, \
+             profile {}",
+            identity.cluster_id, identity.node, identity.cloud_namespace, identity.profile
+        ),
+        Event::PolicyChanged(policy) => policy_in_force(policy),
+        Event::Tick => "a deadline passed".to_owned(),
+        Event::PodObserved(facts) => pod_facts(facts),
+        Event::PodGone { how: Gone::Deleted, .. } => "pod gone from the cluster: the watch said so".to_owned(),
+        Event::PodGone { how: Gone::Unlisted, .. } => {
+            "pod missing from a complete list of the cluster: evidence, not proof".to_owned()
+        }
+        Event::PodsListed { count, .. } => format!("cluster listed completely: {count} pods on our node"),
+        Event::CloudPodObserved(facts) => format!("in the cloud: {}", cloud_facts(facts)),
+        Event::CloudPodMissing { name, list, .. } => {
+            format!("cloud pod {name} missing from the complete list {list}: evidence, not proof")
+        }
+        Event::EffectFinished { .. } => "effect finished".to_owned(),
+        Event::NodeGone => "node's API object is gone, or is not as it was registered".to_owned(),
+        Event::OperatorCommanded(Command::ReleaseBrake) => {
+            "operator released the mass-delete brake".to_owned()
+        }
+    }
+}
+
+fn policy_in_force(policy: &Policy) -> String {
+    format!(
+        "policy in force: poll every {} ms, retry after {} ms to {} ms, {} proofs of absence, \
+         {} ms of create lag, brake at {} % but not below {} pods",
+        policy.poll_period_ms,
+        policy.retry_base_ms,
+        policy.retry_cap_ms,
+        policy.absence_proofs,
+        policy.create_lag_ms,
+        policy.brake_percent,
+        policy.brake_floor
+    )
+}
+
+fn pod_facts(facts: &PodFacts) -> String {
+    let deletion = match facts.deletion {
+        Some(deletion) => format!(", to be deleted with {} s grace", deletion.grace_s),
+        None => String::new(),
+    };
+    format!("in the cluster: {:?}{deletion}, resource version {}", facts.phase, facts.resource_version)
+}
+
+fn cloud_facts(facts: &CloudFacts) -> String {
+    let ending = if facts.deleting { ", being deleted" } else { "" };
+    format!("{}{ending}", status(&facts.status))
+}
+
+/// A status in words: the phase, why, and what each container does.
+pub fn status(status: &PodStatus) -> String {
+    let mut words = format!("{:?}", status.phase);
+    if !status.reason.is_empty() {
+        words += &format!(" ({})", join(&status.reason, &status.message));
+    }
+    let groups = [
+        ("init container ", &status.init_containers),
+        ("", &status.containers),
+        ("ephemeral container ", &status.ephemeral_containers),
+    ];
+    for (group, containers) in groups {
+        for status in containers {
+            words += &format!("; {group}{} {}", status.name, container(status));
+        }
+    }
+    words
+}
+
+fn container(status: &ContainerStatus) -> String {
+    let mut words = match &status.state {
+        ContainerState::Waiting { reason, message } => format!("waiting: {}", join(reason, message)),
+        ContainerState::Running { .. } if status.ready => "running, ready".to_owned(),
+        ContainerState::Running { .. } => "running, not ready".to_owned(),
+        ContainerState::Terminated { exit_code, signal, reason, message, .. } => {
+            let by = if *signal == 0 { String::new() } else { format!(" by signal {signal}") };
+            format!("ended{by} with exit code {exit_code}: {}", join(reason, message))
+        }
+    };
+    if status.restart_count > 0 {
+        words += &format!(", restarted {} times", status.restart_count);
+    }
+    words
+}
+
+fn join(reason: &str, message: &str) -> String {
+    match (reason.is_empty(), message.is_empty()) {
+        (true, true) => "no reason given".to_owned(),
+        (false, true) => reason.to_owned(),
+        (true, false) => message.to_owned(),
+        (false, false) => format!("{reason}: {message}"),
+    }
+}
+
+/// What is asked.
+pub fn effect(kind: &EffectKind) -> String {
+    match kind {
+        EffectKind::CreateCloudPod { name, .. } => format!("create cloud pod {name}"),
+        EffectKind::DeleteCloudPod { name, grace_s, .. } => {
+            format!("delete cloud pod {name} with {grace_s} s grace")
+        }
+        EffectKind::LookUpCloudPod { name, .. } => format!("look up cloud pod {name}"),
+        EffectKind::ListCloudPods => "list cloud pods".to_owned(),
+        EffectKind::EnsureCloudNamespace => "ensure cloud namespace".to_owned(),
+        EffectKind::PatchPodStatus { status: wanted, .. } => format!("patch pod status: {}", status(wanted)),
+        EffectKind::ReleasePod { .. } => "release pod: remove its API object".to_owned(),
+        EffectKind::LookUpPod { .. } => "look up pod in the cluster".to_owned(),
+        EffectKind::EmitNotice { notice, .. } => {
+            let class = if notice.warning { "Warning" } else { "Normal" };
+            format!("emit notice: {class} {}", join(&notice.reason, &notice.message))
+        }
+        EffectKind::PatchNode { readiness } => match readiness {
+            NodeReadiness::Starting => "patch node: starting".to_owned(),
+            NodeReadiness::Ready => "patch node: ready".to_owned(),
+            NodeReadiness::CloudAway { message } => format!("patch node: the cloud is away: {message}"),
+        },
+    }
+}
+
+/// What more is known of what is asked, by name.
+pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
+    match &effect.kind {
+        EffectKind::DeleteCloudPod { cloud_uid, .. } => vec![("cloud_uid", cloud_uid.clone())],
+        EffectKind::PatchPodStatus { resource_version, status, .. } => {
+            let conditions: Vec<String> = status
+                .conditions
+                .iter()
+                .map(|condition| format!("{}={:?}", condition.kind.as_str(), condition.status))
+                .collect();
+            let all = [
+                ("resource_version", resource_version.clone()),
+                ("host_ip", status.host_ip.clone()),
+                ("pod_ips", status.pod_ips.join(", ")),
+                ("conditions", conditions.join(", ")),
+            ];
+            all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
+        }
+        EffectKind::CreateCloudPod { .. }
+        | EffectKind::LookUpCloudPod { .. }
+        | EffectKind::ListCloudPods
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::ReleasePod { .. }
+        | EffectKind::LookUpPod { .. }
+        | EffectKind::EmitNotice { .. }
+        | EffectKind::PatchNode { .. } => Vec::new(),
+    }
+}
+
+/// How an effect ended, for a program: the outcome, and the answer or why not.
+pub fn outcome_names(outcome: &Outcome) -> (&'static str, Option<&'static str>) {
+    match outcome {
+        Outcome::Done(answer) => ("done", answer_name(answer)),
+        Outcome::Refused(refusal) => ("refused", Some(refusal_name(refusal.class))),
+        Outcome::Later { reason, .. } => ("later", Some(later_name(*reason))),
+        Outcome::Unknown { .. } => ("unknown", None),
+    }
+}
+
+fn answer_name(answer: &Answer) -> Option<&'static str> {
+    match answer {
+        Answer::Nothing => None,
+        Answer::CloudPod(_) => Some("cloud_pod"),
+        Answer::CloudPodAbsent => Some("cloud_pod_absent"),
+        Answer::CloudPodForeign { .. } => Some("cloud_pod_foreign"),
+        Answer::DeleteAccepted => Some("delete_accepted"),
+        Answer::Listed { complete: true, .. } => Some("listed"),
+        Answer::Listed { complete: false, .. } => Some("list_cut"),
+        Answer::StatusWritten => Some("status_written"),
+        Answer::PodAbsent => Some("pod_absent"),
+        Answer::PodPresent { .. } => Some("pod_present"),
+    }
+}
+
+fn refusal_name(class: RefusalClass) -> &'static str {
+    match class {
+        RefusalClass::Invalid => "invalid",
+        RefusalClass::AlreadyExists => "already_exists",
+        RefusalClass::NotFound => "not_found",
+        RefusalClass::Forbidden => "forbidden",
+        RefusalClass::OperatorAction => "operator_action",
+    }
+}
+
+fn later_name(reason: LaterReason) -> &'static str {
+    match reason {
+        LaterReason::Throttled => "throttled",
+        LaterReason::Transient => "transient",
+        LaterReason::Conflict => "conflict",
+        LaterReason::Capacity => "capacity",
+    }
+}
+
+/// Why a step is not taken, for a program.
+pub fn hold_name(reason: HoldReason) -> &'static str {
+    match reason {
+        HoldReason::KubernetesNotListed => "kubernetes_not_listed",
+        HoldReason::CloudNotListed => "cloud_not_listed",
+        HoldReason::Brake => "brake",
+    }
+}
+
+/// How an effect ended: what comes before the latency, and what after it.
+pub fn outcome(outcome: &Outcome) -> (&'static str, String) {
+    match outcome {
+        Outcome::Done(answer) => ("done", answered(answer)),
+        Outcome::Refused(refusal) => {
+            let class = refusal_name(refusal.class).replace('_', " ");
+            ("REFUSED", format!(": {class}: {}", join(&refusal.code, &refusal.message)))
+        }
+        Outcome::Later { wait_ms, reason, message } => {
+            let wait = wait_ms.map(|ms| format!(", asked to wait {ms} ms")).unwrap_or_default();
+            ("not now", format!(": {}{wait}", join(later_name(*reason), message)))
+        }
+        Outcome::Unknown { message } => ("UNKNOWN whether done", format!(": {message}")),
+    }
+}
+
+fn answered(answer: &Answer) -> String {
+    match answer {
+        Answer::Nothing | Answer::StatusWritten => String::new(),
+        Answer::CloudPod(facts) => format!(": the cloud pod is {}", cloud_facts(facts)),
+        Answer::CloudPodAbsent => ": the cloud has no such pod".to_owned(),
+        Answer::CloudPodForeign { message } => format!(": something that is not ours has the name: {message}"),
+        Answer::DeleteAccepted => ": the cloud has begun to end it".to_owned(),
+        Answer::Listed { complete: true, count } => format!(": a complete list of {count} pods"),
+        Answer::Listed { complete: false, count } => format!(": the list was cut, {count} pods seen"),
+        Answer::PodAbsent => ": the cluster has no such pod".to_owned(),
+        Answer::PodPresent { deleting: false } => ": the cluster has the pod".to_owned(),
+        Answer::PodPresent { deleting: true } => ": the cluster has the pod, to be deleted".to_owned(),
+    }
+}
+
+/// What took how long; `None` when no stage was noted.
+pub fn latency(times: &EffectTimes) -> Option<Latency> {
+    let mut before = times.durable;
+    let mut spent_ms = |stage: Micros| {
+        let spent = (stage != Micros(0)).then(|| if before == Micros(0) { 0 } else { stage.ms_since(before) });
+        before = if stage == Micros(0) { before } else { stage };
+        spent
+    };
+    let stages = [times.queued, times.permitted, times.sent, times.answered];
+    let [queued_ms, permitted_ms, sent_ms, answered_ms] = stages.map(&mut spent_ms);
+    let reached = std::iter::once(times.durable).chain(stages).filter(|time| *time != Micros(0));
+    let (first, last) = (reached.clone().min()?, reached.max()?);
+    Some(Latency { total_ms: last.ms_since(first), queued_ms, permitted_ms, sent_ms, answered_ms })
+}
+
+/// The latency in words, such as `in 360 ms (queued 1, permitted 8, sent 1, answered 350)`.
+pub fn latency_text(latency: &Latency) -> String {
+    let stages = [
+        ("queued", latency.queued_ms),
+        ("permitted", latency.permitted_ms),
+        ("sent", latency.sent_ms),
+        ("answered", latency.answered_ms),
+    ];
+    let stages: Vec<String> =
+        stages.iter().filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms}"))).collect();
+    format!(" in {} ms ({})", latency.total_ms, stages.join(", "))
+}

@@ -1,0 +1,76 @@
+//! The admin interface, on loopback only: the log as a stream of frames for `replay --from-agent`, and the
+//! operator's commands.
+
+use adapters::{Clock, Reports, Seen};
+use axum::Router;
+use axum::body::Body;
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use engine::{Command, Event, Seq};
+use store::{Error, Tap};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+/// Frames that may wait for a slow reader: a megabyte.
+const FRAMES_WAITING_MAX: usize = 16;
+
+#[derive(Clone)]
+struct Admin {
+    log: Tap,
+    reports: Reports,
+    clock: Clock,
+}
+
+#[derive(serde::Deserialize)]
+struct After {
+    #[serde(default)]
+    after: u64,
+}
+
+/// Serves until `cancel`.
+///
+/// # Errors
+/// When the listener fails.
+pub async fn serve(
+    listener: TcpListener,
+    log: Tap,
+    reports: Reports,
+    clock: Clock,
+    cancel: CancellationToken,
+) -> std::io::Result<()> {
+    let router = Router::new()
+        .route("/log/frames", get(frames))
+        .route("/brake/release", post(release_brake))
+        .with_state(Admin { log, reports, clock });
+    axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned()).await
+}
+
+/// The frames after a record, up to what is durable now, as they stand in the log.
+async fn frames(State(admin): State<Admin>, Query(After { after }): Query<After>) -> Response {
+    let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Vec<u8>, Error>>(FRAMES_WAITING_MAX);
+    tokio::task::spawn_blocking(move || {
+        for frame in admin.log.frames_after(Seq(after)) {
+            let failed = frame.is_err();
+            // A reader that went away ends the stream.
+            if sender.blocking_send(frame.map(|frame| frame.as_bytes().to_vec())).is_err() || failed {
+                return;
+            }
+        }
+    });
+    let frames = futures_util::stream::unfold(receiver, |mut receiver| async {
+        receiver.recv().await.map(|frame| (frame, receiver))
+    });
+    ([(CONTENT_TYPE, "application/octet-stream")], Body::from_stream(frames)).into_response()
+}
+
+/// Lets the deletions go that the mass-delete brake holds.
+async fn release_brake(State(admin): State<Admin>) -> impl IntoResponse {
+    let event = Event::OperatorCommanded(Command::ReleaseBrake);
+    match admin.reports.send(Seen { at: admin.clock.now(), event }).await {
+        Ok(()) => (StatusCode::ACCEPTED, "the brake is being released\n"),
+        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "the agent is ending\n"),
+    }
+}

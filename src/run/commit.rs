@@ -1,0 +1,254 @@
+//! The run loop: drain the reports, commit them as one group, act on what follows, wake at the next deadline.
+//! While one group waits for the disk, the next one gathers in the queue.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use adapters::execute::Executor;
+use adapters::kubernetes::WatchCounts;
+use adapters::world::World;
+use adapters::{Clock, Seen};
+use engine::{Decision, EffectKind, Event, Micros, Policy, Record, State};
+use parking_lot::Mutex;
+use store::{Commit, Log, Machine, MachineError, News};
+use tokio::sync::mpsc::Receiver;
+use tokio_util::sync::CancellationToken;
+
+use super::Error;
+use crate::config::RunConfig;
+use crate::telemetry::metrics::{Projection, Side};
+use crate::telemetry::{Check, Metrics, Readiness};
+
+/// Reports taken from the queue at once: a frame holds at most some five hundred.
+const GROUP_MAX: usize = 512;
+
+/// Records between two snapshots: a start replays at most as many, in well under a second.
+const RECORDS_PER_SNAPSHOT: u64 = 50_000;
+
+/// How often the counts behind the scraped gauges are brought up to date.
+const PROJECTION_PERIOD: Duration = Duration::from_secs(1);
+
+/// Opens the log and brings the state up to its end.
+///
+/// # Errors
+/// [`Error::Log`], [`Error::ForeignLog`].
+pub fn open(config: &RunConfig) -> Result<Machine, Error> {
+    let directory = config.log.log_dir.clone();
+    let failed = |source: MachineError| Error::Log { directory: directory.clone(), source };
+    let (log, recovery) = Log::open::<State>(&directory, config.log.options()).map_err(|error| failed(error.into()))?;
+    if let Some(loss) = &recovery.loss {
+        tracing::warn!("{loss}; the agent goes on and reads both sides anew");
+    }
+    let machine = Machine::recover(log, recovery).map_err(failed)?;
+    if let Some(seq) = machine.diverged() {
+        tracing::warn!("from {seq} on this version decides otherwise than the one that wrote the log");
+    }
+    let found = machine.state().identity();
+    let wanted = config.identity();
+    let name = |identity: &engine::Identity| {
+        format!("node {} of cluster {} in {}", identity.node, identity.cluster_id, identity.cloud_namespace)
+    };
+    if machine.state().applied().0 > 0 && *found != wanted {
+        return Err(Error::ForeignLog { directory, found: name(found), wanted: name(&wanted) });
+    }
+    tracing::info!(
+        records = machine.state().applied().0,
+        pods = machine.state().pods().count(),
+        "the log is read"
+    );
+    Ok(machine)
+}
+
+/// The loop and what it drives.
+pub struct RunLoop {
+    machine: Machine,
+    executor: Arc<Executor<World>>,
+    clock: Clock,
+    metrics: Arc<Metrics>,
+    readiness: Readiness,
+    incoming: Receiver<Seen>,
+    news: Vec<News>,
+    projection: Arc<Mutex<Projection>>,
+    projected: Instant,
+    counted: (u64, u64, u64),
+}
+
+impl RunLoop {
+    /// A loop over a recovered log.
+    pub fn new(
+        machine: Machine,
+        executor: Arc<Executor<World>>,
+        clock: Clock,
+        metrics: Arc<Metrics>,
+        readiness: Readiness,
+        incoming: Receiver<Seen>,
+    ) -> RunLoop {
+        let projection = Arc::new(Mutex::new(Projection::default()));
+        let read = Arc::clone(&projection);
+        metrics.project(move || read.lock().clone());
+        let news = Vec::with_capacity(GROUP_MAX);
+        let (projected, counted) = (Instant::now(), (0, 0, 0));
+        RunLoop {
+            machine,
+            executor,
+            clock,
+            metrics,
+            readiness,
+            incoming,
+            news,
+            projection,
+            projected,
+            counted,
+        }
+    }
+
+    /// Says that the agent started, and with which thresholds, if they are not those of the log.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn begin(&mut self, started: Event, policy: &Policy) -> Result<(), MachineError> {
+        self.tell(started);
+        if self.machine.policy() != policy {
+            self.tell(Event::PolicyChanged(*policy));
+        }
+        self.commit()
+    }
+
+    fn tell(&mut self, event: Event) {
+        self.news.push(News { seen: self.clock.now(), event });
+    }
+
+    /// Runs until `stop`.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the process is to end, and nothing was acted on that is not durable.
+    pub async fn run(&mut self, stop: &CancellationToken, watch: &WatchCounts) -> Result<(), MachineError> {
+        let mut reports = Vec::with_capacity(GROUP_MAX);
+        while !stop.is_cancelled() {
+            let deadline = self.machine.state().next_deadline();
+            let wait = self.clock.until(deadline.unwrap_or(Micros(u64::MAX))).min(PROJECTION_PERIOD);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                _ = self.incoming.recv_many(&mut reports, GROUP_MAX) => {}
+                () = tokio::time::sleep(wait) => {}
+            }
+            self.metrics.queue_depth(self.incoming.len());
+            self.take(&mut reports);
+            if deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
+                self.tell(Event::Tick);
+            }
+            self.commit()?;
+            self.checkpoint_when_due()?;
+            self.project(watch);
+        }
+        Ok(())
+    }
+
+    /// Takes in the outcomes of what was in flight until `drained`, and leaves a snapshot.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub async fn drain(&mut self, drained: impl Future<Output = ()>) -> Result<(), MachineError> {
+        let mut drained = std::pin::pin!(drained);
+        let mut reports = Vec::with_capacity(GROUP_MAX);
+        let mut over = false;
+        while !over {
+            tokio::select! {
+                () = &mut drained => over = true,
+                _ = self.incoming.recv_many(&mut reports, GROUP_MAX) => {}
+            }
+            while let Ok(report) = self.incoming.try_recv() {
+                reports.push(report);
+            }
+            self.take(&mut reports);
+            self.commit()?;
+        }
+        tokio::task::block_in_place(|| self.machine.checkpoint())
+    }
+
+    fn take(&mut self, reports: &mut Vec<Seen>) {
+        for Seen { event, .. } in reports.iter() {
+            if let Event::EffectFinished { id, outcome, times, .. } = event
+                && let Some(effect) = self.machine.state().effect(*id)
+            {
+                self.metrics.effect_finished(&effect.kind, outcome, times);
+            }
+        }
+        self.news.extend(reports.drain(..).map(|Seen { at, event }| News { seen: at, event }));
+    }
+
+    /// Commits all news, in as many frames as they need.
+    fn commit(&mut self) -> Result<(), MachineError> {
+        while !self.news.is_empty() {
+            let began = Instant::now();
+            let now = self.clock.now();
+            // The disk is waited for here; the runtime's other threads go on.
+            let commit = tokio::task::block_in_place(|| self.machine.commit(now, &mut self.news))?;
+            self.act(commit, began.elapsed());
+        }
+        Ok(())
+    }
+
+    /// Acts on decisions whose causes are durable.
+    fn act(&mut self, commit: Commit, took: Duration) {
+        let durable = self.clock.now();
+        self.metrics.committed(commit.records.len(), took, commit.durable.last);
+        for decision in commit.decisions {
+            match decision {
+                Decision::Effect(effect) => self.executor.submit(effect, durable),
+                Decision::Held { pod, reason, .. } => tracing::debug!(%pod, "held: {}", reason.as_str()),
+            }
+        }
+        let state = self.machine.state();
+        self.readiness.set(Check::KubernetesPodsListed, state.kubernetes_listed());
+        self.readiness.set(Check::CloudPodsListed, state.cloud_listed());
+        self.metrics.applied(state.applied());
+        for record in &commit.records {
+            self.observe(record, durable);
+        }
+    }
+
+    fn observe(&self, record: &Record, durable: Micros) {
+        self.metrics.event_applied(&record.event);
+        self.metrics.event_decided(&record.event, record.seen, durable, self.clock.now());
+    }
+
+    fn checkpoint_when_due(&mut self) -> Result<(), MachineError> {
+        if self.machine.records_since_snapshot() < RECORDS_PER_SNAPSHOT {
+            return Ok(());
+        }
+        tokio::task::block_in_place(|| self.machine.checkpoint())?;
+        self.metrics.snapshot_taken(self.machine.state().applied());
+        Ok(())
+    }
+
+    /// Brings what is scraped up to date, at most once a second: counting goes over all pods.
+    fn project(&mut self, watch: &WatchCounts) {
+        if self.projected.elapsed() < PROJECTION_PERIOD {
+            return;
+        }
+        self.projected = Instant::now();
+        let state = self.machine.state();
+        let mut pods = BTreeMap::new();
+        state.pods().for_each(|pod| *pods.entry(pod.cloud_state()).or_insert(0) += 1);
+        let mut outstanding = BTreeMap::new();
+        let name = |kind: &EffectKind| kind.name();
+        state.outstanding().for_each(|each| *outstanding.entry(name(&each.effect.kind)).or_insert(0) += 1);
+        self.metrics.brake_held(state.braked());
+        *self.projection.lock() =
+            Projection { pods: pods.into_iter().collect(), outstanding: outstanding.into_iter().collect() };
+
+        let now = (
+            watch.watches.load(Ordering::Relaxed),
+            watch.lists.load(Ordering::Relaxed),
+            watch.bad_objects.load(Ordering::Relaxed),
+        );
+        (self.counted.0..now.0).for_each(|_| self.metrics.watch_restarted(Side::Kubernetes));
+        (self.counted.1..now.1).for_each(|_| self.metrics.relisted(Side::Kubernetes));
+        (self.counted.2..now.2).for_each(|_| self.metrics.bad_object(Side::Kubernetes));
+        self.counted = now;
+    }
+}

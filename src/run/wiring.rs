@@ -1,0 +1,58 @@
+//! From options to adapters.
+
+use std::sync::Arc;
+
+use adapters::cci::{Auth, CciClient};
+use adapters::kubernetes::{
+    self, MANIFEST_BYTES_MAX, Manifests, Notices, PodMirror, PodWatch, PodWriter, VirtualNode, WatchSettings,
+};
+use adapters::world::{CloudMirror, World};
+use adapters::{Clock, Reports};
+use engine::State;
+use parking_lot::Mutex;
+
+use super::Error;
+use crate::config::RunConfig;
+
+/// Both sides, ready to begin.
+pub struct Sides {
+    /// What effects act on.
+    pub world: World,
+    /// What tells of pods.
+    pub watch: PodWatch,
+    /// The node and its heartbeat.
+    pub node: Arc<VirtualNode>,
+}
+
+/// Makes the clients of both sides. Nothing is sent yet.
+///
+/// # Errors
+/// [`Error::Kubernetes`], [`Error::Cloud`]: the configuration cannot be used.
+pub async fn connect(
+    config: &RunConfig,
+    state: &State,
+    reports: &Reports,
+    clock: Clock,
+) -> Result<Sides, Error> {
+    let options = &config.kubernetes;
+    let client = kubernetes::connect(options.kubeconfig.as_deref(), options.context.as_deref()).await?;
+    let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
+    let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
+    let settings =
+        WatchSettings { period_s: options.watch_timeout_s, ..WatchSettings::of_node(&config.node.node_name) };
+    let watch =
+        PodWatch::new(client.clone(), settings, mirror.clone(), manifests.clone(), reports.clone(), clock);
+    let node = Arc::new(VirtualNode::new(client.clone(), config.node.settings()));
+    let auth = Auth::from_directory(&config.cloud.credentials_dir)?;
+    let world = World {
+        pods: PodWriter::new(client.clone(), mirror, manifests.clone()),
+        notices: Notices::new(client, &config.node.node_name),
+        node: node.clone(),
+        cloud: CciClient::new(config.cloud.cci.clone(), auth, config.cloud.profile.profile())?,
+        manifests,
+        mirror: Mutex::new(CloudMirror::knowing(state.known_cloud_pods())),
+        reports: reports.clone(),
+        clock,
+    };
+    Ok(Sides { world, watch, node })
+}

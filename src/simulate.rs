@@ -1,0 +1,209 @@
+//! `burst-agent simulate`: the simulated cluster and cloud as servers. The demo and the load test use the same.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bench::serve::cci::{self, CloudHandle};
+use bench::serve::kubernetes::{self, Kubernetes, KubernetesOptions};
+use bench::world::cloud::{CloudOptions, FaultRules};
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::args::simulate::{Serve, SimulateArgs};
+use crate::args::EXIT_USAGE;
+use crate::runtime::runtime;
+use crate::{run, telemetry};
+
+/// Why a simulated world cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// An address is taken, or not ours.
+    #[error("cannot listen on {address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// Why not.
+        source: io::Error,
+    },
+    /// A file for the agent cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// Which.
+        path: PathBuf,
+        /// Why not.
+        source: io::Error,
+    },
+}
+
+/// A cluster, a cloud, or both, being served.
+#[derive(Default)]
+pub struct Simulation {
+    /// The cluster and where it is.
+    pub cluster: Option<(Arc<Kubernetes>, SocketAddr)>,
+    /// The cloud and where it is.
+    pub cloud: Option<(CloudHandle, SocketAddr)>,
+}
+
+impl Simulation {
+    /// Serves a cluster until `stop`.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub async fn serve_cluster(
+        &mut self,
+        address: SocketAddr,
+        options: KubernetesOptions,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let (listener, address) = listen(address).await?;
+        let cluster = Kubernetes::new(options);
+        tokio::spawn(kubernetes::serve(listener, cluster.clone(), stop.clone()));
+        self.cluster = Some((cluster, address));
+        Ok(())
+    }
+
+    /// Serves a cloud until `stop`.
+    ///
+    /// # Errors
+    /// [`Error::Listen`].
+    pub async fn serve_cloud(
+        &mut self,
+        address: SocketAddr,
+        options: CloudOptions,
+        seed: u64,
+        stop: &CancellationToken,
+    ) -> Result<(), Error> {
+        let (listener, address) = listen(address).await?;
+        let cloud = CloudHandle::new(options, seed);
+        tokio::spawn(cci::serve(listener, cloud.clone(), stop.clone()));
+        self.cloud = Some((cloud, address));
+        Ok(())
+    }
+
+    /// Writes the kubeconfig of the cluster.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write_kubeconfig(&self, path: &Path) -> Result<(), Error> {
+        let Some((_, address)) = &self.cluster else { return Ok(()) };
+        fs::write(path, kubernetes::kubeconfig(*address)).map_err(|source| Error::Write { path: path.to_owned(), source })
+    }
+
+    /// Writes the credentials that the cloud accepts, readable for this user alone.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write_credentials(&self, directory: &Path) -> Result<(), Error> {
+        let Some((cloud, _)) = &self.cloud else { return Ok(()) };
+        let failed = |source| Error::Write { path: directory.to_owned(), source };
+        fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
+        let credentials = cloud.credentials();
+        for (name, secret) in [
+            ("username", &credentials.user),
+            ("password", &credentials.password),
+            ("domain", &credentials.domain),
+        ] {
+            let path = directory.join(name);
+            let mut options = OpenOptions::new();
+            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
+            file.and_then(|mut file| file.write_all(secret.as_bytes())).map_err(|source| Error::Write { path, source })?;
+        }
+        Ok(())
+    }
+}
+
+async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { address, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}
+
+/// Serves until a signal.
+pub fn run(args: SimulateArgs) -> ExitCode {
+    if let Err(error) = telemetry::start(args.logging.log_format, &args.logging.log_level) {
+        eprintln!("burst-agent: {error}");
+        return ExitCode::FAILURE;
+    }
+    let faults = match args.faults.as_deref().unwrap_or_default().parse() {
+        Ok(faults) => faults,
+        Err(error) => {
+            eprintln!("burst-agent: --faults: {error}");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    };
+    runtime().block_on(async {
+        let stop = run::stop_on_signal();
+        match serve(&args, faults, &stop).await {
+            Ok(simulation) => {
+                println!("{}", place(&args, &simulation));
+                stop.cancelled().await;
+                ExitCode::SUCCESS
+            }
+            Err(error) => {
+                eprintln!("burst-agent: {error}");
+                ExitCode::FAILURE
+            }
+        }
+    })
+}
+
+async fn serve(args: &SimulateArgs, faults: FaultRules, stop: &CancellationToken) -> Result<Simulation, Error> {
+    let mut simulation = Simulation::default();
+    let seed = args.seed.unwrap_or_else(rand_seed);
+    if matches!(args.serve, Serve::Both | Serve::Cluster) {
+        let mut options = KubernetesOptions {
+            latency: Duration::from_millis(u64::from(args.cluster_latency_ms)),
+            ..KubernetesOptions::default()
+        };
+        options.cluster.seed = seed;
+        simulation.serve_cluster(args.cluster, options, stop).await?;
+    }
+    if matches!(args.serve, Serve::Both | Serve::Cloud) {
+        simulation.serve_cloud(args.cloud, cloud_options(args, faults), seed, stop).await?;
+    }
+    if let Some(path) = &args.kubeconfig_out {
+        simulation.write_kubeconfig(path)?;
+    }
+    if let Some(directory) = &args.credentials_out {
+        simulation.write_credentials(directory)?;
+    }
+    tracing::info!(seed, "the simulated world is served");
+    Ok(simulation)
+}
+
+fn cloud_options(args: &SimulateArgs, faults: FaultRules) -> CloudOptions {
+    let latency_ms = u64::from(args.cloud_latency_ms);
+    let mut options = CloudOptions {
+        create_latency_ms: latency_ms,
+        read_latency_ms: latency_ms,
+        delete_latency_ms: latency_ms,
+        start_latency_ms: u64::from(args.pod_start_ms),
+        faults,
+        ..CloudOptions::default()
+    };
+    options.rate_limits.all_per_s = args.cloud_rate_limit;
+    options
+}
+
+/// Where everything is, for the program that started us: one line of JSON.
+fn place(args: &SimulateArgs, simulation: &Simulation) -> serde_json::Value {
+    let url = |address: SocketAddr| format!("http://{address}");
+    json!({
+        "cluster": simulation.cluster.as_ref().map(|(_, address)| url(*address)),
+        "cloud": simulation.cloud.as_ref().map(|(_, address)| url(*address)),
+        "kubeconfig": args.kubeconfig_out,
+        "credentials": args.credentials_out,
+    })
+}
+
+fn rand_seed() -> u64 {
+    uuid::Uuid::new_v4().as_u64_pair().0
+}

@@ -1,0 +1,226 @@
+//! Metrics as verbs: call sites say what happened and never see the metrics library.
+
+pub mod names;
+
+mod latency;
+mod projection;
+
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::time::Duration;
+
+use engine::{Bucket, EffectKind, EffectTimes, Event, Micros, Outcome, Seq};
+use prometheus_client::encoding::EncodeLabelSet;
+use prometheus_client::metrics::counter::Counter;
+use prometheus_client::metrics::family::Family;
+use prometheus_client::metrics::gauge::Gauge;
+use prometheus_client::metrics::histogram::Histogram;
+use prometheus_client::registry::{Metric, Registry};
+
+pub use projection::Projection;
+
+use crate::telemetry::process::ProcessMetrics;
+use latency::{EffectStages, EventStages};
+use projection::ProjectionMetrics;
+
+/// A gauge of a count or a place in the log.
+type Level = Gauge<u64, AtomicU64>;
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct EventLabels {
+    event: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct OutcomeLabels {
+    effect: &'static str,
+    outcome: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct SideLabels {
+    side: &'static str,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct BucketLabels {
+    bucket: &'static str,
+}
+
+/// One of the two sides that are kept in step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The cluster.
+    Kubernetes,
+    /// The cloud.
+    Cloud,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Side::Kubernetes => "kubernetes",
+            Side::Cloud => "cloud",
+        }
+    }
+}
+
+/// All metrics of the process.
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    events: Family<EventLabels, Counter>,
+    effects: Family<OutcomeLabels, Counter>,
+    event_stages: EventStages,
+    effect_stages: EffectStages,
+    commit_seconds: Histogram,
+    commit_records: Histogram,
+    durable_seq: Level,
+    applied_seq: Level,
+    snapshot_seq: Level,
+    watch_restarts: Family<SideLabels, Counter>,
+    relists: Family<SideLabels, Counter>,
+    bad_objects: Family<SideLabels, Counter>,
+    throttled: Family<BucketLabels, Counter>,
+    queue_depth: Level,
+    brake_held: Level,
+    projection: Arc<ProjectionMetrics>,
+}
+
+impl Default for Metrics {
+    fn default() -> Metrics {
+        Metrics::new()
+    }
+}
+
+impl Metrics {
+    /// Metrics of a process that has not done anything.
+    pub fn new() -> Metrics {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(ProcessMetrics));
+        let projection = Arc::new(ProjectionMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&projection)));
+        let made = &mut registry;
+        Metrics {
+            events: add(made, names::EVENTS, Family::default()),
+            effects: add(made, names::EFFECTS, Family::default()),
+            event_stages: add(made, names::EVENT_STAGE_SECONDS, latency::stages()),
+            effect_stages: add(made, names::EFFECT_STAGE_SECONDS, latency::stages()),
+            commit_seconds: add(made, names::COMMIT_SECONDS, latency::histogram()),
+            commit_records: add(made, names::COMMIT_RECORDS, latency::record_counts()),
+            durable_seq: add(made, names::DURABLE_SEQ, Level::default()),
+            applied_seq: add(made, names::APPLIED_SEQ, Level::default()),
+            snapshot_seq: add(made, names::SNAPSHOT_SEQ, Level::default()),
+            watch_restarts: add(made, names::WATCH_RESTARTS, Family::default()),
+            relists: add(made, names::RELISTS, Family::default()),
+            bad_objects: add(made, names::BAD_OBJECTS, Family::default()),
+            throttled: add(made, names::THROTTLED, Family::default()),
+            queue_depth: add(made, names::QUEUE_DEPTH, Level::default()),
+            brake_held: add(made, names::BRAKE_HELD, Level::default()),
+            projection,
+            registry,
+        }
+    }
+
+    /// A record was applied.
+    pub fn event_applied(&self, event: &Event) {
+        self.events.get_or_create(&EventLabels { event: event.name() }).inc();
+    }
+
+    /// A record that an adapter saw at `seen` was durable at `durable` and decided on at `decided`.
+    pub fn event_decided(&self, event: &Event, seen: Micros, durable: Micros, decided: Micros) {
+        latency::observe_event(&self.event_stages, event.name(), seen, durable, decided);
+    }
+
+    /// An attempt of an effect ended.
+    pub fn effect_finished(&self, effect: &EffectKind, outcome: &Outcome, times: &EffectTimes) {
+        let (outcome, throttled) = match outcome {
+            Outcome::Done(_) => ("done", false),
+            Outcome::Refused(_) => ("refused", false),
+            Outcome::Later { reason, .. } => ("later", *reason == engine::LaterReason::Throttled),
+            Outcome::Unknown { .. } => ("unknown", false),
+        };
+        self.effects.get_or_create(&OutcomeLabels { effect: effect.name(), outcome }).inc();
+        if throttled {
+            self.throttled(effect.bucket());
+        }
+        latency::observe_effect(&self.effect_stages, effect.name(), times);
+    }
+
+    /// What one side showed at `observed` stands on the other side since `written`.
+    pub fn observed_written(&self, effect: &EffectKind, observed: Micros, written: Micros) {
+        latency::observe_written(&self.effect_stages, effect.name(), observed, written);
+    }
+
+    /// A group of records became durable.
+    pub fn committed(&self, records: usize, took: Duration, durable: Seq) {
+        self.commit_seconds.observe(took.as_secs_f64());
+        self.commit_records.observe(records as f64);
+        self.durable_seq.set(durable.0);
+    }
+
+    /// The state is that of this record.
+    pub fn applied(&self, seq: Seq) {
+        self.applied_seq.set(seq.0);
+    }
+
+    /// A snapshot of the state at this record is durable.
+    pub fn snapshot_taken(&self, seq: Seq) {
+        self.snapshot_seq.set(seq.0);
+    }
+
+    /// A watch ended and was begun again.
+    pub fn watch_restarted(&self, side: Side) {
+        self.watch_restarts.get_or_create(&SideLabels { side: side.name() }).inc();
+    }
+
+    /// A watch could not be resumed, and everything is listed again.
+    pub fn relisted(&self, side: Side) {
+        self.relists.get_or_create(&SideLabels { side: side.name() }).inc();
+    }
+
+    /// An object could not be read and was left out.
+    pub fn bad_object(&self, side: Side) {
+        self.bad_objects.get_or_create(&SideLabels { side: side.name() }).inc();
+    }
+
+    /// The other side said that we ask too often.
+    fn throttled(&self, bucket: Bucket) {
+        self.throttled.get_or_create(&BucketLabels { bucket: bucket.name() }).inc();
+    }
+
+    /// This many reports wait for the run loop.
+    pub fn queue_depth(&self, reports: usize) {
+        self.queue_depth.set(reports as u64);
+    }
+
+    /// The mass-delete brake holds this many deletions.
+    pub fn brake_held(&self, deletions: usize) {
+        self.brake_held.set(deletions as u64);
+    }
+
+    /// Sets where counts that follow from the state are read, at each scrape. Only the first call counts.
+    pub fn project(&self, read: impl Fn() -> Projection + Send + Sync + 'static) {
+        self.projection.set(Box::new(read));
+    }
+
+    /// All metrics in the OpenMetrics text format.
+    ///
+    /// # Errors
+    /// When a metric cannot be written, which is a bug in its definition.
+    pub fn text(&self) -> Result<String, fmt::Error> {
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
+        Ok(text)
+    }
+}
+
+/// Registers a metric under its name and keeps a handle of it.
+fn add<M: Metric + Clone>(registry: &mut Registry, (name, help): names::Name, metric: M) -> M {
+    registry.register(name, help, metric.clone());
+    metric
+}

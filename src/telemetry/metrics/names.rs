@@ -1,0 +1,48 @@
+//! The names of our metrics, with what they mean. A counter's name gets `_total` when it is written out.
+
+/// A metric's name and its help.
+pub type Name = (&'static str, &'static str);
+
+/// Counter by `event`.
+pub const EVENTS: Name = ("burst_agent_events", "Records applied, by event");
+/// Counter by `effect` and `outcome`.
+pub const EFFECTS: Name = ("burst_agent_effects", "Attempts of effects that ended, by effect and outcome");
+/// Histogram by `event` and `stage`.
+pub const EVENT_STAGE_SECONDS: Name = (
+    "burst_agent_event_stage_seconds",
+    "Time from one stage of an event to the next (seen_durable, durable_decided)",
+);
+/// Histogram by `effect` and `stage`.
+pub const EFFECT_STAGE_SECONDS: Name = (
+    "burst_agent_effect_stage_seconds",
+    "Time from one stage of an effect to the next (decided_permitted, permitted_sent, sent_answered, observed_written)",
+);
+/// Histogram.
+pub const COMMIT_SECONDS: Name = ("burst_agent_commit_seconds", "Time to make a group of records durable");
+/// Histogram.
+pub const COMMIT_RECORDS: Name = ("burst_agent_commit_records", "Records made durable at once");
+/// Gauge.
+pub const DURABLE_SEQ: Name = ("burst_agent_durable_seq", "Sequence number of the last durable record");
+/// Gauge.
+pub const APPLIED_SEQ: Name = ("burst_agent_applied_seq", "Sequence number of the last applied record");
+/// Gauge.
+pub const SNAPSHOT_SEQ: Name = ("burst_agent_snapshot_seq", "Sequence number of the last durable snapshot");
+/// Counter by `side`.
+pub const WATCH_RESTARTS: Name = ("burst_agent_watch_restarts", "Watches begun again, by side");
+/// Counter by `side`.
+pub const RELISTS: Name = ("burst_agent_relists", "Lists read because a watch could not be resumed, by side");
+/// Counter by `side`.
+pub const BAD_OBJECTS: Name =
+    ("burst_agent_bad_objects", "Objects left out because they could not be read, by side");
+/// Counter by `bucket`.
+pub const THROTTLED: Name =
+    ("burst_agent_throttled", "Calls that the other side refused as too many, by bucket");
+/// Gauge.
+pub const QUEUE_DEPTH: Name = ("burst_agent_queue_depth", "Reports that wait for the run loop");
+/// Gauge.
+pub const BRAKE_HELD: Name = ("burst_agent_brake_held", "Deletions held by the mass-delete brake");
+/// Gauge by `state`.
+pub const PODS: Name = ("burst_agent_pods", "Pods known, by state");
+/// Gauge by `effect`.
+pub const OUTSTANDING_EFFECTS: Name =
+    ("burst_agent_outstanding_effects", "Effects that have not ended, by effect");

@@ -1,0 +1,64 @@
+//! Counts that follow from the state: read when they are asked for, so that they cannot drift from it.
+
+use std::fmt;
+use std::sync::OnceLock;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::telemetry::metrics::names::{self, Name};
+
+/// What the state counts. Names are few and fixed; a name that is left out is 0 or does not exist.
+#[derive(Clone, Debug, Default)]
+pub struct Projection {
+    /// Pods by state.
+    pub pods: Vec<(&'static str, u64)>,
+    /// Outstanding effects by [`engine::EffectKind::name`].
+    pub outstanding: Vec<(&'static str, u64)>,
+}
+
+type Read = Box<dyn Fn() -> Projection + Send + Sync>;
+
+/// Writes the projection at each scrape, once somebody said where to read it.
+#[derive(Default)]
+pub struct ProjectionMetrics {
+    read: OnceLock<Read>,
+}
+
+impl ProjectionMetrics {
+    /// Sets where the projection is read. Only the first call counts.
+    pub fn set(&self, read: Read) {
+        // A second run loop in one process would be a bug of its own, and metrics must not stop anything.
+        let _ = self.read.set(read);
+    }
+}
+
+impl fmt::Debug for ProjectionMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ProjectionMetrics").finish_non_exhaustive()
+    }
+}
+
+impl Collector for ProjectionMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let Some(read) = self.read.get() else { return Ok(()) };
+        let projection = read();
+        put(&mut encoder, names::PODS, "state", &projection.pods)?;
+        put(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &projection.outstanding)
+    }
+}
+
+fn put(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): Name,
+    label: &'static str,
+    counts: &[(&'static str, u64)],
+) -> Result<(), fmt::Error> {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for (value, count) in counts {
+        ConstGauge::new(*count).encode(family.encode_family(&[(label, *value)])?)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,77 @@
+//! The seam between the log and where it is kept: as little as the log needs, so that a disk that lies,
+//! tears and fails can stand in for the real one.
+
+use std::io::{self, Read};
+
+use engine::Seq;
+
+/// Something that is stored under a name of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Name {
+    /// A segment that is finished: a file of frames. Named by its first record.
+    Sealed(Seq),
+    /// A segment that is, or was, being written: a database of frames. Named by its first record.
+    Open(Seq),
+    /// A state. Named by the last record applied to it.
+    Snapshot(Seq),
+}
+
+/// A name and how much is stored under it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The name.
+    pub name: Name,
+    /// Bytes on disk.
+    pub bytes: u64,
+}
+
+/// Where evidence was put.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Aside {
+    /// Where, for a person.
+    pub place: String,
+    /// How much.
+    pub bytes: u64,
+}
+
+/// The reading half: what a replay needs. Changes nothing.
+pub trait Source: Send + Sync {
+    /// All that is there, in no order.
+    fn list(&self) -> io::Result<Vec<Entry>>;
+
+    /// What is stored under a name. Of an open segment these are the bytes as they lie on the disk: frames
+    /// among other things, in any order, some twice.
+    fn read(&self, name: Name) -> io::Result<Box<dyn Read + Send>>;
+
+    /// The last noted head; empty when there is none.
+    fn head(&self) -> io::Result<Vec<u8>>;
+
+    /// Of the segment that is being written: the frame with the greatest key at or before `seq`.
+    fn at_or_before(&self, seq: Seq) -> io::Result<Option<Vec<u8>>>;
+}
+
+/// The writing half. There is one writer.
+pub trait Backend: Source {
+    /// Begins a new, empty, durable segment and makes it the one that is written. The one before stays under
+    /// its name until it is removed.
+    fn begin(&self, segment: Seq) -> io::Result<()>;
+
+    /// Puts a frame into the segment that is being written. Not durable before [`Backend::sync`].
+    fn put(&self, first: Seq, frame: &[u8]) -> io::Result<()>;
+
+    /// Makes all that was put durable.
+    fn sync(&self) -> io::Result<()>;
+
+    /// Notes how far the log goes. Survives the end of the process, but not of the power: it may then be
+    /// any earlier note, or none.
+    fn note(&self, head: &[u8]) -> io::Result<()>;
+
+    /// Stores a whole file, durably and at once, in place of what was there.
+    fn publish(&self, name: Name, contents: &mut dyn Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()>;
+
+    /// Removes what is stored under a name; it is no error if nothing is.
+    fn remove(&self, name: Name) -> io::Result<()>;
+
+    /// Copies what is stored under these names to a place where nobody touches it.
+    fn set_aside(&self, names: &[Name]) -> io::Result<Aside>;
+}

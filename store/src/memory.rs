@@ -1,0 +1,245 @@
+//! The log in memory, on a disk that can be told to fail, to lie and to tear. For tests and for the
+//! simulator.
+
+use std::collections::BTreeMap;
+use std::io::{self, Cursor, Read};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use engine::Seq;
+
+use crate::backend::{Aside, Backend, Entry, Name, Source};
+
+/// When the disk misbehaves. Operations that write (begin, put, sync, publish, remove, set aside) are counted
+/// from 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// This operation fails, and so does every later one: the process has died, or the disk has.
+    pub fail_at: Option<u64>,
+    /// From the sync of this number on (from 0), syncs answer well and make nothing durable: a disk that lies.
+    pub freeze_at_sync: Option<u64>,
+}
+
+/// What of the frames that were put but not synced a crash leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Survive {
+    /// None.
+    Synced,
+    /// All: the process died, the machine did not.
+    All,
+    /// All but the second half of the last one's bytes.
+    Torn,
+}
+
+#[derive(Clone, Default)]
+struct Segment {
+    durable: BTreeMap<Seq, Vec<u8>>,
+    unsynced: BTreeMap<Seq, Vec<u8>>,
+}
+
+#[derive(Clone, Default)]
+struct Contents {
+    files: BTreeMap<Name, Vec<u8>>,
+    segments: BTreeMap<Seq, Segment>,
+    active: Option<Seq>,
+    head: Vec<u8>,
+    aside: Vec<Name>,
+    faults: Faults,
+    operations: u64,
+    syncs: u64,
+}
+
+impl Contents {
+    fn count(&mut self) -> io::Result<()> {
+        let operation = self.operations;
+        self.operations += 1;
+        match self.faults.fail_at {
+            Some(fail_at) if operation >= fail_at => Err(io::Error::other("the disk has failed")),
+            _ => Ok(()),
+        }
+    }
+
+    fn segment(&mut self) -> io::Result<&mut Segment> {
+        self.active
+            .and_then(|active| self.segments.get_mut(&active))
+            .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no segment is being written"))
+    }
+
+    fn raw(&self, name: Name) -> Option<Vec<u8>> {
+        match name {
+            Name::Sealed(_) | Name::Snapshot(_) => self.files.get(&name).cloned(),
+            Name::Open(segment) => {
+                let segment = self.segments.get(&segment)?;
+                let mut raw = Vec::new();
+                // Last first, with something between them: no order may be relied on.
+                for frame in segment.durable.values().chain(segment.unsynced.values()).rev() {
+                    raw.extend_from_slice(&[0xF5; 7]);
+                    raw.extend_from_slice(frame);
+                }
+                Some(raw)
+            }
+        }
+    }
+}
+
+/// A log's place in memory.
+#[derive(Clone, Default)]
+pub struct Memory(Arc<Mutex<Contents>>);
+
+impl Memory {
+    /// An empty place on a disk that works.
+    #[must_use]
+    pub fn new() -> Memory {
+        Memory::default()
+    }
+
+    /// Sets when the disk misbehaves, and counts its operations from 0 again.
+    pub fn set_faults(&self, faults: Faults) {
+        let mut contents = self.contents();
+        contents.faults = faults;
+        contents.operations = 0;
+        contents.syncs = 0;
+    }
+
+    /// How many operations that write there were since the faults were set.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.contents().operations
+    }
+
+    /// What a start after a crash finds, on a disk that works. The place itself is as it was.
+    #[must_use]
+    pub fn crash(&self, survive: Survive) -> Memory {
+        let mut contents = self.contents().clone();
+        contents.active = None;
+        contents.faults = Faults::default();
+        for segment in contents.segments.values_mut() {
+            let mut unsynced = std::mem::take(&mut segment.unsynced);
+            match survive {
+                Survive::Synced => unsynced.clear(),
+                Survive::All => {}
+                Survive::Torn => {
+                    if let Some(mut last) = unsynced.last_entry() {
+                        let half = last.get().len() / 2;
+                        last.get_mut().truncate(half);
+                    }
+                }
+            }
+            segment.durable.append(&mut unsynced);
+        }
+        Memory(Arc::new(Mutex::new(contents)))
+    }
+
+    /// Changes the stored bytes of a name: of a file as a whole, of a segment frame by frame.
+    pub fn damage(&self, name: Name, mut change: impl FnMut(&mut Vec<u8>)) {
+        let mut contents = self.contents();
+        match name {
+            Name::Sealed(_) | Name::Snapshot(_) => contents.files.get_mut(&name).into_iter().for_each(change),
+            Name::Open(segment) => {
+                let segment = contents.segments.get_mut(&segment);
+                segment.into_iter().flat_map(|segment| segment.durable.values_mut()).for_each(&mut change);
+            }
+        }
+    }
+
+    /// The names that were set aside.
+    #[must_use]
+    pub fn aside(&self) -> Vec<Name> {
+        self.contents().aside.clone()
+    }
+
+    fn contents(&self) -> MutexGuard<'_, Contents> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Source for Memory {
+    fn list(&self) -> io::Result<Vec<Entry>> {
+        let contents = self.contents();
+        let segments = contents.segments.keys().map(|segment| Name::Open(*segment));
+        let names = contents.files.keys().copied().chain(segments);
+        let bytes = |name| contents.raw(name).unwrap_or_default().len() as u64;
+        Ok(names.map(|name| Entry { name, bytes: bytes(name) }).collect())
+    }
+
+    fn read(&self, name: Name) -> io::Result<Box<dyn Read + Send>> {
+        let raw = self.contents().raw(name).ok_or_else(|| io::Error::from(io::ErrorKind::NotFound))?;
+        Ok(Box::new(Cursor::new(raw)))
+    }
+
+    fn head(&self) -> io::Result<Vec<u8>> {
+        Ok(self.contents().head.clone())
+    }
+
+    fn at_or_before(&self, seq: Seq) -> io::Result<Option<Vec<u8>>> {
+        let mut contents = self.contents();
+        let Ok(segment) = contents.segment() else { return Ok(None) };
+        let durable = segment.durable.range(..=seq).next_back();
+        let unsynced = segment.unsynced.range(..=seq).next_back();
+        Ok(durable
+            .into_iter()
+            .chain(unsynced)
+            .max_by_key(|(first, _)| **first)
+            .map(|(_, frame)| frame.clone()))
+    }
+}
+
+impl Backend for Memory {
+    fn begin(&self, segment: Seq) -> io::Result<()> {
+        let mut contents = self.contents();
+        contents.count()?;
+        contents.segments.insert(segment, Segment::default());
+        contents.active = Some(segment);
+        Ok(())
+    }
+
+    fn put(&self, first: Seq, frame: &[u8]) -> io::Result<()> {
+        let mut contents = self.contents();
+        contents.count()?;
+        contents.segment()?.unsynced.insert(first, frame.to_vec());
+        Ok(())
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        let mut contents = self.contents();
+        contents.count()?;
+        let sync = contents.syncs;
+        contents.syncs += 1;
+        if contents.faults.freeze_at_sync.is_none_or(|freeze_at| sync < freeze_at) {
+            let segment = contents.segment()?;
+            segment.durable.append(&mut segment.unsynced);
+        }
+        Ok(())
+    }
+
+    fn note(&self, head: &[u8]) -> io::Result<()> {
+        self.contents().head = head.to_vec();
+        Ok(())
+    }
+
+    fn publish(&self, name: Name, parts: &mut dyn Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
+        // Not under the lock: the parts may be read from here.
+        let file = parts.collect::<io::Result<Vec<_>>>()?.concat();
+        let mut contents = self.contents();
+        contents.count()?;
+        contents.files.insert(name, file);
+        Ok(())
+    }
+
+    fn remove(&self, name: Name) -> io::Result<()> {
+        let mut contents = self.contents();
+        contents.count()?;
+        match name {
+            Name::Sealed(_) | Name::Snapshot(_) => drop(contents.files.remove(&name)),
+            Name::Open(segment) => drop(contents.segments.remove(&segment)),
+        }
+        Ok(())
+    }
+
+    fn set_aside(&self, names: &[Name]) -> io::Result<Aside> {
+        let mut contents = self.contents();
+        contents.count()?;
+        let bytes = names.iter().filter_map(|name| contents.raw(*name)).map(|raw| raw.len() as u64).sum();
+        contents.aside.extend_from_slice(names);
+        Ok(Aside { place: "memory".to_owned(), bytes })
+    }
+}

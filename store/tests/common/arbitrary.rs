@@ -1,0 +1,235 @@
+//! Records with anything in them.
+
+use engine::{
+    Answer, Bucket, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus,
+    Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros, Outcome, Phase,
+    PodFacts, PodRef, PodStatus, Policy, Record, Refusal, RefusalClass, RestartPolicy, Seq, Truth, Uid,
+};
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+fn text() -> impl Strategy<Value = String> {
+    proptest::string::string_regex("(?s).{0,12}").unwrap()
+}
+
+fn pod() -> impl Strategy<Value = PodRef> {
+    (text(), text(), text()).prop_map(|(namespace, name, uid)| PodRef { namespace, name, uid: Uid(uid) })
+}
+
+fn phase() -> impl Strategy<Value = Phase> {
+    use Phase::{Failed, Pending, Running, Succeeded, Unknown};
+    proptest::sample::select(vec![Pending, Running, Succeeded, Failed, Unknown])
+}
+
+fn pod_facts() -> impl Strategy<Value = PodFacts> {
+    use RestartPolicy::{Always, Never, OnFailure};
+    let deletion =
+        option::of((any::<u32>(), any::<i64>()).prop_map(|(grace_s, at_s)| Deletion { grace_s, at_s }));
+    let restart_policy = proptest::sample::select(vec![Always, OnFailure, Never]);
+    (pod(), text(), phase(), any::<(u64, u64)>(), restart_policy, deletion, vec(text(), 0..3)).prop_map(
+        |(
+            pod,
+            resource_version,
+            phase,
+            (status_digest, spec_digest),
+            restart_policy,
+            deletion,
+            readiness_gates,
+        )| {
+            PodFacts {
+                pod,
+                resource_version,
+                phase,
+                status_digest,
+                restart_policy,
+                deletion,
+                spec_digest,
+                readiness_gates,
+            }
+        },
+    )
+}
+
+fn container_state() -> impl Strategy<Value = ContainerState> {
+    prop_oneof![
+        (text(), text()).prop_map(|(reason, message)| ContainerState::Waiting { reason, message }),
+        any::<Option<i64>>().prop_map(|started_at_s| ContainerState::Running { started_at_s }),
+        (any::<(i32, i32, Option<i64>, Option<i64>)>(), text(), text(), text()).prop_map(
+            |((exit_code, signal, started_at_s, finished_at_s), reason, message, container_id)| {
+                ContainerState::Terminated {
+                    exit_code,
+                    signal,
+                    reason,
+                    message,
+                    started_at_s,
+                    finished_at_s,
+                    container_id,
+                }
+            }
+        ),
+    ]
+}
+
+fn container() -> impl Strategy<Value = ContainerStatus> {
+    let texts = (text(), text(), text(), text());
+    let flags = any::<(bool, Option<bool>, u32)>();
+    (texts, flags, container_state(), option::of(container_state())).prop_map(
+        |((name, image, image_id, container_id), (ready, started, restart_count), state, last_state)| {
+            ContainerStatus {
+                name,
+                image,
+                image_id,
+                container_id,
+                ready,
+                started,
+                restart_count,
+                state,
+                last_state,
+            }
+        },
+    )
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    let kind = proptest::sample::select(ConditionKind::ALL.to_vec());
+    let status = proptest::sample::select(vec![Truth::True, Truth::False, Truth::Unknown]);
+    (kind, status, text(), text(), any::<i64>()).prop_map(|(kind, status, reason, message, since_s)| {
+        Condition { kind, status, reason, message, since_s }
+    })
+}
+
+fn pod_status() -> impl Strategy<Value = PodStatus> {
+    let texts = (text(), text(), text());
+    let containers = || vec(container(), 0..3);
+    let lists = (vec(text(), 0..3), vec(condition(), 0..5), containers(), containers(), containers());
+    (phase(), texts, any::<Option<i64>>(), lists).prop_map(
+        |(phase, (reason, message, host_ip), start_time_s, lists)| {
+            let (pod_ips, conditions, init_containers, containers, ephemeral_containers) = lists;
+            PodStatus {
+                phase,
+                reason,
+                message,
+                host_ip,
+                pod_ips,
+                start_time_s,
+                conditions,
+                init_containers,
+                containers,
+                ephemeral_containers,
+            }
+        },
+    )
+}
+
+fn cloud_facts() -> impl Strategy<Value = CloudFacts> {
+    (text(), text(), pod(), any::<bool>(), pod_status(), any::<u64>()).prop_map(
+        |(name, cloud_uid, owner, deleting, status, changed_at_us)| CloudFacts {
+            name: CloudName(name),
+            cloud_uid,
+            owner,
+            deleting,
+            status,
+            changed_at_us,
+        },
+    )
+}
+
+fn outcome() -> impl Strategy<Value = Outcome> {
+    use LaterReason::{Capacity, Conflict, Throttled, Transient};
+    use RefusalClass::{AlreadyExists, Forbidden, Invalid, NotFound, OperatorAction};
+    let class = proptest::sample::select(vec![Invalid, AlreadyExists, NotFound, Forbidden, OperatorAction]);
+    let reason = proptest::sample::select(vec![Throttled, Transient, Conflict, Capacity]);
+    let fixed = vec![
+        Answer::Nothing,
+        Answer::CloudPodAbsent,
+        Answer::DeleteAccepted,
+        Answer::StatusWritten,
+        Answer::PodAbsent,
+    ];
+    let answer = prop_oneof![
+        proptest::sample::select(fixed),
+        cloud_facts().prop_map(|facts| Answer::CloudPod(Box::new(facts))),
+        text().prop_map(|message| Answer::CloudPodForeign { message }),
+        any::<(bool, u32)>().prop_map(|(complete, count)| Answer::Listed { complete, count }),
+        any::<bool>().prop_map(|deleting| Answer::PodPresent { deleting }),
+    ];
+    prop_oneof![
+        answer.prop_map(Outcome::Done),
+        (class, text(), text()).prop_map(|(class, code, message)| Outcome::Refused(Refusal {
+            class,
+            code,
+            message
+        })),
+        (any::<Option<u32>>(), reason, text()).prop_map(|(wait_ms, reason, message)| Outcome::Later {
+            wait_ms,
+            reason,
+            message
+        }),
+        text().prop_map(|message| Outcome::Unknown { message }),
+    ]
+}
+
+fn finished() -> impl Strategy<Value = Event> {
+    let bucket = proptest::sample::select(Bucket::ALL.to_vec());
+    (any::<(u64, u32, u32)>(), outcome(), any::<[u64; 5]>(), bucket).prop_map(
+        |((seq, position, attempt), outcome, times, bucket)| {
+            let [durable, queued, permitted, sent, answered] = times.map(Micros);
+            let times = EffectTimes { durable, queued, permitted, sent, answered };
+            Event::EffectFinished {
+                id: EffectId { seq: Seq(seq), position },
+                attempt,
+                outcome,
+                times,
+                bucket,
+            }
+        },
+    )
+}
+
+fn started() -> impl Strategy<Value = Event> {
+    (text(), any::<(u64, u64, u64)>(), (text(), text(), text(), text())).prop_map(
+        |(version, numbers, texts)| {
+            let (features, boot_id, wall_clock_ms) = numbers;
+            let (cluster_id, node, cloud_namespace, profile) = texts;
+            let identity = Identity { cluster_id, node, cloud_namespace, profile };
+            Event::Started { version, features: Features(features), boot_id, identity, wall_clock_ms }
+        },
+    )
+}
+
+fn event() -> impl Strategy<Value = Event> {
+    let gone = proptest::sample::select(vec![Gone::Deleted, Gone::Unlisted]);
+    prop_oneof![
+        started(),
+        any::<(u32, u8, u16)>().prop_map(|(poll_period_ms, brake_percent, brake_floor)| {
+            Event::PolicyChanged(Policy { poll_period_ms, brake_percent, brake_floor, ..Policy::default() })
+        }),
+        pod_facts().prop_map(Event::PodObserved),
+        (pod(), gone).prop_map(|(pod, how)| Event::PodGone { pod, how }),
+        (text(), any::<u32>())
+            .prop_map(|(resource_version, count)| Event::PodsListed { resource_version, count }),
+        cloud_facts().prop_map(Event::CloudPodObserved),
+        (text(), pod(), any::<(u64, u32)>()).prop_map(|(name, owner, (seq, position))| {
+            Event::CloudPodMissing {
+                name: CloudName(name),
+                owner,
+                list: EffectId { seq: Seq(seq), position },
+            }
+        }),
+        finished(),
+    ]
+}
+
+/// The first records of a log.
+pub fn records() -> impl Strategy<Value = Vec<Record>> {
+    vec((event(), any::<(u64, u64)>()), 1..8).prop_map(|events| {
+        let number = |(index, (event, (at, seen)))| Record {
+            seq: Seq(index as u64 + 1),
+            at: Micros(at),
+            seen: Micros(seen),
+            event,
+        };
+        events.into_iter().enumerate().map(number).collect()
+    })
+}

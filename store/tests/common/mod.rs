@@ -1,0 +1,85 @@
+//! What the tests of the log share: records, a state, and short ways to write and read.
+
+#![allow(dead_code, reason = "each test file uses its own part")]
+
+pub mod arbitrary;
+pub mod samples;
+
+use std::sync::Arc;
+
+use engine::{CloudFacts, Event, Micros, PodFacts, PodRef, Record, Seq, Uid};
+use store::{Backend, Batch, Durable, Error, Frame, Log, Options, Pushed, Recovery, StateMark};
+
+/// The state that the tests fold the log into: the digest of all records so far.
+pub type State = (u64, u64);
+
+pub fn options() -> Options {
+    Options { free_floor_bytes: 0, history_bytes: 0, ..Options::default() }
+}
+
+pub fn pod(name: &str) -> PodRef {
+    PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(format!("uid-of-{name}")) }
+}
+
+/// A record that differs from every other, of some 200 bytes.
+pub fn record(seq: u64) -> Record {
+    record_of(seq, 100)
+}
+
+/// The same with `text_bytes` of text in it.
+pub fn record_of(seq: u64, text_bytes: usize) -> Record {
+    let mut text = format!("{seq:04}-").repeat(text_bytes / 5 + 1);
+    text.truncate(text_bytes);
+    let pod = pod(&format!("web-{seq}"));
+    let event = if seq.is_multiple_of(2) {
+        Event::PodObserved(PodFacts { pod, resource_version: text, ..PodFacts::default() })
+    } else {
+        Event::CloudPodObserved(CloudFacts { owner: pod, cloud_uid: text, ..CloudFacts::default() })
+    };
+    Record { seq: Seq(seq), at: Micros(1_000_000 + seq), seen: Micros(999_000 + seq), event }
+}
+
+pub fn batch_of(records: &[Record]) -> Batch {
+    let mut batch = Batch::new();
+    for record in records {
+        assert_eq!(batch.push(record).unwrap(), Pushed::Added);
+    }
+    batch
+}
+
+pub fn append(log: &mut Log, records: &[Record]) -> Result<Durable, Error> {
+    let decisions = records.last().unwrap().seq.0 * 31;
+    log.append(&mut batch_of(records), decisions, None)
+}
+
+/// Appends records 'from' to 'to', `per_frame` at a time.
+pub fn append_range(log: &mut Log, from: u64, to: u64, per_frame: u64) {
+    let mut first = from;
+    while first <= to {
+        let last = (first + per_frame - 1).min(to);
+        let records: Vec<Record> = (first..=last).map(record).collect();
+        assert_eq!(append(log, &records).unwrap().last, Seq(last));
+        first = last + 1;
+    }
+}
+
+pub fn open(backend: &Arc<dyn Backend>) -> (Log, Recovery<State>) {
+    open_with(backend, options())
+}
+
+pub fn open_with(backend: &Arc<dyn Backend>, options: Options) -> (Log, Recovery<State>) {
+    Log::open_on(backend.clone(), options).unwrap()
+}
+
+pub fn records_after(log: &Log, seq: u64) -> Vec<Record> {
+    let frames: Vec<Frame> = log.frames_after(Seq(seq)).unwrap().collect::<Result<_, _>>().unwrap();
+    frames.iter().flat_map(|frame| frame.records().unwrap()).filter(|record| record.seq.0 > seq).collect()
+}
+
+pub fn expected(from: u64, to: u64) -> Vec<Record> {
+    (from..=to).map(record).collect()
+}
+
+pub fn mark() -> StateMark {
+    StateMark::from_iter([("pods", 7), ("brake", 8)])
+}
