@@ -18,13 +18,15 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{Cloud, CloudOptions, ProfileName};
+pub use cloud::{Cloud, CloudOptions};
 pub use credentials::refuse_credential_flags;
 pub use decisions::Decisions;
-pub use error::{ConfigError, variable};
+pub use error::ConfigError;
+#[cfg(test)]
+pub use error::variable;
 pub use kubernetes::Kubernetes;
 pub use log::{Durability, Log};
-pub use node::{Labels, Node, Quantity, Taints};
+pub use node::Node;
 pub use pacing::Pacing;
 pub use serving::{LogLevel, Logging, Serving};
 pub use sources::{Environment, Settings, environment, resolve};

@@ -102,7 +102,7 @@ fn agent_config(
     let accepted = cloud.credentials();
     let endpoint = format!("http://{address}");
     let path = |path: &Path| path.as_os_str().to_owned();
-    let options: [(&str, OsString); 18] = [
+    let options: [(&str, OsString); 17] = [
         ("--kubeconfig", path(&args.kubeconfig)),
         ("--cluster-id", "demo".into()),
         // Everybody's pods may come: this cluster has no other node.
@@ -121,7 +121,6 @@ fn agent_config(
         ("--poll-period-ms", "1000".into()),
         ("--listen", args.listen.to_string().into()),
         ("--admin-listen", args.admin_listen.to_string().into()),
-        ("--max-in-flight", "256".into()),
     ];
     let typed = ["burst-agent", "run"].into_iter().map(OsString::from);
     let typed = typed.chain(options.into_iter().flat_map(|(flag, value)| [flag.into(), value]));

@@ -7,6 +7,7 @@ mod args;
 mod completions;
 mod config;
 mod demo;
+mod replay;
 mod run;
 mod runtime;
 mod simulate;
@@ -26,7 +27,8 @@ fn main() -> ExitCode {
         Command::Run(args) => run::run(*args),
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
-        Command::Replay(_) | Command::Bench(_) => {
+        Command::Replay(args) => replay::run(args),
+        Command::Bench(_) => {
             eprintln!("burst-agent: this build lacks the command");
             ExitCode::from(args::EXIT_USAGE)
         }

@@ -48,7 +48,8 @@ fn replay(args: &ReplayArgs) -> Result<Ended, Error> {
     };
     let progress = progress_bar(args, source.total_bytes);
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let ended = Pass::new(args, source.state, out).run(source.frames, source.first, |bytes| progress.inc(bytes));
+    let ended =
+        Pass::new(args, source.state, out).run(source.frames, source.first, |bytes| progress.inc(bytes));
     progress.finish_and_clear();
     ended
 }
@@ -68,7 +69,7 @@ fn report(args: &ReplayArgs, ended: &Ended) -> Result<(), Error> {
         None => {
             if args.verify && (args.pod.is_some() || args.effects) {
                 eprintln!(
-                    "burst-agent: {} records verified: the same decisions in {} frames, the same state in {} marks",
+                    "burst-agent: {} records verified: the decisions of {} frames and the state at {} marks are the log's",
                     summary.records, summary.frames_compared, summary.states_compared
                 );
             }

@@ -1,5 +1,6 @@
 //! What the agent says of itself: messages, metrics, health.
 
+pub mod bounded;
 pub mod metrics;
 mod process;
 pub mod readiness;

@@ -2,5 +2,6 @@
 //!
 //! [`world`] holds pure models on virtual time; [`serve`] puts them on HTTP.
 
+pub mod load;
 pub mod serve;
 pub mod world;

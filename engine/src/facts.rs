@@ -153,7 +153,7 @@ pub struct Condition {
     pub reason: String,
     /// A sentence for a person.
     pub message: String,
-    /// `lastTransitionTime`, seconds since the epoch. Not part of any digest.
+    /// `lastTransitionTime`, seconds since the epoch; 0 leaves the one that is there. Not part of any digest.
     pub since_s: i64,
 }
 

@@ -25,12 +25,12 @@ pub(crate) fn desired(row: &Pod) -> Option<Box<PodStatus>> {
     }
     match &row.cloud {
         CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } => {
-            Some(Box::new(not_backwards(facts, cloud.status.clone())))
+            Some(Box::new(scheduled(not_backwards(facts, cloud.status.clone()))))
         }
         CloudView::Gone { last, at } => {
             let last = last.as_ref().map(|cloud| cloud.status.clone()).unwrap_or_default();
             match (last.phase.is_terminal(), facts.deletion) {
-                (true, _) => Some(Box::new(last)),
+                (true, _) => Some(Box::new(scheduled(last))),
                 // What a deleted pod's processes came to was not seen: say nothing rather than invent it.
                 (false, Some(_)) => None,
                 (false, None) => Some(Box::new(vanished(last, *at))),
@@ -52,6 +52,24 @@ fn not_backwards(facts: &PodFacts, mut status: PodStatus) -> PodStatus {
         status.phase = Phase::Running;
     }
     status
+}
+
+/// The pod has its place in the cluster since the cluster's scheduler said so: when the cloud found a place
+/// for it is another matter. The time is left open, so that the scheduler's own stays.
+fn scheduled(mut status: PodStatus) -> PodStatus {
+    status.conditions.retain(|condition| condition.kind != ConditionKind::PodScheduled);
+    status.conditions.insert(0, bound());
+    status
+}
+
+fn bound() -> Condition {
+    Condition {
+        kind: ConditionKind::PodScheduled,
+        status: Truth::True,
+        reason: String::new(),
+        message: String::new(),
+        since_s: 0,
+    }
 }
 
 /// The pod was there and is not any more, and nobody asked for that (virtual-kubelet rule VK-S7).
@@ -106,16 +124,16 @@ fn refused(facts: &PodFacts, failure: &Failure) -> PodStatus {
 }
 
 fn not_ready(reason: &str, at: Micros) -> Vec<Condition> {
-    let condition = |kind, status, reason: &str| Condition {
+    let condition = |kind| Condition {
         kind,
-        status,
+        status: Truth::False,
         reason: String::from(reason),
         message: String::new(),
         since_s: at.as_s(),
     };
     vec![
-        condition(ConditionKind::PodScheduled, Truth::True, ""),
-        condition(ConditionKind::ContainersReady, Truth::False, reason),
-        condition(ConditionKind::Ready, Truth::False, reason),
+        bound(),
+        condition(ConditionKind::ContainersReady),
+        condition(ConditionKind::Ready),
     ]
 }

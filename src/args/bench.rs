@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::config::values::between;
+use crate::config::values::{between, dns_label};
 use crate::config::{Durability, Logging};
 
 const EXAMPLES: &str = "\
@@ -27,6 +27,9 @@ pub struct BenchArgs {
     /// Delete each pod this long after its creation; without it pods are left running.
     #[arg(long, value_name = "S", value_parser = between::<u32>(0, 86_400, "seconds"), help_heading = "Load")]
     pub delete_after_s: Option<u32>,
+    /// A run whose pods have not all come, and gone where they are to, after this long has failed.
+    #[arg(long, value_name = "S", default_value_t = 600, value_parser = between::<u32>(1, 86_400, "seconds"), help_heading = "Load")]
+    pub timeout_s: u32,
     /// Makes a run repeatable; without it each run has a seed of its own, which the report names.
     #[arg(long, value_name = "N", help_heading = "Load")]
     pub seed: Option<u64>,
@@ -37,15 +40,25 @@ pub struct BenchArgs {
     /// Calls per second above which the simulated cloud refuses; 0 is no limit.
     #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = between::<u32>(0, 10_000, "calls per second"), help_heading = "World")]
     pub cloud_rate_limit: u32,
+    /// How long a pod takes in the simulated cloud from its creation until it runs.
+    #[arg(long, value_name = "MS", default_value_t = 1_000, value_parser = between::<u32>(0, 3_600_000, "milliseconds"), help_heading = "World")]
+    pub pod_start_ms: u32,
     /// Faults of the simulated world, as `simulate --help` describes them.
     #[arg(long, value_name = "FAULTS", help_heading = "World")]
     pub faults: Option<String>,
     /// Use the real API server that this kubeconfig names instead of the simulated one.
     #[arg(long, value_name = "FILE", help_heading = "World")]
     pub kubeconfig: Option<PathBuf>,
-    /// Namespace of the pods.
-    #[arg(long, value_name = "NAME", default_value = "default", help_heading = "World")]
-    pub namespace: String,
+    /// Namespace of the pods; without it, one that is made for them in a real cluster and removed afterwards.
+    #[arg(long, value_name = "NAME", value_parser = dns_label, help_heading = "World")]
+    pub namespace: Option<String>,
+
+    /// Let the agent keep its usual rates of calls; without it, it calls as fast as it is answered.
+    #[arg(long, help_heading = "Agent")]
+    pub paced: bool,
+    /// Another option of the agent, such as --agent-arg=--poll-period-ms=1000; may be given repeatedly.
+    #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = "Agent")]
+    pub agent_arg: Vec<String>,
 
     /// Keep the log here; without it a temporary directory is used and removed.
     #[arg(long, value_name = "DIR", help_heading = "Log")]

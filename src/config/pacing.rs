@@ -7,43 +7,45 @@ use adapters::pace::Rate;
 
 use crate::config::values::between;
 
-/// How fast calls are made, by class. The cloud's own limits are not published; other services of it allow 10
-/// to 30 calls per second. The API server's defaults are those of the kubelet.
+/// How fast calls are made, by class. The limits of CCI are not published and differ by account, so by default
+/// nothing of ours stands before them: what the cloud refuses with 429 rests for as long as it says. The API
+/// server defends itself in the same way. Only notices are held back: no pod waits for one.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Pacing (calls per second, 0 is no limit; a burst may go at once)")]
 pub struct Pacing {
     /// Calls that create something in the cloud.
-    #[arg(long, value_name = "PER_S", default_value_t = 20, value_parser = rate())]
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = rate())]
     pub cloud_create_rate: u32,
     /// Calls of that kind that may go at once.
     #[arg(long, value_name = "N", default_value = "40", value_parser = burst())]
     pub cloud_create_burst: NonZeroU32,
     /// Calls that delete something in the cloud.
-    #[arg(long, value_name = "PER_S", default_value_t = 20, value_parser = rate())]
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = rate())]
     pub cloud_delete_rate: u32,
     /// Calls of that kind that may go at once.
     #[arg(long, value_name = "N", default_value = "40", value_parser = burst())]
     pub cloud_delete_burst: NonZeroU32,
     /// Calls that read from the cloud.
-    #[arg(long, value_name = "PER_S", default_value_t = 20, value_parser = rate())]
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = rate())]
     pub cloud_read_rate: u32,
     /// Calls of that kind that may go at once.
     #[arg(long, value_name = "N", default_value = "40", value_parser = burst())]
     pub cloud_read_burst: NonZeroU32,
     /// Calls to the API server, but for notices.
-    #[arg(long, value_name = "PER_S", default_value_t = 50, value_parser = rate())]
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = rate())]
     pub kubernetes_rate: u32,
     /// Calls of that kind that may go at once.
     #[arg(long, value_name = "N", default_value = "100", value_parser = burst())]
     pub kubernetes_burst: NonZeroU32,
     /// Notices for people, as Kubernetes Events.
-    #[arg(long, value_name = "PER_S", default_value_t = 5, value_parser = rate())]
+    #[arg(long, value_name = "PER_S", default_value_t = 100, value_parser = rate())]
     pub notice_rate: u32,
     /// Calls of that kind that may go at once.
-    #[arg(long, value_name = "N", default_value = "50", value_parser = burst())]
+    #[arg(long, value_name = "N", default_value = "500", value_parser = burst())]
     pub notice_burst: NonZeroU32,
-    /// Calls of one class that may wait for an answer at the same time.
-    #[arg(long, value_name = "N", default_value_t = 64, value_parser = between::<u32>(1, 1_024, "calls"))]
+    /// Calls of one class that may wait for an answer at the same time. Each is a connection and about a
+    /// hundred kilobytes; fewer than a burst has pods make some of them wait for others' answers.
+    #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = between::<u32>(1, 16_384, "calls"))]
     pub max_in_flight: u32,
 }
 

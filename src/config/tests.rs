@@ -2,6 +2,7 @@ use expect_test::{Expect, expect};
 
 use adapters::kubernetes::NodeSettings;
 
+use super::node::Taints;
 use super::*;
 use crate::args::{self, Command, Stop};
 
@@ -36,9 +37,9 @@ fn configure(
     let variables = variables.iter().map(|(name, value)| ((*name).to_owned(), value.into())).collect();
 
     let parsed = args::parse(argv.into_iter().map(Into::into), &variables);
-    let config = parsed.and_then(|args| match args.command {
-        Command::Run(args) => Ok(RunConfig::new(*args)?),
-        other => panic!("{other:?}"),
+    let config = parsed.and_then(|args| {
+        let Command::Run(args) = args.command else { panic!("{:?}", args.command) };
+        Ok(RunConfig::new(*args)?)
     });
     config.map_err(|stop| {
         let text = match stop {
@@ -281,14 +282,19 @@ fn a_key_that_is_no_option_is_named_with_its_nearest() {
             qqq in DIR/agent.yaml: no such option
         "#]],
     );
-    check_refused(&[], &[], Some(("yaml", "cci:\n  region: r\n")), expect![[r#"
+    check_refused(
+        &[],
+        &[],
+        Some(("yaml", "cci:\n  region: r\n")),
+        expect![[r#"
         cci in DIR/agent.yaml: there are no sections: write each option by its whole name at the top
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn no_option_is_taken_for_a_credential_but_the_one_that_says_where_they_are() {
-    let command = crate::args::run::command();
+    let command = args::run::command();
     let keys = command.get_arguments().filter_map(clap::Arg::get_long);
     let taken: Vec<&str> = keys.filter(|key| credentials::is_credential(key)).collect();
     assert_eq!(taken, ["cci-credentials-dir"]);

@@ -29,13 +29,14 @@ pub fn frames_after(agent: &Url, after: Seq) -> Result<Body, Error> {
     let runtime = runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| failed(error.to_string()))?;
     let response = runtime.block_on(async {
-        let response = client()?.get(url.clone()).send().await?;
+        let mut response = client()?.get(url.clone()).send().await?;
         if response.status() == StatusCode::OK {
             return Ok(Ok(response));
         }
-        let status = response.status();
-        let complaint: String = response.text().await?.trim().chars().take(COMPLAINT_CHARS_MAX).collect();
-        Ok(Err(if complaint.is_empty() { status.to_string() } else { complaint }))
+        let complaint = response.chunk().await?.unwrap_or_default();
+        let complaint = String::from_utf8_lossy(&complaint);
+        let complaint: String = complaint.trim().chars().take(COMPLAINT_CHARS_MAX).collect();
+        Ok(Err(format!("{} {complaint}", response.status()).trim_end().to_owned()))
     });
     let response = response.map_err(|error: reqwest::Error| failed(with_causes(&error)))?;
     let response = response.map_err(failed)?;

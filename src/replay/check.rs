@@ -32,18 +32,23 @@ pub struct Difference {
 impl fmt::Display for Difference {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Difference { first, last, logged, recomputed, .. } = self;
+        let records =
+            if first == last { format!("record #{first}") } else { format!("records #{first} to #{last}") };
         if logged == recomputed {
-            write!(f, "the state differs from the log's after the frame #{first} to #{last}")?;
+            write!(f, "the state after {records} is not the log's")?;
         } else {
-            write!(f, "the decisions differ from the log's in the frame #{first} to #{last}")?;
-            write!(f, " (digest {logged} in the log, {recomputed} now)")?;
+            write!(f, "the decisions on {records} are not the log's")?;
+            write!(f, " (digest {recomputed}, {logged} in the log)")?;
         }
-        if let Some(seq) = self.same_until {
-            write!(f, "; the same until #{seq}")?;
+        match self.same_until {
+            Some(seq) => write!(f, "; all is the same until #{seq}")?,
+            None => write!(f, "; nothing was compared before")?,
         }
         match self.sections_at {
-            Some(seq) if self.sections.is_empty() => write!(f, "; the state at #{seq} is the same"),
-            Some(seq) => write!(f, "; sections of the state that differ at #{seq}: {}", self.sections.join(", ")),
+            Some(seq) if self.sections.is_empty() => write!(f, "; the state at #{seq} is the log's"),
+            Some(seq) => {
+                write!(f, "; differing sections of the state at #{seq}: {}", self.sections.join(", "))
+            }
             None => Ok(()),
         }
     }
@@ -130,5 +135,10 @@ impl Check {
 /// The names of the logged sections that this build has otherwise, or has not. Sections that only this build
 /// has tell of a newer build, not of another decision.
 fn differing(logged: &StateMark, recomputed: &StateMark) -> Vec<String> {
-    logged.sections.iter().filter(|section| !recomputed.sections.contains(section)).map(|(name, _)| name.clone()).collect()
+    logged
+        .sections
+        .iter()
+        .filter(|section| !recomputed.sections.contains(section))
+        .map(|(name, _)| name.clone())
+        .collect()
 }

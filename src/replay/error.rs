@@ -28,7 +28,9 @@ pub enum Error {
         first: Seq,
     },
     /// An agent sends no snapshot to start from.
-    #[error("the agent's log begins at {first} and needs a snapshot: give its directory rather than the agent")]
+    #[error(
+        "the agent's log begins at {first} and needs a snapshot: give its directory rather than the agent"
+    )]
     NoStartSent {
         /// The first record that is left.
         first: Seq,

@@ -216,9 +216,9 @@ impl<W: Write> Printer<W> {
             write!(self.out, "(attempt {attempt}) ")?;
         }
         write!(self.out, "{}", one_line(&line.message))?;
-        for (position, seq) in line.causes.iter().enumerate() {
-            let separator = if position == 0 { ", because of" } else { "," };
-            write!(self.out, "{separator} {seq}")?;
+        if !line.causes.is_empty() {
+            let causes: Vec<String> = line.causes.iter().map(Seq::to_string).collect();
+            write!(self.out, " [because of {}]", causes.join(", "))?;
         }
         writeln!(self.out)?;
         for (name, value) in &line.detail {

@@ -66,16 +66,15 @@ impl<W: Write> Pass<W> {
         progress: impl FnMut(u64),
     ) -> Result<Ended, Error> {
         self.begin(first)?;
-        let passed = self.frames(frames, progress);
-        match passed {
-            // The state is not to be used, or nobody listens.
-            Err(Error::Machine(MachineError::Violation(_)) | Error::Write(_)) => self.printer.flush()?,
-            Ok(()) | Err(_) => {
-                let ended = self.end()?;
-                return passed.map(|()| ended);
+        match self.frames(frames, progress) {
+            Ok(()) => self.end(),
+            // The state is not to be used any more, or nobody listens.
+            Err(error @ (Error::Machine(MachineError::Violation(_)) | Error::Write(_))) => Err(error),
+            Err(error) => {
+                self.end()?;
+                Err(error)
             }
         }
-        passed.map(|()| unreachable!("only failures come here"))
     }
 
     fn begin(&mut self, first: Seq) -> Result<(), Error> {
@@ -93,7 +92,13 @@ impl<W: Write> Pass<W> {
                 "the log begins at {first}, what was before is dropped: told from the snapshot at {applied} on"
             );
             let at = self.state.at();
-            self.printer.line(&Line { topic: Topic::Snapshot, seq: applied, at, message, ..Line::default() })?;
+            self.printer.line(&Line {
+                topic: Topic::Snapshot,
+                seq: applied,
+                at,
+                message,
+                ..Line::default()
+            })?;
         }
         Ok(())
     }
@@ -132,12 +137,16 @@ impl<W: Write> Pass<W> {
         refuse_newer(record)?;
         let decisions = self.state.apply(record).map_err(MachineError::from)?;
         self.tally.note(record, &decisions);
-        // What follows from another decision did not happen.
-        let astray = self.verify && self.check.difference().is_some();
+        let astray = self.is_astray();
         match &mut self.story {
             Some(story) if !astray => Ok(story.tell(record, &decisions, &self.state, &mut self.printer)?),
             Some(_) | None => Ok(()),
         }
+    }
+
+    /// What follows from another decision did not happen, and who verifies does not want to hear it.
+    fn is_astray(&self) -> bool {
+        self.verify && self.check.difference().is_some()
     }
 
     fn is_beyond(&self, record: &Record) -> bool {
@@ -156,13 +165,11 @@ impl<W: Write> Pass<W> {
     }
 
     fn end(mut self) -> Result<Ended, Error> {
-        let silent = match &mut self.story {
-            Some(story) => {
-                story.end(&self.state, &mut self.printer)?;
-                story.is_empty()
-            }
-            None => false,
-        };
+        let astray = self.is_astray();
+        if let Some(story) = self.story.as_mut().filter(|_| !astray) {
+            story.end(&self.state, &mut self.printer)?;
+        }
+        let silent = self.story.as_ref().is_some_and(Story::is_empty);
         let snapshot = self.snapshot.map(|seq| seq.0);
         let summary = self.tally.summary(snapshot, &self.state, &self.check);
         if self.story.is_none() {

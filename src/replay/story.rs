@@ -6,7 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write};
 
-use engine::{Answer, Decision, Effect, EffectId, EffectKind, Event, Outcome, Outstanding, Pod, PodRef, Record, State};
+use engine::{
+    Answer, Decision, Effect, EffectId, EffectKind, Event, Outcome, Outstanding, Pod, PodRef, Record, State,
+};
 
 use crate::args::replay::PodSelector;
 use crate::replay::line::{Line, Printer, Topic, time};
@@ -171,22 +173,18 @@ impl Story {
     }
 
     fn head(&self, record: &Record, state: &State) -> Line {
-        let line = Line {
-            seq: record.seq,
-            at: record.at,
-            event: Some(record.event.name()),
-            ..Line::default()
-        }
-        .about(self.subject(&record.event));
+        let line =
+            Line { seq: record.seq, at: record.at, event: Some(record.event.name()), ..Line::default() }
+                .about(self.subject(&record.event));
         let Event::EffectFinished { id, attempt, outcome, times, bucket } = &record.event else {
             return Line { message: words::event(&record.event), ..line };
         };
         let known = self.known.get(id);
         let kind = known.map(|known| known.kind);
-        let (ended, answer) = words::outcome(outcome);
         let latency = words::latency(times);
         let took = latency.as_ref().map(words::latency_text).unwrap_or_default();
-        let mut message = format!("{} {ended}{took}{answer}", kind.unwrap_or("effect").replace('_', " "));
+        let asked = kind.unwrap_or("effect").replace('_', " ");
+        let mut message = format!("{asked}: {}{took}", words::outcome(outcome));
         if !known.is_some_and(|known| known.in_flight && known.attempt == *attempt) {
             message += "; nobody waited for this answer any more";
         }

@@ -81,14 +81,19 @@ pub struct Summary {
     /// Records replayed.
     pub records: u64,
     /// The first of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first: Option<u64>,
     /// When it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub first_at: Option<String>,
     /// The last of them.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last: Option<u64>,
     /// When it was recorded.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub last_at: Option<String>,
     /// The last record of the snapshot that the replay started from.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub from_snapshot: Option<u64>,
     /// The cluster's id.
     pub cluster: String,
@@ -115,6 +120,7 @@ pub struct Summary {
     /// States that were compared with the log, section by section.
     pub states_compared: u64,
     /// The first difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub difference: Option<Difference>,
 }
 
@@ -138,11 +144,17 @@ impl fmt::Display for Summary {
         writeln!(f, "outstanding  {}", counts(&self.outstanding))?;
         match &self.difference {
             Some(difference) => writeln!(f, "decisions    DIFFER: {difference}"),
-            None => writeln!(
-                f,
-                "decisions    {}, the same as in the log in {} frames, and the state in {} marks",
-                self.decisions, self.frames_compared, self.states_compared
-            ),
+            None if self.frames_compared == 0 => {
+                writeln!(f, "decisions    not compared: no frame was read whole")
+            }
+            None => {
+                let Summary { decisions, frames_compared: frames, states_compared: states, .. } = self;
+                write!(f, "decisions    {decisions}, as in the log in {frames} of {frames} frames")?;
+                match states {
+                    0 => writeln!(f),
+                    _ => writeln!(f, "; so is the state in {states} of {states} marks"),
+                }
+            }
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Events, effects and outcomes in words, for a person who is tired.
 
 use engine::{
-    Answer, CloudFacts, Command, ContainerState, ContainerStatus, Effect, EffectKind, EffectTimes, Event, Gone,
-    HoldReason, LaterReason, Micros, NodeReadiness, Outcome, PodFacts, PodStatus, Policy, RefusalClass,
+    Answer, CloudFacts, Command, ContainerState, ContainerStatus, Effect, EffectKind, EffectTimes, Event,
+    Gone, HoldReason, LaterReason, Micros, NodeReadiness, Outcome, PodFacts, PodStatus, Policy, RefusalClass,
 };
 
 use crate::replay::line::Latency;
@@ -18,7 +18,9 @@ pub fn event(event: &Event) -> String {
         Event::PolicyChanged(policy) => policy_in_force(policy),
         Event::Tick => "a deadline passed".to_owned(),
         Event::PodObserved(facts) => pod_facts(facts),
-        Event::PodGone { how: Gone::Deleted, .. } => "pod gone from the cluster: the watch said so".to_owned(),
+        Event::PodGone { how: Gone::Deleted, .. } => {
+            "pod gone from the cluster: the watch said so".to_owned()
+        }
         Event::PodGone { how: Gone::Unlisted, .. } => {
             "pod missing from a complete list of the cluster: evidence, not proof".to_owned()
         }
@@ -213,34 +215,36 @@ pub fn hold_name(reason: HoldReason) -> &'static str {
     }
 }
 
-/// How an effect ended: what comes before the latency, and what after it.
-pub fn outcome(outcome: &Outcome) -> (&'static str, String) {
+/// How an effect ended.
+pub fn outcome(outcome: &Outcome) -> String {
     match outcome {
-        Outcome::Done(answer) => ("done", answered(answer)),
+        Outcome::Done(answer) => answered(answer),
         Outcome::Refused(refusal) => {
             let class = refusal_name(refusal.class).replace('_', " ");
-            ("REFUSED", format!(": {class}: {}", join(&refusal.code, &refusal.message)))
+            format!("REFUSED as {class}: {}", join(&refusal.code, &refusal.message))
         }
         Outcome::Later { wait_ms, reason, message } => {
             let wait = wait_ms.map(|ms| format!(", asked to wait {ms} ms")).unwrap_or_default();
-            ("not now", format!(": {}{wait}", join(later_name(*reason), message)))
+            format!("NOT NOW: {}{wait}", join(later_name(*reason), message))
         }
-        Outcome::Unknown { message } => ("UNKNOWN whether done", format!(": {message}")),
+        Outcome::Unknown { message } => format!("UNKNOWN whether done: {message}"),
     }
 }
 
 fn answered(answer: &Answer) -> String {
     match answer {
-        Answer::Nothing | Answer::StatusWritten => String::new(),
-        Answer::CloudPod(facts) => format!(": the cloud pod is {}", cloud_facts(facts)),
-        Answer::CloudPodAbsent => ": the cloud has no such pod".to_owned(),
-        Answer::CloudPodForeign { message } => format!(": something that is not ours has the name: {message}"),
-        Answer::DeleteAccepted => ": the cloud has begun to end it".to_owned(),
-        Answer::Listed { complete: true, count } => format!(": a complete list of {count} pods"),
-        Answer::Listed { complete: false, count } => format!(": the list was cut, {count} pods seen"),
-        Answer::PodAbsent => ": the cluster has no such pod".to_owned(),
-        Answer::PodPresent { deleting: false } => ": the cluster has the pod".to_owned(),
-        Answer::PodPresent { deleting: true } => ": the cluster has the pod, to be deleted".to_owned(),
+        Answer::Nothing | Answer::StatusWritten => "done".to_owned(),
+        Answer::CloudPod(facts) => format!("done, the cloud pod is {}", cloud_facts(facts)),
+        Answer::CloudPodAbsent => "done, the cloud has no such pod".to_owned(),
+        Answer::CloudPodForeign { message } => format!("something that is not ours has the name: {message}"),
+        Answer::DeleteAccepted => "done, the cloud has begun to end it".to_owned(),
+        Answer::Listed { complete: true, count } => format!("done, a complete list of {count} pods"),
+        Answer::Listed { complete: false, count } => format!("the list was CUT, {count} pods seen"),
+        Answer::PodAbsent => "done, the cluster has no such pod".to_owned(),
+        Answer::PodPresent { deleting: false } => "done, the cluster has the pod".to_owned(),
+        Answer::PodPresent { deleting: true } => {
+            "done, the cluster has the pod and is to delete it".to_owned()
+        }
     }
 }
 
@@ -248,7 +252,8 @@ fn answered(answer: &Answer) -> String {
 pub fn latency(times: &EffectTimes) -> Option<Latency> {
     let mut before = times.durable;
     let mut spent_ms = |stage: Micros| {
-        let spent = (stage != Micros(0)).then(|| if before == Micros(0) { 0 } else { stage.ms_since(before) });
+        let spent =
+            (stage != Micros(0)).then(|| if before == Micros(0) { 0 } else { stage.ms_since(before) });
         before = if stage == Micros(0) { before } else { stage };
         spent
     };
@@ -259,7 +264,7 @@ pub fn latency(times: &EffectTimes) -> Option<Latency> {
     Some(Latency { total_ms: last.ms_since(first), queued_ms, permitted_ms, sent_ms, answered_ms })
 }
 
-/// The latency in words, such as `in 360 ms (queued 1, permitted 8, sent 1, answered 350)`.
+/// The latency in words, such as `took 360 ms (queued 1, permitted 8, sent 1, answered 350)`.
 pub fn latency_text(latency: &Latency) -> String {
     let stages = [
         ("queued", latency.queued_ms),
@@ -269,5 +274,5 @@ pub fn latency_text(latency: &Latency) -> String {
     ];
     let stages: Vec<String> =
         stages.iter().filter_map(|(name, ms)| ms.map(|ms| format!("{name} {ms}"))).collect();
-    format!(" in {} ms ({})", latency.total_ms, stages.join(", "))
+    format!("; took {} ms ({})", latency.total_ms, stages.join(", "))
 }

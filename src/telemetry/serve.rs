@@ -2,6 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::extract::State;
@@ -12,7 +13,14 @@ use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::telemetry::bounded::Bounded;
 use crate::telemetry::{Metrics, Readiness};
+
+/// Most connections at once: a few scrapers and probes, and a person who looks.
+const CONNECTIONS_MAX: usize = 64;
+
+/// How long a connection lasts: longer than any scrape takes, short enough that silent ones make room.
+const CONNECTION_LIFE: Duration = Duration::from_secs(60);
 
 #[derive(Clone)]
 struct Telemetry {
@@ -31,7 +39,9 @@ pub async fn serve(
     cancel: CancellationToken,
 ) -> io::Result<()> {
     let router = router(Telemetry { metrics, readiness });
-    axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned()).await
+    axum::serve(Bounded::new(listener, CONNECTIONS_MAX, CONNECTION_LIFE), router)
+        .with_graceful_shutdown(cancel.cancelled_owned())
+        .await
 }
 
 fn router(telemetry: Telemetry) -> Router {

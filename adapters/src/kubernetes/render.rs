@@ -85,13 +85,16 @@ fn render_condition(kind: ConditionKind, condition: Option<&Condition>) -> Value
     let Some(condition) = condition else {
         return json!({ "$patch": "delete", "type": kind.as_str() });
     };
-    json!({
+    let mut json = json!({
         "type": kind.as_str(),
         "status": render_truth(condition.status),
         "reason": text_or_null(&condition.reason),
         "message": text_or_null(&condition.message),
-        "lastTransitionTime": rfc3339(condition.since_s),
-    })
+    });
+    if condition.since_s != 0 {
+        json["lastTransitionTime"] = json!(rfc3339(condition.since_s));
+    }
+    json
 }
 
 fn render_containers(containers: &[ContainerStatus]) -> Value {

@@ -148,7 +148,8 @@ pub async fn serve(
     kubernetes: Arc<Kubernetes>,
     cancel: CancellationToken,
 ) -> std::io::Result<()> {
-    let service = Service { kubernetes: kubernetes.clone(), address: listener.local_addr()?, cancel: cancel.clone() };
+    let service =
+        Service { kubernetes: kubernetes.clone(), address: listener.local_addr()?, cancel: cancel.clone() };
     let router = Router::new().fallback(request::handle).with_state(service);
     // Events are small and must not wait for the acknowledgement of those before them. A socket that cannot
     // be told so is slower, not wrong.

@@ -6,7 +6,9 @@
 //! watches, pages of one revision and lists at an exact revision alike.
 
 mod apply;
+mod check;
 mod columns;
+mod commit;
 mod controllers;
 mod defaults;
 mod delete;

@@ -39,7 +39,14 @@ pub fn status(phase: Phase) -> PodStatus {
         state: ContainerState::Running { started_at_s: Some(5) },
         last_state: None,
     };
-    PodStatus { phase, containers: vec![container], ..PodStatus::default() }
+    let scheduled = Condition {
+        kind: ConditionKind::PodScheduled,
+        status: Truth::True,
+        reason: String::new(),
+        message: String::new(),
+        since_s: 0,
+    };
+    PodStatus { phase, conditions: vec![scheduled], containers: vec![container], ..PodStatus::default() }
 }
 
 pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {

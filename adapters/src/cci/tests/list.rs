@@ -66,7 +66,6 @@ async fn what_is_no_list_is_never_an_empty_one() {
         "[]",
         "{}",
         r#"{"kind":"PodList"}"#,
-        r#"{"kind":"PodList","items":null}"#,
         r#"{"kind":"Status","items":[]}"#,
         r#"{"kind":"PodList","items":["#,
     ] {

@@ -56,7 +56,8 @@ pub(in crate::cci) fn read_page(body: &[u8]) -> Result<ListPage<'_>, String> {
         kind: String,
         #[serde(default, deserialize_with = "or_default")]
         metadata: ListMeta,
-        #[serde(borrow)]
+        // A server in Go writes null for a list that it never put anything into.
+        #[serde(borrow, deserialize_with = "or_default")]
         items: Vec<&'a RawValue>,
     }
     #[derive(Default, Deserialize)]

@@ -32,8 +32,7 @@ struct Heartbeat {
     /// The lease as last seen, others' labels and annotations included.
     lease: Option<Value>,
     refreshed_at: Instant,
-    /// Whether the node's absence was told.
-    told: bool,
+    /// What last went wrong, so that it is told once.
     trouble: Option<String>,
 }
 
@@ -43,7 +42,7 @@ impl VirtualNode {
     pub async fn run_heartbeat(self: Arc<Self>, reports: Reports, clock: Clock, cancel: CancellationToken) {
         let mut beats = tokio::time::interval(LEASE_RENEW_PERIOD);
         beats.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut heart = Heartbeat { lease: None, refreshed_at: Instant::now(), told: false, trouble: None };
+        let mut heart = Heartbeat { lease: None, refreshed_at: Instant::now(), trouble: None };
         loop {
             tokio::select! {
                 () = cancel.cancelled() => return,
@@ -91,19 +90,18 @@ impl VirtualNode {
         if node.label(MARK.0) != Some(MARK.1) {
             return None;
         }
-        heart.told = false;
         *self.uid.lock() = Some(node.uid());
         Some(node.uid())
     }
 
     /// Tells of the loss without waiting: when the queue is full, the next beat tells it.
     fn lost(&self, heart: &mut Heartbeat, reports: &Reports, clock: &Clock) {
-        if heart.told && self.uid().is_none() {
+        // What was never there, or is told already, is being registered.
+        if self.uid().is_none() {
             return;
         }
         if reports.try_send(Seen { at: clock.now(), event: Event::NodeGone }).is_ok() {
             tracing::warn!(node = self.settings.name, "the node is not there any more");
-            heart.told = true;
             heart.lease = None;
             *self.uid.lock() = None;
         }

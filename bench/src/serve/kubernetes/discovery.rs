@@ -199,7 +199,8 @@ fn openapi_index() -> Value {
 fn openapi(group: &str, version: &str) -> Result<Value, Status> {
     let mut paths = Map::new();
     for kind in kinds_of(group).filter(|kind| kind.version == version) {
-        let root = if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
+        let root =
+            if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
         let inside = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
         let parameter = json!({
             "name": "fieldValidation",

@@ -39,12 +39,7 @@ pub enum FaultKind {
 
 impl Kubernetes {
     /// The fault that a request meets; it counts as met.
-    pub(super) fn fault_for(
-        &self,
-        method: &Method,
-        resource: &str,
-        subresource: &str,
-    ) -> Option<FaultKind> {
+    pub(super) fn fault_for(&self, method: &Method, resource: &str, subresource: &str) -> Option<FaultKind> {
         let mut faults = self.faults.lock();
         let met = |fault: &Fault| {
             fault.method.as_ref().is_none_or(|wanted| wanted == method)

@@ -1,5 +1,5 @@
 //! As much protobuf as kubectl speaks when it makes an object without a file (`kubectl create namespace`,
-//! `configmap`, `secret`, `serviceaccount`, `deployment`): it sends protobuf and does not turn to JSON when
+//! `configmap`, `secret`, `serviceaccount`, `deployment`, `job`): it sends protobuf and does not turn to JSON when
 //! told to. Answers are JSON, which it takes.
 //!
 //! The tables hold the fields that these commands set. A field that is set and not in a table is refused,
@@ -72,6 +72,9 @@ const SELECTOR: &[Field] = &[(1, "matchLabels", TextMap)];
 const DEPLOYMENT_SPEC: &[Field] =
     &[(1, "replicas", Integer), (2, "selector", Message(SELECTOR)), (3, "template", Message(TEMPLATE))];
 const DEPLOYMENT: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(DEPLOYMENT_SPEC))];
+const JOB_SPEC: &[Field] =
+    &[(1, "parallelism", Integer), (2, "completions", Integer), (6, "template", Message(TEMPLATE))];
+const JOB: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(JOB_SPEC))];
 
 /// Reads an object.
 ///
@@ -95,6 +98,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Status> {
         "Secret" => SECRET,
         "ServiceAccount" => SERVICE_ACCOUNT,
         "Deployment" => DEPLOYMENT,
+        "Job" => JOB,
         _ => return Err(Status::unsupported_media_type()),
     };
     let mut object = message(fields, raw, 0)?;
@@ -260,9 +264,7 @@ mod tests {
         let metadata = [field(1, b"demo"), field(2, b""), field(8, b"")].concat();
         let entry = [field(1, b"key"), field(2, b"value")].concat();
         let raw = [field(1, &metadata), field(2, &entry)].concat();
-        let expected = |kind: &str, value: &str| {
-            json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "demo" }, "data": { "key": value } })
-        };
+        let expected = |kind: &str, value: &str| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "demo" }, "data": { "key": value } });
         assert_eq!(read(&envelope("ConfigMap", &raw)).unwrap(), expected("ConfigMap", "value"));
         assert_eq!(read(&envelope("Secret", &raw)).unwrap(), expected("Secret", "dmFsdWU="));
     }

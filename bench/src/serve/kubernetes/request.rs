@@ -46,7 +46,9 @@ pub(super) async fn handle(State(service): State<Service>, request: Request) -> 
     };
     let mut latency = service.kubernetes.options.latency;
     match fault {
-        Some(FaultKind::Refuse { code, retry_after_s }) => return refuse(&Status::fault(code, retry_after_s)),
+        Some(FaultKind::Refuse { code, retry_after_s }) => {
+            return refuse(&Status::fault(code, retry_after_s));
+        }
         Some(FaultKind::Delay(delay)) => latency += delay,
         Some(FaultKind::LoseAnswer) | None => {}
     }
@@ -74,7 +76,8 @@ async fn answer(
 ) -> Result<Response, Status> {
     match route {
         Route::Document(document) => {
-            let accept = headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+            let accept =
+                headers.get(header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
             let (content_type, text) = discovery::document(&document, accept, service.address)?;
             Ok(respond(StatusCode::OK, content_type, text))
         }
@@ -99,7 +102,9 @@ async fn read_body(body: Body) -> Result<Bytes, Status> {
     let limited = http_body_util::Limited::new(body, BODY_BYTES_MAX);
     match limited.collect().await {
         Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => Err(Status::too_large(BODY_BYTES_MAX)),
+        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
+            Err(Status::too_large(BODY_BYTES_MAX))
+        }
         Err(error) => Err(Status::bad_request(format!("cannot read the body: {error}"))),
     }
 }
@@ -263,9 +268,8 @@ impl<'r> Ask<'r> {
         let (target, body) = (self.target()?, self.object()?);
         if self.at.subresource == "scale" {
             let change = ScaleChange::Replace(body);
-            let scale = service
-                .kubernetes
-                .with(|cluster, now| cluster.rescale(self.writer(now), target, change))?;
+            let scale =
+                service.kubernetes.with(|cluster, now| cluster.rescale(self.writer(now), target, change))?;
             return Ok(respond(StatusCode::OK, "application/json", scale.to_string()));
         }
         let object = service
@@ -278,9 +282,8 @@ impl<'r> Ask<'r> {
         let (target, patch) = (self.target()?, self.read_patch()?);
         if self.at.subresource == "scale" {
             let change = ScaleChange::Patch(patch);
-            let scale = service
-                .kubernetes
-                .with(|cluster, now| cluster.rescale(self.writer(now), target, change))?;
+            let scale =
+                service.kubernetes.with(|cluster, now| cluster.rescale(self.writer(now), target, change))?;
             return Ok(respond(StatusCode::OK, "application/json", scale.to_string()));
         }
         let (object, made) = service
@@ -290,7 +293,8 @@ impl<'r> Ask<'r> {
     }
 
     fn read_patch(&self) -> Result<Patch, Status> {
-        let bad = |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {error}"));
+        let bad =
+            |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {error}"));
         let json = || serde_json::from_slice::<Value>(&self.body).map_err(|error| bad(&error));
         match content_type(self.headers) {
             "application/merge-patch+json" => Ok(Patch::Merge(json()?)),
@@ -300,11 +304,13 @@ impl<'r> Ask<'r> {
             }
             "application/apply-patch+yaml" => {
                 if !self.query.contains_key("fieldManager") {
-                    return Err(Status::bad_request("fieldManager: Required value: is required for apply patch"));
+                    return Err(Status::bad_request(
+                        "fieldManager: Required value: is required for apply patch",
+                    ));
                 }
                 // Clients send JSON, which is YAML; the JSON parser is the quicker one.
-                let intent = json()
-                    .or_else(|_| serde_yaml_ng::from_slice(&self.body).map_err(|error| bad(&error)))?;
+                let intent =
+                    json().or_else(|_| serde_yaml_ng::from_slice(&self.body).map_err(|error| bad(&error)))?;
                 Ok(Patch::Apply { intent, force: self.flag("force") })
             }
             _ => Err(Status::unsupported_media_type()),
@@ -315,7 +321,8 @@ impl<'r> Ask<'r> {
         let body = if self.body.is_empty() { Value::Null } else { self.object()? };
         let mut options = DeleteOptions::parse(&body);
         if let Some(text) = self.query.get("gracePeriodSeconds") {
-            let grace_s = text.parse().map_err(|_| Status::bad_request("gracePeriodSeconds is not a number"))?;
+            let grace_s =
+                text.parse().map_err(|_| Status::bad_request("gracePeriodSeconds is not a number"))?;
             options.grace_s = Some(grace_s);
         }
         options.orphan |= self.query.get("propagationPolicy").is_some_and(|policy| policy == "Orphan");

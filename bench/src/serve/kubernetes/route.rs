@@ -108,7 +108,10 @@ mod tests {
     #[test]
     fn paths_are_read_as_the_api_lays_them_out() {
         assert_eq!(read("/api/v1/pods"), Some(("pods", None, None, "")));
-        assert_eq!(read("/api/v1/namespaces/n/pods/p/status"), Some(("pods", Some("n"), Some("p"), "status")));
+        assert_eq!(
+            read("/api/v1/namespaces/n/pods/p/status"),
+            Some(("pods", Some("n"), Some("p"), "status"))
+        );
         assert_eq!(read("/api/v1/namespaces/n"), Some(("namespaces", None, Some("n"), "")));
         assert_eq!(read("/api/v1/namespaces/n/finalize"), Some(("namespaces", None, Some("n"), "finalize")));
         let scale = read("/apis/apps/v1/namespaces/n/deployments/d/scale");
@@ -117,7 +120,9 @@ mod tests {
 
     #[test]
     fn what_is_not_served_is_not_found() {
-        for path in ["/", "/api/v2/pods", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/n/nodes"] {
+        for path in
+            ["/", "/api/v2/pods", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/n/nodes"]
+        {
             assert_eq!(read(path), None, "{path}");
         }
         assert_eq!(read("/api/v1/namespaces/n/configmaps/c/status"), None);

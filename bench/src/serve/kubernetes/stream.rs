@@ -52,7 +52,11 @@ pub(super) fn open(ask: &Ask<'_>, service: &Service, form: Form) -> Result<Respo
         if !begins {
             return Ok((revision.unwrap_or(0), None));
         }
-        let options = ListOptions { revision: revision.filter(|_| asks_initial), exact: None, ..ListOptions::default() };
+        let options = ListOptions {
+            revision: revision.filter(|_| asks_initial),
+            exact: None,
+            ..ListOptions::default()
+        };
         let list = cluster.list(kind, &selector, &options)?;
         Ok((list.revision, Some(list.objects)))
     })?;
@@ -69,7 +73,8 @@ pub(super) fn open(ask: &Ask<'_>, service: &Service, form: Form) -> Result<Respo
         buffer,
         bookmarks,
         deadline: now + timeout,
-        next_bookmark: now + kubernetes.options.bookmark_period.min(timeout.saturating_sub(LAST_BOOKMARK_BEFORE_END)),
+        next_bookmark: now
+            + kubernetes.options.bookmark_period.min(timeout.saturating_sub(LAST_BOOKMARK_BEFORE_END)),
         initial: initial.map(|objects| objects.into_iter()),
         with_columns: true,
         ended: false,

@@ -54,7 +54,9 @@ impl Cluster {
         strategic::merge(&mut new, intent)?;
         if let Some(before) = managers.iter().find(is_ours) {
             let mut abandoned = before["fieldsV1"].clone();
-            for keeper in managers.iter().filter(|one| !is_ours(one)).map(|one| &one["fieldsV1"]).chain([&owned]) {
+            for keeper in
+                managers.iter().filter(|one| !is_ours(one)).map(|one| &one["fieldsV1"]).chain([&owned])
+            {
                 subtract(&mut abandoned, keeper);
             }
             remove_fields(&mut new, &abandoned);
@@ -76,7 +78,8 @@ fn manage(
     let mut list: Vec<Value> = Vec::new();
     let mut ours = entry(writer, old.kind.api_version(), part, owned);
     for manager in managers {
-        let same = manager["manager"] == ours["manager"] && manager.get("subresource") == ours.get("subresource");
+        let same =
+            manager["manager"] == ours["manager"] && manager.get("subresource") == ours.get("subresource");
         if same {
             // Time moves only when the fields do, so that applying the same again writes nothing.
             if manager["fieldsV1"] == ours["fieldsV1"] {
@@ -98,7 +101,8 @@ fn manage(
 pub(super) fn touch(value: &mut Value, writer: Writer<'_>, part: Part) {
     let managers = value.pointer_mut("/metadata/managedFields").and_then(Value::as_array_mut);
     for manager in managers.into_iter().flatten() {
-        if text(manager, "/manager") == writer.manager && text(manager, "/subresource") == part.subresource() {
+        if text(manager, "/manager") == writer.manager && text(manager, "/subresource") == part.subresource()
+        {
             manager["time"] = time(writer.now);
         }
     }
@@ -195,7 +199,8 @@ fn differing(
         };
         if ours.as_object().is_none_or(Map::is_empty) {
             // An empty map wants the map to be there and says nothing of its members.
-            let agrees = stored == intent || (intent == Some(&json!({})) && stored.is_some_and(Value::is_object));
+            let agrees =
+                stored == intent || (intent == Some(&json!({})) && stored.is_some_and(Value::is_object));
             if !agrees {
                 found.push(path);
             }
@@ -216,7 +221,8 @@ fn step<'v>(value: &'v Value, element: &str) -> Option<&'v Value> {
 
 fn place_of(list: &Value, element: &str) -> Option<usize> {
     let key: Value = serde_json::from_str(element.strip_prefix("k:")?).ok()?;
-    let fits = |item: &Value| key.as_object().is_some_and(|key| key.iter().all(|(n, v)| item.get(n) == Some(v)));
+    let fits =
+        |item: &Value| key.as_object().is_some_and(|key| key.iter().all(|(n, v)| item.get(n) == Some(v)));
     list.as_array()?.iter().position(fits)
 }
 

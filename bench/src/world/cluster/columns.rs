@@ -81,7 +81,8 @@ const DEPLOYMENT: &[Column] = &[
 
 const REPLICA_SET: &[Column] =
     &[narrow("Name"), narrow("Desired"), narrow("Current"), narrow("Ready"), narrow("Age")];
-const JOB: &[Column] = &[narrow("Name"), narrow("Status"), narrow("Completions"), narrow("Duration"), narrow("Age")];
+const JOB: &[Column] =
+    &[narrow("Name"), narrow("Status"), narrow("Completions"), narrow("Duration"), narrow("Age")];
 const NAMESPACE: &[Column] = &[narrow("Name"), narrow("Status"), narrow("Age")];
 const CONFIG_MAP: &[Column] = &[narrow("Name"), narrow("Data"), narrow("Age")];
 const SECRET: &[Column] = &[narrow("Name"), narrow("Type"), narrow("Data"), narrow("Age")];

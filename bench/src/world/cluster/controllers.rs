@@ -62,7 +62,8 @@ impl Cluster {
             .flat_map(|storage| storage.from(&prefix).take_while(|(key, _)| key.starts_with(&prefix)))
             .map(|(_, object)| object.clone())
             .collect();
-        for object in content.iter().filter(|object| !object.is_deleting()).take(CHANGES_A_STEP_MAX as usize) {
+        for object in content.iter().filter(|object| !object.is_deleting()).take(CHANGES_A_STEP_MAX as usize)
+        {
             self.end(writer, object, &DeleteOptions::default());
         }
         if !content.is_empty() {
@@ -194,13 +195,7 @@ impl Cluster {
     }
 
     /// One step of a rollout: the new set grows within the surge, the old ones shrink as it gets ready.
-    fn roll(
-        &mut self,
-        writer: Writer<'_>,
-        deployment: &Arc<Object>,
-        new: &Arc<Object>,
-        old: &[Arc<Object>],
-    ) {
+    fn roll(&mut self, writer: Writer<'_>, deployment: &Arc<Object>, new: &Arc<Object>, old: &[Arc<Object>]) {
         let wanted = replicas(deployment);
         let old_total: i64 = old.iter().map(|set| replicas(set)).sum();
         let recreate = text(&deployment.value, "/spec/strategy/type") == "Recreate";
@@ -215,7 +210,8 @@ impl Cluster {
             (surge, if surge == 0 { unavailable.max(1) } else { unavailable })
         };
         let old_present: i64 = old.iter().map(|set| self.tally_of(set).present).sum();
-        let room = if recreate { if old_present > 0 { 0 } else { wanted } } else { wanted + surge - old_total };
+        let room =
+            if recreate { if old_present > 0 { 0 } else { wanted } } else { wanted + surge - old_total };
         let new_count = if replicas(new) > wanted { wanted } else { room.clamp(replicas(new), wanted) };
         self.rescale_set(writer, new, new_count);
         let mut kept = (wanted - unavailable - self.tally_of(new).ready).max(0).min(old_total);
@@ -353,8 +349,8 @@ fn owner_reference(owner: &Object) -> Value {
 /// Ten characters that change with the template (FNV-1a over its JSON, whose members are in order).
 fn template_hash(template: &Value) -> String {
     let bytes = template.to_string();
-    let hash = bytes
-        .bytes()
-        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let hash = bytes.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
     letters(hash, 10)
 }

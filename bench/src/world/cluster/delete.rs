@@ -25,8 +25,9 @@ impl DeleteOptions {
     /// Reads a `DeleteOptions` object; null and `{}` ask for nothing in particular.
     #[must_use]
     pub fn parse(body: &Value) -> DeleteOptions {
-        let precondition =
-            |name: &str| body.pointer(&format!("/preconditions/{name}")).and_then(Value::as_str).map(str::to_owned);
+        let precondition = |name: &str| {
+            body.pointer(&format!("/preconditions/{name}")).and_then(Value::as_str).map(str::to_owned)
+        };
         DeleteOptions {
             grace_s: integer(body, "/gracePeriodSeconds"),
             uid: precondition("uid"),
@@ -89,7 +90,12 @@ impl Cluster {
     }
 
     /// Ends an object as far as it can be ended now.
-    pub(super) fn end(&mut self, writer: Writer<'_>, object: &Arc<Object>, options: &DeleteOptions) -> Deleted {
+    pub(super) fn end(
+        &mut self,
+        writer: Writer<'_>,
+        object: &Arc<Object>,
+        options: &DeleteOptions,
+    ) -> Deleted {
         let kind = object.kind;
         let grace_s = grace(object, options);
         let content = kind.plural == "namespaces" && !items(&object.value, "/spec/finalizers").is_empty();

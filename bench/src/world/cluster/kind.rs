@@ -216,7 +216,11 @@ impl Kind {
     /// The `apiVersion` of its objects.
     #[must_use]
     pub fn api_version(&self) -> String {
-        if self.group.is_empty() { self.version.to_owned() } else { format!("{}/{}", self.group, self.version) }
+        if self.group.is_empty() {
+            self.version.to_owned()
+        } else {
+            format!("{}/{}", self.group, self.version)
+        }
     }
 
     /// Its name as error messages have it: `deployments.apps`, `pods`.

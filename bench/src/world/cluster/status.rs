@@ -37,8 +37,11 @@ impl Status {
     /// 404: no such object.
     #[must_use]
     pub fn not_found(kind: &Kind, name: &str) -> Status {
-        Status::new(404, "NotFound", format!("{} \"{name}\" not found", kind.qualified()))
-            .about(kind.group, kind.plural, name)
+        Status::new(404, "NotFound", format!("{} \"{name}\" not found", kind.qualified())).about(
+            kind.group,
+            kind.plural,
+            name,
+        )
     }
 
     /// 404: no such path.
@@ -52,8 +55,11 @@ impl Status {
     /// 409: something of that name is already there.
     #[must_use]
     pub fn already_exists(kind: &Kind, name: &str) -> Status {
-        Status::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", kind.qualified()))
-            .about(kind.group, kind.plural, name)
+        Status::new(409, "AlreadyExists", format!("{} \"{name}\" already exists", kind.qualified())).about(
+            kind.group,
+            kind.plural,
+            name,
+        )
     }
 
     /// 409: the object changed since the version that the write is based on.
@@ -113,8 +119,11 @@ impl Status {
             Some("Required value") => "FieldValueRequired",
             Some(_) | None => "FieldValueInvalid",
         };
-        let qualified =
-            if kind.group.is_empty() { kind.kind.to_owned() } else { format!("{}.{}", kind.kind, kind.group) };
+        let qualified = if kind.group.is_empty() {
+            kind.kind.to_owned()
+        } else {
+            format!("{}.{}", kind.kind, kind.group)
+        };
         let message = format!("{qualified} \"{name}\" is invalid: {field}: {why}");
         let mut status = Status::new(422, "Invalid", message).about(kind.group, kind.kind, name);
         status.details["causes"] = json!([{ "reason": reason, "message": why, "field": field }]);
@@ -152,8 +161,11 @@ impl Status {
     /// 403.
     #[must_use]
     pub fn forbidden(kind: &Kind, name: &str, why: &str) -> Status {
-        Status::new(403, "Forbidden", format!("{} \"{name}\" is forbidden: {why}", kind.qualified()))
-            .about(kind.group, kind.plural, name)
+        Status::new(403, "Forbidden", format!("{} \"{name}\" is forbidden: {why}", kind.qualified())).about(
+            kind.group,
+            kind.plural,
+            name,
+        )
     }
 
     /// 410: the page before this one was read too long ago; `continuation` goes on regardless.
@@ -234,7 +246,9 @@ impl Status {
         let (reason, message) = match code {
             401 => ("Unauthorized", "Unauthorized"),
             403 => ("Forbidden", "forbidden by a fault of the simulation"),
-            409 => ("Conflict", "the object has been modified; please apply your changes to the latest version"),
+            409 => {
+                ("Conflict", "the object has been modified; please apply your changes to the latest version")
+            }
             429 => ("TooManyRequests", "too many requests, please try again later"),
             503 => ("ServiceUnavailable", "the server is currently unable to handle the request"),
             504 => ("Timeout", "the server was unable to return a response in the time allotted"),

@@ -78,10 +78,9 @@ pub(super) fn merge(target: &mut Value, patch: &Value) -> Result<(), Status> {
         merge_member(members, name, value)?;
     }
     for (directive, order) in patch.iter().filter(|(name, _)| name.starts_with(ORDER)) {
-        if let (Some(list), Some(order)) = (
-            members.get_mut(&directive[ORDER.len()..]).and_then(Value::as_array_mut),
-            order.as_array(),
-        ) {
+        if let (Some(list), Some(order)) =
+            (members.get_mut(&directive[ORDER.len()..]).and_then(Value::as_array_mut), order.as_array())
+        {
             sort(&directive[ORDER.len()..], list, order);
         }
     }
@@ -105,7 +104,11 @@ fn directive(patch: &Map<String, Value>) -> Result<Directive, Status> {
 
 /// A patch without its directives.
 fn plain(patch: &Map<String, Value>) -> Map<String, Value> {
-    patch.iter().filter(|(name, _)| !name.starts_with('$')).map(|(name, v)| (name.clone(), v.clone())).collect()
+    patch
+        .iter()
+        .filter(|(name, _)| !name.starts_with('$'))
+        .map(|(name, v)| (name.clone(), v.clone()))
+        .collect()
 }
 
 fn merge_member(members: &mut Map<String, Value>, name: &str, value: &Value) -> Result<(), Status> {
@@ -129,7 +132,9 @@ fn merge_member(members: &mut Map<String, Value>, name: &str, value: &Value) -> 
 }
 
 fn merge_list(name: &str, list: &mut Value, patch: &[Value]) -> Result<(), Status> {
-    let whole = |item: &Value| item.as_object().is_some_and(|item| item.len() == 1 && item.get("$patch") == Some(&"replace".into()));
+    let whole = |item: &Value| {
+        item.as_object().is_some_and(|item| item.len() == 1 && item.get("$patch") == Some(&"replace".into()))
+    };
     let replaces = patch.iter().any(whole);
     let items: Vec<&Value> = patch.iter().filter(|item| !whole(item)).collect();
     let (Value::Array(list), false) = (&mut *list, replaces) else {

@@ -28,12 +28,7 @@ impl Cluster {
     }
 
     /// Writes a pod's node and that it is scheduled.
-    pub(super) fn assign(
-        &mut self,
-        writer: Writer<'_>,
-        pod: &Arc<Object>,
-        node: &str,
-    ) -> Result<(), Status> {
+    pub(super) fn assign(&mut self, writer: Writer<'_>, pod: &Arc<Object>, node: &str) -> Result<(), Status> {
         let assigned = text(&pod.value, "/spec/nodeName");
         if pod.is_deleting() {
             let why = format!("pod {} is being deleted, cannot be assigned to a host", pod.name());

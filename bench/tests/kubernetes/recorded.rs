@@ -1,96 +1,11 @@
-//! The simulated API server over HTTP, held against recordings of kube-apiserver 1.36 in `recordings/` and
-//! against kube as its client.
+//! The same requests give the same answers as those in `tests/recordings/`.
 
-use std::sync::Arc;
-use std::time::Duration;
-
-use bench::serve::kubernetes::{Cut, Fault, FaultKind, Kubernetes, KubernetesOptions, kubeconfig, serve};
-use futures_util::{StreamExt, TryStreamExt};
-use http::{Method, Request, StatusCode};
-use http_body_util::BodyExt;
-use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
-use kube::api::{Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent, WatchParams};
-use kube::client::Body;
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Client, Config, ResourceExt};
 use serde_json::{Value, json};
-use tokio_util::sync::{CancellationToken, DropGuard};
 
-const PODS: &str = "/api/v1/namespaces/demo/pods";
-const JSON: &str = "application/json";
+use crate::{JSON, PODS, World, lines, pod};
+
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
 const STRATEGIC: &str = "application/strategic-merge-patch+json";
-
-/// A served cluster with the namespace `demo`, and a client of it.
-struct World {
-    kubernetes: Arc<Kubernetes>,
-    client: Client,
-    _serving: DropGuard,
-}
-
-impl World {
-    async fn start() -> World {
-        World::with(KubernetesOptions::default()).await
-    }
-
-    async fn with(mut options: KubernetesOptions) -> World {
-        options.cluster.scheduler = false;
-        let kubernetes = Kubernetes::new(options);
-        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        let cancel = CancellationToken::new();
-        tokio::spawn(serve(listener, kubernetes.clone(), cancel.clone()));
-        let config = Kubeconfig::from_yaml(&kubeconfig(address)).unwrap();
-        let config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
-        let world =
-            World { kubernetes, client: Client::try_from(config).unwrap(), _serving: cancel.drop_guard() };
-        world.post("/api/v1/namespaces", json!({ "metadata": { "name": "demo" } })).await;
-        world
-    }
-
-    async fn ask(&self, method: &str, path: &str, kind: &str, accept: &str, body: &str) -> (StatusCode, String) {
-        let request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header("content-type", kind)
-            .header("accept", accept)
-            .body(Body::from(body.as_bytes().to_vec()))
-            .unwrap();
-        let response = self.client.send(request).await.unwrap();
-        let code = response.status();
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        (code, String::from_utf8(body.to_vec()).unwrap())
-    }
-
-    async fn get(&self, path: &str) -> Value {
-        serde_json::from_str(&self.ask("GET", path, JSON, JSON, "").await.1).unwrap()
-    }
-
-    async fn post(&self, path: &str, body: Value) -> Value {
-        let (code, text) = self.ask("POST", path, JSON, JSON, &body.to_string()).await;
-        assert!(code.is_success(), "{code} {text}");
-        serde_json::from_str(&text).unwrap()
-    }
-
-    /// Opens a watch, does something, ends all watches, and returns what came.
-    async fn watch<F: Future<Output = ()>>(&self, path: &str, accept: &str, act: F) -> Vec<Value> {
-        let request = Request::get(path).header("accept", accept).body(Body::empty()).unwrap();
-        let response = self.client.send(request).await.unwrap();
-        assert_eq!(response.status(), 200);
-        act.await;
-        self.kubernetes.cut_watches(Cut::Clean);
-        let body = response.into_body().collect().await.unwrap().to_bytes();
-        lines(std::str::from_utf8(&body).unwrap())
-    }
-
-    fn revision(&self) -> u64 {
-        self.kubernetes.read(|cluster| cluster.revision())
-    }
-}
-
-fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
-}
 
 fn recorded(name: &str) -> String {
     let path = format!("{}/tests/recordings/{name}", env!("CARGO_MANIFEST_DIR"));
@@ -99,13 +14,6 @@ fn recorded(name: &str) -> String {
 
 fn recorded_json(name: &str) -> Value {
     serde_json::from_str(&recorded(&format!("{name}.object.json"))).unwrap()
-}
-
-fn pod(name: &str) -> Value {
-    json!({
-        "metadata": { "name": name },
-        "spec": { "nodeName": "virtual-node", "containers": [{ "name": "main", "image": "example/main:1" }] },
-    })
 }
 
 #[tokio::test]
@@ -176,7 +84,9 @@ async fn what_is_too_old_is_gone_as_recorded() {
     let next = page["metadata"]["continue"].as_str().unwrap().to_owned();
     world.kubernetes.with(|cluster, _| cluster.compact());
 
-    let (code, text) = world.ask("GET", "/api/v1/pods?resourceVersion=2&resourceVersionMatch=Exact&limit=3", JSON, JSON, "").await;
+    let (code, text) = world
+        .ask("GET", "/api/v1/pods?resourceVersion=2&resourceVersionMatch=Exact&limit=3", JSON, JSON, "")
+        .await;
     assert_eq!((code.as_u16(), text.parse::<Value>().unwrap()), (410, recorded_json("error-410-list-exact")));
 
     world.post(PODS, pod("d")).await;
@@ -229,7 +139,8 @@ async fn selected_watches_see_what_was_recorded() {
         .await;
     assert_eq!(told(&events), told(&lines(&recorded("pods-label-selector.watch.jsonl"))));
 
-    let path = format!("/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3D&resourceVersion={}", world.revision());
+    let path =
+        format!("/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3D&resourceVersion={}", world.revision());
     let events = world
         .watch(&path, JSON, async {
             let mut unbound = pod("sched-1");
@@ -251,7 +162,8 @@ async fn a_deletion_is_watched_as_recorded() {
     let mut bound = pod("bound");
     bound["metadata"]["labels"] = json!({ "run": "bound" });
     world.post(PODS, bound).await;
-    let path = format!("{PODS}?watch=true&fieldSelector=metadata.name%3Dbound&resourceVersion={}", world.revision());
+    let path =
+        format!("{PODS}?watch=true&fieldSelector=metadata.name%3Dbound&resourceVersion={}", world.revision());
     let events = world
         .watch(&path, JSON, async {
             let force = json!({ "gracePeriodSeconds": 0, "propagationPolicy": "Background" }).to_string();
@@ -313,7 +225,10 @@ async fn tables_have_the_columns_that_were_recorded() {
     world.post("/api/v1/nodes", json!({ "metadata": { "name": "virtual-node" } })).await;
     let columns = |table: &Value| -> Vec<Value> {
         let definitions = table["columnDefinitions"].as_array().unwrap();
-        definitions.iter().map(|one| json!([one["name"], one["type"], one["format"], one["priority"]])).collect()
+        definitions
+            .iter()
+            .map(|one| json!([one["name"], one["type"], one["format"], one["priority"]]))
+            .collect()
     };
     for (name, path) in [("nodes", "/api/v1/nodes?limit=500"), ("events", "/api/v1/events")] {
         let (_, text) = world.ask("GET", path, JSON, &format!("{TABLE},application/json"), "").await;
@@ -376,131 +291,12 @@ async fn a_scale_and_an_empty_list_look_as_recorded() {
     let scale: Value = text.parse().unwrap();
     let expected = recorded_json("deployment-scale");
     assert_eq!(shape_of(&scale), shape_of(&expected));
-    assert_eq!((&scale["spec"], &scale["status"]["selector"]), (&expected["spec"], &expected["status"]["selector"]));
+    assert_eq!(
+        (&scale["spec"], &scale["status"]["selector"]),
+        (&expected["spec"], &expected["status"]["selector"])
+    );
 
     let empty = world.get("/api/v1/namespaces/kube-public/pods").await;
     let expected: Value = recorded("pods-empty.list.json").parse().unwrap();
     assert_eq!(shape_of(&empty), shape_of(&expected));
-}
-
-#[tokio::test]
-async fn a_watch_list_ends_its_first_part_with_a_bookmark() {
-    let world = World::start().await;
-    for name in ["b", "a"] {
-        world.post(PODS, pod(name)).await;
-    }
-    let paths = [
-        "watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
-        "watch=1&allowWatchBookmarks=true&resourceVersion=0",
-    ];
-    for path in paths {
-        let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3Dvirtual-node&{path}");
-        let events = world.watch(&path, JSON, async {}).await;
-        let told: Vec<_> = events.iter().map(|event| (&event["type"], &event["object"]["metadata"]["name"])).collect();
-        let expected = [(json!("ADDED"), json!("a")), (json!("ADDED"), json!("b")), (json!("BOOKMARK"), Value::Null)];
-        assert_eq!(told, expected.each_ref().map(|(kind, name)| (kind, name)));
-        let end = &events[2]["object"];
-        assert_eq!(end["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
-        assert_eq!((&end["kind"], &end["spec"]["containers"]), (&json!("Pod"), &Value::Null));
-    }
-}
-
-#[tokio::test]
-async fn a_burst_ends_a_watch_by_node_and_it_resumes() {
-    let options = KubernetesOptions { watch_buffer: Some(2), ..KubernetesOptions::default() };
-    let world = World::with(options).await;
-    let start = world.revision();
-    for name in ["a", "b", "c", "d", "e"] {
-        world.post(PODS, pod(name)).await;
-    }
-    let mut seen = Vec::new();
-    let mut revision = start.to_string();
-    for _ in 0..3 {
-        let path = format!("/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dvirtual-node&resourceVersion={revision}");
-        let events = world.watch(&path, JSON, async {}).await;
-        let metadata = |event: &Value| event["object"]["metadata"].clone();
-        seen.extend(events.iter().map(|event| metadata(event)["name"].as_str().unwrap().to_owned()));
-        revision = metadata(events.last().unwrap())["resourceVersion"].as_str().unwrap().to_owned();
-    }
-    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
-}
-
-#[tokio::test]
-async fn a_watch_sends_bookmarks_and_ends_at_its_timeout() {
-    let options = KubernetesOptions { bookmark_period: Duration::from_millis(1), ..KubernetesOptions::default() };
-    let world = World::with(options).await;
-    let path = "/api/v1/nodes?watch=1&allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion=1";
-    let (_, text) = world.ask("GET", path, JSON, JSON, "").await;
-    let events = lines(&text);
-    assert!(events.iter().all(|event| event["type"] == "BOOKMARK" && event["object"]["kind"] == "Node"));
-    assert!(!events.is_empty(), "the last one comes before the end");
-
-    let nodes: Api<Node> = Api::all(world.client.clone());
-    let watch = nodes.watch(&WatchParams::default(), "1").await.unwrap();
-    let events: Vec<WatchEvent<Node>> = watch.take(2).try_collect().await.unwrap();
-    assert!(events.iter().all(|event| matches!(event, WatchEvent::Bookmark(_))));
-}
-
-#[tokio::test]
-async fn faults_refuse_lose_and_break() {
-    let world = World::start().await;
-    let fault = |method, subresource, kind| Fault {
-        method: Some(method),
-        resource: Some("pods"),
-        subresource: Some(subresource),
-        times: 1,
-        kind,
-    };
-    let refuse = FaultKind::Refuse { code: 429, retry_after_s: Some(7) };
-    world.kubernetes.inject(fault(Method::POST, "", refuse));
-    let (code, text) = world.ask("POST", PODS, JSON, JSON, &pod("a").to_string()).await;
-    assert_eq!((code.as_u16(), &text.parse::<Value>().unwrap()["details"]["retryAfterSeconds"]), (429, &json!(7)));
-
-    world.kubernetes.inject(fault(Method::POST, "", FaultKind::LoseAnswer));
-    let request = Request::post(PODS).header("content-type", JSON).body(Body::from(pod("a").to_string().into_bytes()));
-    let answered = match world.client.send(request.unwrap()).await {
-        Ok(response) => response.into_body().collect().await.is_ok(),
-        Err(_) => false,
-    };
-    assert!(!answered, "the answer is lost");
-    assert_eq!(world.get(PODS).await["items"].as_array().unwrap().len(), 1, "and the pod was made");
-
-    let request = Request::get("/api/v1/pods?watch=1").body(Body::empty()).unwrap();
-    let watch = world.client.send(request).await.unwrap().into_body();
-    world.kubernetes.cut_watches(Cut::Broken);
-    assert!(watch.collect().await.is_err(), "a broken watch is no clean end");
-}
-
-#[tokio::test]
-async fn kube_does_its_work_against_it() {
-    let world = World::start().await;
-    let pods: Api<Pod> = Api::namespaced(world.client.clone(), "demo");
-    let nodes: Api<Node> = Api::all(world.client.clone());
-    let node = serde_json::from_value(json!({ "metadata": { "name": "virtual-node" } })).unwrap();
-    nodes.create(&PostParams::default(), &node).await.unwrap();
-    let made = pods.create(&PostParams::default(), &serde_json::from_value(pod("a")).unwrap()).await.unwrap();
-
-    let listed = pods.list(&ListParams::default().fields("spec.nodeName=virtual-node")).await.unwrap();
-    assert_eq!(listed.items.len(), 1);
-    let revision = listed.metadata.resource_version.unwrap();
-    let watch = pods.watch(&WatchParams::default().fields("spec.nodeName=virtual-node"), &revision).await.unwrap();
-
-    let status = json!({ "metadata": { "uid": made.uid() }, "status": { "phase": "Running", "podIP": "10.0.0.5" } });
-    let patched = pods.patch_status("a", &PatchParams::default(), &Patch::Strategic(status)).await.unwrap();
-    assert_eq!(patched.status.unwrap().phase.as_deref(), Some("Running"));
-    let precondition = Preconditions { uid: made.uid(), resource_version: None };
-    let release = DeleteParams::default().grace_period(0).preconditions(precondition);
-    pods.delete("a", &release).await.unwrap();
-    assert!(pods.get_opt("a").await.unwrap().is_none());
-
-    let events: Vec<WatchEvent<Pod>> = watch.take(3).try_collect().await.unwrap();
-    assert!(matches!(
-        events.as_slice(),
-        [WatchEvent::Modified(_), WatchEvent::Modified(_), WatchEvent::Deleted(_)]
-    ));
-
-    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), "demo");
-    let intent = json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "a": "1" } });
-    let applied = maps.patch("c", &PatchParams::apply("agent"), &Patch::Apply(&intent)).await.unwrap();
-    assert_eq!(applied.data.unwrap()["a"], "1");
 }

@@ -1,0 +1,126 @@
+use super::*;
+
+fn web(image: &str) -> Value {
+    let labels = json!({ "app": "web" });
+    json!({
+        "metadata": { "name": "web" },
+        "spec": {
+            "replicas": 3,
+            "selector": { "matchLabels": labels },
+            "template": {
+                "metadata": { "labels": labels },
+                "spec": { "containers": [{ "name": "web", "image": image }] },
+            },
+        },
+    })
+}
+
+/// Plays a kubelet: every pod is bound and ready, and those that are to end have ended.
+fn play(cluster: &mut Cluster) {
+    settle(cluster);
+    for pod in pods(cluster) {
+        let target = Target { kind: pod.kind, namespace: pod.namespace(), name: pod.name() };
+        if pod.is_deleting() {
+            let options = DeleteOptions { grace_s: Some(0), ..DeleteOptions::default() };
+            cluster.delete(writer(), target, &options).unwrap();
+        } else {
+            let ready = json!([{ "type": "Ready", "status": "True" }]);
+            let patch = Patch::Strategic(json!({ "status": { "phase": "Running", "conditions": ready } }));
+            cluster.patch(writer(), target, Part::Status, &patch).unwrap();
+        }
+    }
+    settle(cluster);
+}
+
+#[test]
+fn a_deployment_rolls_scales_and_takes_its_pods_with_it() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    make(&mut cluster, "deployments", web("nginx:1.27"));
+    play(&mut cluster);
+    let target = Target { kind: kind("deployments"), namespace: "default", name: "web" };
+    let ready = |cluster: &Cluster| {
+        let web = cluster.get(target.kind, "default", "web").unwrap();
+        (integer(&web.value, "/status/updatedReplicas"), integer(&web.value, "/status/readyReplicas"))
+    };
+    assert_eq!(ready(&cluster), (Some(3), Some(3)));
+
+    let image = json!({ "spec": { "template": { "spec": { "containers": [{ "name": "web", "image": "nginx:1.28" }] } } } });
+    cluster.patch(writer(), target, Part::Main, &Patch::Strategic(image)).unwrap();
+    for _ in 0..20 {
+        play(&mut cluster);
+        assert!(ready(&cluster).1 >= Some(3), "the rollout never goes below what is wanted");
+    }
+    let images: Vec<String> =
+        pods(&cluster).iter().map(|pod| text(&pod.value, "/spec/containers/0/image").to_owned()).collect();
+    assert_eq!(images, ["nginx:1.28"; 3]);
+
+    let two = ScaleChange::Patch(Patch::Merge(json!({ "spec": { "replicas": 2 } })));
+    cluster.rescale(writer(), target, two).unwrap();
+    play(&mut cluster);
+    play(&mut cluster);
+    assert_eq!(pods(&cluster).len(), 2);
+    let quiet = cluster.revision();
+    play(&mut cluster);
+    assert_eq!(cluster.revision(), quiet, "then nothing is written");
+
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    play(&mut cluster);
+    play(&mut cluster);
+    assert!(pods(&cluster).is_empty());
+    assert!(cluster.tallies.is_empty() && cluster.dependents.is_empty(), "nothing is kept of what is gone");
+}
+
+#[test]
+fn a_job_runs_until_enough_pods_have_succeeded() {
+    let mut cluster = cluster();
+    let template =
+        json!({ "spec": { "restartPolicy": "Never", "containers": [{ "name": "main", "image": "b" }] } });
+    make(
+        &mut cluster,
+        "jobs",
+        json!({ "metadata": { "name": "j" }, "spec": { "completions": 2, "template": template } }),
+    );
+    for phase in ["Succeeded", "Failed", "Succeeded"] {
+        settle(&mut cluster);
+        let running =
+            pods(&cluster).into_iter().find(|pod| text(&pod.value, "/status/phase") == "Pending").unwrap();
+        set_status(&mut cluster, running.name(), json!({ "phase": phase }));
+    }
+    settle(&mut cluster);
+    let job = cluster.get(kind("jobs"), "default", "j").unwrap();
+    assert_eq!(integer(&job.value, "/status/succeeded"), Some(2));
+    assert_eq!(text(&job.value, "/status/conditions/0/type"), "Complete");
+    assert_eq!(pods(&cluster).len(), 3);
+}
+
+#[test]
+fn a_namespace_goes_when_its_content_is_gone() {
+    let mut cluster = cluster();
+    make(&mut cluster, "namespaces", json!({ "metadata": { "name": "demo" } }));
+    cluster.create(writer(), kind("pods"), "demo", pod("a", "v")).unwrap();
+    let target = Target { kind: kind("namespaces"), namespace: "", name: "demo" };
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    settle(&mut cluster);
+    let refused = cluster.create(writer(), kind("pods"), "demo", pod("b", "v")).unwrap_err();
+    assert_eq!(refused.code, 403);
+    let options = DeleteOptions { grace_s: Some(0), ..DeleteOptions::default() };
+    let bound = Target { kind: kind("pods"), namespace: "demo", name: "a" };
+    cluster.delete(writer(), bound, &options).unwrap();
+    settle(&mut cluster);
+    assert_eq!(cluster.get(kind("namespaces"), "", "demo").unwrap_err().code, 404);
+    assert_eq!(cluster.create(writer(), kind("pods"), "demo", pod("b", "v")).unwrap_err().code, 404);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_cluster() {
+    let run = |seed| {
+        let mut cluster = Cluster::new(ClusterOptions { seed, ..ClusterOptions::default() }, now());
+        ready_node(&mut cluster, "v");
+        make(&mut cluster, "deployments", web("nginx"));
+        play(&mut cluster);
+        pods(&cluster).iter().map(|pod| pod.value.to_string()).collect::<Vec<_>>()
+    };
+    assert_eq!(run(7), run(7));
+    assert_ne!(run(7), run(8));
+}

@@ -1,0 +1,151 @@
+//! Watches, faults, and kube as a client.
+
+use std::time::Duration;
+
+use bench::serve::kubernetes::{Cut, Fault, FaultKind, KubernetesOptions};
+use futures_util::{StreamExt, TryStreamExt};
+use http::{Method, Request};
+use http_body_util::BodyExt;
+use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
+use kube::ResourceExt;
+use kube::api::{
+    Api, DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions, WatchEvent, WatchParams,
+};
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use crate::{JSON, PODS, World, lines, pod};
+
+#[tokio::test]
+async fn a_watch_list_ends_its_first_part_with_a_bookmark() {
+    let world = World::start().await;
+    for name in ["b", "a"] {
+        world.post(PODS, pod(name)).await;
+    }
+    let paths = [
+        "watch=1&allowWatchBookmarks=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan",
+        "watch=1&allowWatchBookmarks=true&resourceVersion=0",
+    ];
+    for path in paths {
+        let path = format!("/api/v1/pods?fieldSelector=spec.nodeName%3Dvirtual-node&{path}");
+        let events = world.watch(&path, JSON, async {}).await;
+        let told: Vec<_> =
+            events.iter().map(|event| (&event["type"], &event["object"]["metadata"]["name"])).collect();
+        let expected =
+            [(json!("ADDED"), json!("a")), (json!("ADDED"), json!("b")), (json!("BOOKMARK"), Value::Null)];
+        assert_eq!(told, expected.each_ref().map(|(kind, name)| (kind, name)));
+        let end = &events[2]["object"];
+        assert_eq!(end["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+        assert_eq!((&end["kind"], &end["spec"]["containers"]), (&json!("Pod"), &Value::Null));
+    }
+}
+
+#[tokio::test]
+async fn a_burst_ends_a_watch_by_node_and_it_resumes() {
+    let options = KubernetesOptions { watch_buffer: Some(2), ..KubernetesOptions::default() };
+    let world = World::with(options).await;
+    let start = world.revision();
+    for name in ["a", "b", "c", "d", "e"] {
+        world.post(PODS, pod(name)).await;
+    }
+    let mut seen = Vec::new();
+    let mut revision = start.to_string();
+    for _ in 0..3 {
+        let path = format!(
+            "/api/v1/pods?watch=1&fieldSelector=spec.nodeName%3Dvirtual-node&resourceVersion={revision}"
+        );
+        let events = world.watch(&path, JSON, async {}).await;
+        let metadata = |event: &Value| event["object"]["metadata"].clone();
+        seen.extend(events.iter().map(|event| metadata(event)["name"].as_str().unwrap().to_owned()));
+        revision = metadata(events.last().unwrap())["resourceVersion"].as_str().unwrap().to_owned();
+    }
+    assert_eq!(seen, ["a", "b", "c", "d", "e"]);
+}
+
+#[tokio::test]
+async fn a_watch_sends_bookmarks_and_ends_at_its_timeout() {
+    let options =
+        KubernetesOptions { bookmark_period: Duration::from_millis(1), ..KubernetesOptions::default() };
+    let world = World::with(options).await;
+    let path = "/api/v1/nodes?watch=1&allowWatchBookmarks=true&timeoutSeconds=1&resourceVersion=1";
+    let (_, text) = world.ask("GET", path, JSON, JSON, "").await;
+    let events = lines(&text);
+    assert!(events.iter().all(|event| event["type"] == "BOOKMARK" && event["object"]["kind"] == "Node"));
+    assert!(!events.is_empty(), "the last one comes before the end");
+
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let watch = nodes.watch(&WatchParams::default(), "1").await.unwrap();
+    let events: Vec<WatchEvent<Node>> = watch.take(2).try_collect().await.unwrap();
+    assert!(events.iter().all(|event| matches!(event, WatchEvent::Bookmark(_))));
+}
+
+#[tokio::test]
+async fn faults_refuse_lose_and_break() {
+    let world = World::start().await;
+    let fault = |method, subresource, kind| Fault {
+        method: Some(method),
+        resource: Some("pods"),
+        subresource: Some(subresource),
+        times: 1,
+        kind,
+    };
+    let refuse = FaultKind::Refuse { code: 429, retry_after_s: Some(7) };
+    world.kubernetes.inject(fault(Method::POST, "", refuse));
+    let (code, text) = world.ask("POST", PODS, JSON, JSON, &pod("a").to_string()).await;
+    assert_eq!(
+        (code.as_u16(), &text.parse::<Value>().unwrap()["details"]["retryAfterSeconds"]),
+        (429, &json!(7))
+    );
+
+    world.kubernetes.inject(fault(Method::POST, "", FaultKind::LoseAnswer));
+    let request =
+        Request::post(PODS).header("content-type", JSON).body(Body::from(pod("a").to_string().into_bytes()));
+    let answered = match world.client.send(request.unwrap()).await {
+        Ok(response) => response.into_body().collect().await.is_ok(),
+        Err(_) => false,
+    };
+    assert!(!answered, "the answer is lost");
+    assert_eq!(world.get(PODS).await["items"].as_array().unwrap().len(), 1, "and the pod was made");
+
+    let request = Request::get("/api/v1/pods?watch=1").body(Body::empty()).unwrap();
+    let watch = world.client.send(request).await.unwrap().into_body();
+    world.kubernetes.cut_watches(Cut::Broken);
+    assert!(watch.collect().await.is_err(), "a broken watch is no clean end");
+}
+
+#[tokio::test]
+async fn kube_does_its_work_against_it() {
+    let world = World::start().await;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), "demo");
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let node = serde_json::from_value(json!({ "metadata": { "name": "virtual-node" } })).unwrap();
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+    let made = pods.create(&PostParams::default(), &serde_json::from_value(pod("a")).unwrap()).await.unwrap();
+
+    let listed = pods.list(&ListParams::default().fields("spec.nodeName=virtual-node")).await.unwrap();
+    assert_eq!(listed.items.len(), 1);
+    let revision = listed.metadata.resource_version.unwrap();
+    let watch =
+        pods.watch(&WatchParams::default().fields("spec.nodeName=virtual-node"), &revision).await.unwrap();
+
+    let status =
+        json!({ "metadata": { "uid": made.uid() }, "status": { "phase": "Running", "podIP": "10.0.0.5" } });
+    let patched = pods.patch_status("a", &PatchParams::default(), &Patch::Strategic(status)).await.unwrap();
+    assert_eq!(patched.status.unwrap().phase.as_deref(), Some("Running"));
+    let precondition = Preconditions { uid: made.uid(), resource_version: None };
+    let release = DeleteParams::default().grace_period(0).preconditions(precondition);
+    pods.delete("a", &release).await.unwrap();
+    assert!(pods.get_opt("a").await.unwrap().is_none());
+
+    let events: Vec<WatchEvent<Pod>> = watch.take(3).try_collect().await.unwrap();
+    assert!(matches!(
+        events.as_slice(),
+        [WatchEvent::Modified(_), WatchEvent::Modified(_), WatchEvent::Deleted(_)]
+    ));
+
+    let maps: Api<ConfigMap> = Api::namespaced(world.client.clone(), "demo");
+    let intent =
+        json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "a": "1" } });
+    let applied = maps.patch("c", &PatchParams::apply("agent"), &Patch::Apply(&intent)).await.unwrap();
+    assert_eq!(applied.data.unwrap()["a"], "1");
+}
