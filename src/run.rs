@@ -2,6 +2,7 @@
 
 mod admin;
 mod commit;
+mod troubles;
 mod wiring;
 
 use std::net::SocketAddr;

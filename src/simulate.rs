@@ -201,6 +201,8 @@ fn place(args: &SimulateArgs, simulation: &Simulation) -> serde_json::Value {
         "cloud": simulation.cloud.as_ref().map(|(_, address)| url(*address)),
         "kubeconfig": args.kubeconfig_out,
         "credentials": args.credentials_out,
+        "project": simulation.cloud.as_ref().map(|(cloud, _)| cloud.credentials().project),
+        "project_id": simulation.cloud.as_ref().map(|(cloud, _)| cloud.credentials().project_id),
     })
 }
 

@@ -38,7 +38,7 @@ pub fn frames_after(agent: &Url, after: Seq) -> Result<Body, Error> {
         let complaint: String = complaint.trim().chars().take(COMPLAINT_CHARS_MAX).collect();
         Ok(Err(format!("{} {complaint}", response.status()).trim_end().to_owned()))
     });
-    let response = response.map_err(|error: reqwest::Error| failed(with_causes(&error)))?;
+    let response = response.map_err(|error: reqwest::Error| failed(with_causes(&error.without_url())))?;
     let response = response.map_err(failed)?;
     Ok(Body { runtime, response, chunk: Cursor::default() })
 }
@@ -83,7 +83,7 @@ impl Read for Body {
                 return Ok(read);
             }
             let chunk = self.runtime.block_on(self.response.chunk());
-            match chunk.map_err(|error| io::Error::other(with_causes(&error)))? {
+            match chunk.map_err(|error| io::Error::other(with_causes(&error.without_url())))? {
                 Some(chunk) => self.chunk = Cursor::new(chunk.into()),
                 None => return Ok(0),
             }

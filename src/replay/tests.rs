@@ -15,10 +15,8 @@ use journal::*;
 
 fn options_of(line: &str) -> ReplayArgs {
     let argv = ["burst-agent", "replay", "LOG"].into_iter().chain(line.split_whitespace());
-    match Args::try_parse_from(argv).unwrap().command {
-        Command::Replay(args) => args,
-        _ => panic!("{line}"),
-    }
+    let Command::Replay(args) = Args::try_parse_from(argv).unwrap().command else { panic!("{line}") };
+    args
 }
 
 /// Replays a journal with the options of a command line, and returns what was told and how it ended.

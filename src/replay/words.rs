@@ -60,8 +60,8 @@ fn pod_facts(facts: &PodFacts) -> String {
 }
 
 fn cloud_facts(facts: &CloudFacts) -> String {
-    let ending = if facts.deleting { ", being deleted" } else { "" };
-    format!("{}{ending}", status(&facts.status))
+    let ending = if facts.deleting { "being deleted, " } else { "" };
+    format!("{ending}{}", status(&facts.status))
 }
 
 /// A status in words: the phase, why, and what each container does.

@@ -18,6 +18,7 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
 use super::Error;
+use super::troubles::Troubles;
 use crate::config::RunConfig;
 use crate::telemetry::metrics::{Projection, Side};
 use crate::telemetry::{Check, Metrics, Readiness};
@@ -74,6 +75,7 @@ pub struct RunLoop {
     projection: Arc<Mutex<Projection>>,
     projected: Instant,
     counted: (u64, u64, u64),
+    troubles: Troubles,
 }
 
 impl RunLoop {
@@ -91,6 +93,7 @@ impl RunLoop {
         metrics.project(move || read.lock().clone());
         let news = Vec::with_capacity(GROUP_MAX);
         let (projected, counted) = (Instant::now(), (0, 0, 0));
+        let troubles = Troubles::default();
         RunLoop {
             machine,
             executor,
@@ -102,6 +105,7 @@ impl RunLoop {
             projection,
             projected,
             counted,
+            troubles,
         }
     }
 
@@ -175,6 +179,7 @@ impl RunLoop {
                 && let Some(effect) = self.machine.state().effect(*id)
             {
                 self.metrics.effect_finished(&effect.kind, outcome, times);
+                self.troubles.note(&effect.kind, outcome);
             }
         }
         self.news.extend(reports.drain(..).map(|Seen { at, event }| News { seen: at, event }));

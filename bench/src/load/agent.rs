@@ -5,8 +5,6 @@ use std::net::{Ipv4Addr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use kube::Client;
-
 use crate::load::calibrate::{get_text, plain_client};
 use crate::load::children::Child;
 use crate::load::machine::peak_resident_bytes;
@@ -45,16 +43,12 @@ pub struct Usage {
 }
 
 /// Where the agent tells what it takes.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct UsageSource {
-    client: Client,
+    client: reqwest::Client,
+    /// Of health and metrics.
+    address: String,
     pid: Option<u32>,
-}
-
-impl std::fmt::Debug for UsageSource {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("UsageSource").field("pid", &self.pid).finish_non_exhaustive()
-    }
 }
 
 impl Agent {
@@ -72,19 +66,20 @@ impl Agent {
         let ports = free_ports().map_err(|source| Error::io("find free ports", source))?;
         let arguments = arguments(options, place, kubeconfig, log_directory, ports);
         let child = Child::start(NAME, &options.program, arguments, scratch)?;
-        let client = plain_client(&format!("http://127.0.0.1:{}", ports[0]))?;
-        let mut agent = Agent { source: UsageSource { client, pid: child.pid() }, child };
+        let address = format!("http://127.0.0.1:{}", ports[0]);
+        let source = UsageSource { client: plain_client()?, address, pid: child.pid() };
+        let mut agent = Agent { source, child };
         agent.wait_until_ready().await?;
         Ok(agent)
     }
 
     async fn wait_until_ready(&mut self) -> Result<(), Error> {
         let Agent { child, source } = self;
-        let start = Instant::now();
+        let (start, readiness) = (Instant::now(), format!("{}/readyz", source.address));
         loop {
             let asked = tokio::select! {
                 error = child.ended() => return Err(error),
-                asked = get_text(&source.client, "/readyz") => asked,
+                asked = get_text(&source.client, &readiness) => asked,
             };
             match asked {
                 Ok(_) => return Ok(()),
@@ -109,13 +104,11 @@ impl Agent {
 
     /// Adds the agent's last words to an error that it may have caused.
     #[must_use]
-    pub fn explain(&self, error: Error) -> Error {
-        match error {
-            Error::Incomplete { waited_s, pods, progress, .. } => {
-                Error::Incomplete { waited_s, pods, progress, last_words: self.child.last_words() }
-            }
-            other => other,
+    pub fn explain(&self, mut error: Error) -> Error {
+        if let Error::Incomplete { last_words, .. } = &mut error {
+            *last_words = self.child.last_words();
         }
+        error
     }
 
     /// Ends it.
@@ -133,8 +126,7 @@ impl UsageSource {
     /// # Errors
     /// When it does not answer.
     pub async fn read(&self) -> Result<Usage, Error> {
-        let text = get_text(&self.client, "/metrics").await;
-        let text = text.map_err(Error::kubernetes("read the agent's metrics"))?;
+        let text = get_text(&self.client, &format!("{}/metrics", self.address)).await?;
         Ok(Usage {
             cpu_s: metric(&text, "process_cpu_seconds_total"),
             resident_bytes: metric(&text, "process_resident_memory_bytes").map(|bytes| bytes as u64),
@@ -192,9 +184,8 @@ fn arguments(
         let rates = ["--cloud-create-rate", "--cloud-delete-rate", "--cloud-read-rate", "--kubernetes-rate"];
         flags.extend(rates.map(|rate| (rate, "0".into())));
     }
-    let given = |flag: &str| {
-        options.agent_arguments.iter().any(|argument| argument.split('=').next() == Some(flag))
-    };
+    let given =
+        |flag: &str| options.agent_arguments.iter().any(|argument| argument.split('=').next() == Some(flag));
     let flags = flags.into_iter().filter(|(flag, _)| !given(flag));
     let mut arguments: Vec<OsString> = vec!["run".into()];
     arguments.extend(flags.flat_map(|(flag, value)| [flag.into(), value]));

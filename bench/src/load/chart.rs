@@ -5,14 +5,20 @@ use std::time::Duration;
 use plotters::coord::Shift;
 use plotters::prelude::*;
 
-/// Of all charts; the page scales them.
-const SIZE: (u32, u32) = (560, 260);
+/// Of the chart over time; the page scales it.
+const WIDE: (u32, u32) = (900, 300);
+/// Of the charts that stand side by side.
+const NARROW: (u32, u32) = (400, 210);
 
 /// Readable on white and on black.
 const GREY: RGBColor = RGBColor(128, 128, 128);
 const BLUE: RGBColor = RGBColor(58, 134, 214);
 const GREEN: RGBColor = RGBColor(42, 157, 106);
 const ORANGE: RGBColor = RGBColor(219, 124, 38);
+
+/// The lines of the chart over time: what each counts, and its color.
+pub(crate) const OVER_TIME: [(&str, RGBColor); 3] =
+    [("created in the cluster", ORANGE), ("sent to the cloud", BLUE), ("seen running", GREEN)];
 
 /// Shortest time on an axis, in milliseconds: the log has microseconds.
 const MS_MIN: f64 = 0.001;
@@ -27,13 +33,13 @@ type Drawn = Result<(), DrawingAreaErrorKind<std::io::Error>>;
 pub(crate) fn cumulative(curve: &[(f64, f64)]) -> Option<String> {
     let longest = curve.last()?.0.max(MS_MIN * 10.0);
     let shortest = curve.first()?.0.clamp(MS_MIN, longest / 10.0);
-    svg(|root| {
+    svg(NARROW, |root| {
         let mut chart = ChartBuilder::on(&root)
-            .margin(10)
-            .x_label_area_size(36)
-            .y_label_area_size(44)
+            .margin(8)
+            .x_label_area_size(38)
+            .y_label_area_size(46)
             .build_cartesian_2d((shortest..longest).log_scale(), 0.0..100.0)?;
-        let style = ("sans-serif", 12).into_font().color(&GREY);
+        let style = ("sans-serif", 13).into_font().color(&GREY);
         chart
             .configure_mesh()
             .axis_style(GREY)
@@ -44,7 +50,9 @@ pub(crate) fn cumulative(curve: &[(f64, f64)]) -> Option<String> {
             .x_desc("milliseconds")
             .y_desc("% done")
             .x_label_formatter(&|ms| significant(*ms))
+            .x_labels(6)
             .y_labels(5)
+            .y_label_formatter(&|share| format!("{share:.0}"))
             .draw()?;
         let points = curve.iter().map(|(ms, share)| (ms.clamp(shortest, longest), share * 100.0));
         chart.draw_series(LineSeries::new(points, BLUE.stroke_width(2)))?;
@@ -54,37 +62,31 @@ pub(crate) fn cumulative(curve: &[(f64, f64)]) -> Option<String> {
 
 /// How many pods were created, sent to the cloud, and running, as time went by. The times are in order.
 pub(crate) fn over_time(created: &[Duration], sent: &[Duration], running: &[Duration]) -> Option<String> {
-    let series = [("created", created, ORANGE), ("sent to the cloud", sent, BLUE), ("running", running, GREEN)];
-    let end_s = series.iter().filter_map(|(_, times, _)| times.last()).max()?.as_secs_f64().max(0.001);
-    let most = series.iter().map(|(_, times, _)| times.len()).max()?;
-    svg(|root| {
+    let series = [created, sent, running];
+    let end_s = series.iter().filter_map(|times| times.last()).max()?.as_secs_f64().max(MS_MIN / 1_000.0);
+    let most = series.iter().map(|times| times.len()).max()?;
+    svg(WIDE, |root| {
         let mut chart = ChartBuilder::on(&root)
-            .margin(10)
-            .x_label_area_size(36)
-            .y_label_area_size(52)
+            .margin(8)
+            .x_label_area_size(38)
+            .y_label_area_size(62)
             .build_cartesian_2d(0.0..end_s, 0.0..most as f64)?;
-        let style = ("sans-serif", 12).into_font().color(&GREY);
+        let style = ("sans-serif", 13).into_font().color(&GREY);
         chart
             .configure_mesh()
             .axis_style(GREY)
             .bold_line_style(GREY.mix(0.3))
             .light_line_style(TRANSPARENT)
             .label_style(style.clone())
-            .axis_desc_style(style.clone())
+            .axis_desc_style(style)
             .x_desc("seconds")
             .y_desc("pods")
             .y_labels(5)
+            .y_label_formatter(&|pods| format!("{pods:.0}"))
             .draw()?;
-        for (name, times, color) in series {
-            let line = LineSeries::new(counts(times), color.stroke_width(2));
-            let key = move |(x, y)| PathElement::new([(x, y), (x + 16, y)], color.stroke_width(2));
-            chart.draw_series(line)?.label(name).legend(key);
+        for (times, (_, color)) in series.into_iter().zip(OVER_TIME) {
+            chart.draw_series(LineSeries::new(counts(times), color.stroke_width(2)))?;
         }
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::LowerRight)
-            .label_font(style)
-            .draw()?;
         Ok(())
     })
 }
@@ -98,9 +100,9 @@ fn counts(times: &[Duration]) -> Vec<(f64, f64)> {
     std::iter::once((0.0, 0.0)).chain(points).collect()
 }
 
-fn svg(draw: impl FnOnce(Drawing<'_>) -> Drawn) -> Option<String> {
+fn svg(size: (u32, u32), draw: impl FnOnce(Drawing<'_>) -> Drawn) -> Option<String> {
     let mut text = String::new();
-    let root = SVGBackend::with_string(&mut text, SIZE).into_drawing_area();
+    let root = SVGBackend::with_string(&mut text, size).into_drawing_area();
     // Writing to a string fails only for a range that cannot be drawn; a page without the chart is better
     // than no page.
     let drawn = draw(root);

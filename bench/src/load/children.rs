@@ -75,9 +75,7 @@ impl Child {
     /// Waits until it ends by itself, which it should not.
     pub async fn ended(&mut self) -> Error {
         match self.child.wait().await {
-            Ok(status) => {
-                Error::ChildEnded { name: self.name, status, last_words: self.last_words() }
-            }
+            Ok(status) => Error::ChildEnded { name: self.name, status, last_words: self.last_words() },
             Err(source) => Error::io(format!("wait for the {}", self.name), source),
         }
     }
@@ -146,7 +144,8 @@ mod tests {
     #[tokio::test]
     async fn a_child_is_asked_to_end() {
         let scratch = tempfile::tempdir().unwrap();
-        let mut child = shell("trap 'echo bye >&2; exit 0' TERM; echo up; while :; do sleep 0.01; done", scratch.path());
+        let mut child =
+            shell("trap 'echo bye >&2; exit 0' TERM; echo up; while :; do sleep 0.01; done", scratch.path());
         let mut lines = tokio::io::BufReader::new(child.take_stdout().unwrap());
         let mut line = String::new();
         tokio::io::AsyncBufReadExt::read_line(&mut lines, &mut line).await.unwrap();

@@ -18,6 +18,9 @@ use crate::load::tracker::{Counts, Tracker};
 use crate::load::watch::Watch;
 use crate::load::{Error, Options};
 
+#[cfg(test)]
+mod tests;
+
 /// Calls of ours that may wait for an answer at the same time: enough to outrun an agent on the same machine,
 /// few enough for an API server's own limits. What the bound holds up shows as lateness in the report.
 const CALLS_IN_FLIGHT_MAX: usize = 128;
@@ -78,10 +81,8 @@ pub async fn drive(client: &Client, load: &Load, tracker: &Arc<Tracker>) -> Resu
         start: Instant::now(),
     };
     let (created, deletions) = mpsc::channel(load.pods as usize);
-    let ((), ()) = tokio::join!(
-        calls.create_all(load.plan, created),
-        calls.delete_all(load.delete_after, deletions)
-    );
+    let ((), ()) =
+        tokio::join!(calls.create_all(load.plan, created), calls.delete_all(load.delete_after, deletions));
     let counts = tracker.counts();
     if counts.refused == load.pods {
         return Err(Error::NoPodCreated(tracker.sights().refusal.unwrap_or_default()));

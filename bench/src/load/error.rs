@@ -68,7 +68,9 @@ pub enum Error {
         waited_s: u64,
     },
     /// The pods did not all come, or go, in time.
-    #[error("after {waited_s} s (--timeout-s), of {pods} pods {progress}; the agent's last words:\n{last_words}")]
+    #[error(
+        "after {waited_s} s (--timeout-s), of {pods} pods {progress}; the agent's last words:\n{last_words}"
+    )]
     Incomplete {
         /// For how long we waited.
         waited_s: u32,
@@ -107,7 +109,10 @@ impl Error {
         Error::Incomplete {
             waited_s: options.timeout_s,
             pods: options.pods,
-            progress: tracker.counts().to_string(),
+            progress: match tracker.complaint() {
+                Some(words) => format!("{} (one says {words})", tracker.counts()),
+                None => tracker.counts().to_string(),
+            },
             last_words: String::new(),
         }
     }

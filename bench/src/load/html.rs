@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use crate::load::chart::{cumulative, over_time};
+use plotters::style::RGBColor;
+
+use crate::load::chart::{OVER_TIME, cumulative, over_time};
 use crate::load::report::{Measurements, Report};
 use crate::load::table::{facts, headline, milliseconds};
 
@@ -14,7 +16,7 @@ table { border-collapse: collapse; } td, th { padding: .25rem .9rem .25rem 0; te
 thead th, tbody tr { border-bottom: 1px solid #8884; }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; }
 .charts { display: grid; grid-template-columns: repeat(auto-fit, minmax(340px, 1fr)); gap: 1.2rem; }
-figure { margin: 0; } figcaption b { font-weight: 600; } svg { width: 100%; height: auto; }
+.wide + .charts { margin-top: 1.6rem; } figure { margin: 0; } figcaption b { font-weight: 600; } svg { width: 100%; height: auto; }
 .muted { opacity: .7; } .wide { overflow-x: auto; }";
 
 /// The page.
@@ -40,8 +42,7 @@ fn write(measurements: &Measurements, out: &mut String) -> std::fmt::Result {
         writeln!(out, "<p>First refusal: {}</p>", escaped(reason))?;
     }
     writeln!(out, "<h2>Pods over time</h2>")?;
-    let name = "created, sent, running";
-    figure(out, name, "pods in the cluster, sent to the cloud, and seen running", over_time(&charts.created, &charts.sent, &charts.running))?;
+    figure(out, &legend(), "", over_time(&charts.created, &charts.sent, &charts.running))?;
     writeln!(out, "<h2>Stages</h2>\n<div class=\"wide\">")?;
     stages(report, out)?;
     writeln!(out, "</div>\n<div class=\"charts\">")?;
@@ -49,7 +50,12 @@ fn write(measurements: &Measurements, out: &mut String) -> std::fmt::Result {
         figure(out, stage.name(), stage.describe(), cumulative(curve))?;
     }
     let name = "created to running";
-    figure(out, name, "a pod's creation was sent until it is seen running", cumulative(&charts.until_running))?;
+    figure(
+        out,
+        name,
+        "a pod's creation was sent until it is seen running",
+        cumulative(&charts.until_running),
+    )?;
     writeln!(out, "</div>\n<h2>Costs</h2>")?;
     rows(out, facts(report).iter().map(|(name, value)| (*name, value.as_str())))?;
     writeln!(out, "<h2>Run</h2>")?;
@@ -73,6 +79,15 @@ fn stages(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "</tr>")?;
     }
     writeln!(out, "</tbody>\n</table>")
+}
+
+/// The lines of the chart over time, each in its color.
+fn legend() -> String {
+    let line = |(name, color): (&str, RGBColor)| {
+        let RGBColor(red, green, blue) = color;
+        format!("<span style=\"color: rgb({red} {green} {blue})\">{name}</span>")
+    };
+    OVER_TIME.map(line).join(" &middot; ")
 }
 
 fn figure(out: &mut String, name: &str, what: &str, svg: Option<String>) -> std::fmt::Result {

@@ -19,12 +19,13 @@ pub(crate) fn pod(name: &str, run: &str, node: &str) -> Value {
             "terminationGracePeriodSeconds": 1,
             "automountServiceAccountToken": false,
             "enableServiceLinks": false,
+            // The smallest size that both generations of the cloud take as it is.
             "containers": [{
                 "name": "main",
                 "image": "registry.example/bench:1",
                 "resources": {
-                    "requests": {"cpu": "250m", "memory": "512Mi"},
-                    "limits": {"cpu": "250m", "memory": "512Mi"},
+                    "requests": {"cpu": "250m", "memory": "1Gi"},
+                    "limits": {"cpu": "250m", "memory": "1Gi"},
                 },
             }],
         },

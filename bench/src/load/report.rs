@@ -145,9 +145,9 @@ impl Measurements {
         let sights = tracker.sights();
         let figures: Vec<_> =
             Stage::ALL.into_iter().map(|stage| (stage, history.stage(stage).figures())).collect();
-        let ratios = figures.iter().filter_map(|(stage, figures)| {
-            ratio(*stage, figures, &calibration).map(|ratio| (*stage, ratio))
-        });
+        let ratios = figures
+            .iter()
+            .filter_map(|(stage, figures)| ratio(*stage, figures, &calibration).map(|ratio| (*stage, ratio)));
         let running = sights.until_running.figures();
         let pods = sights.counts.running;
         let per_pod = |amount: f64| amount / f64::from(pods.max(1));
@@ -163,7 +163,7 @@ impl Measurements {
             failed_pods: sights.counts.failed,
             first_refusal: sights.refusal,
             duplicates: history.duplicates,
-            pods_per_s: f64::from(pods) / sights.took.as_secs_f64().max(UNIT_MS_MIN),
+            pods_per_s: per_second(pods, sights.took),
             running_p50_ms: running.p50_ms,
             running_p90_ms: running.p90_ms,
             running_p99_ms: running.p99_ms,
@@ -200,10 +200,16 @@ impl Report {
     /// As JSON, for a program.
     #[must_use]
     pub fn to_json(&self) -> String {
-        let mut text = serde_json::to_string_pretty(self).expect("a report holds text keys and finite numbers");
+        let mut text =
+            serde_json::to_string_pretty(self).expect("a report holds text keys and finite numbers");
         text.push('\n');
         text
     }
+}
+
+/// What came in no time came at no rate.
+fn per_second(pods: u32, took: Duration) -> f64 {
+    if took.is_zero() { 0.0 } else { f64::from(pods) / took.as_secs_f64() }
 }
 
 /// A stage that consists of a sync, of a call, or of both is compared with them; the others are the agent's

@@ -61,7 +61,9 @@ impl Simulator {
         }
         match serde_json::from_str(&line) {
             Ok(place) => Ok(Simulator { child, place }),
-            Err(error) => Err(child.not_ready(Duration::ZERO, format!("where it is, is not to be understood: {error}"))),
+            Err(error) => {
+                Err(child.not_ready(Duration::ZERO, format!("where it is, is not to be understood: {error}")))
+            }
         }
     }
 
@@ -107,7 +109,10 @@ mod tests {
     fn a_place_is_read_with_and_without_a_cluster() {
         let both = r#"{"cluster":"http://127.0.0.1:1","cloud":"http://127.0.0.1:2","kubeconfig":"/k","credentials":"/c"}"#;
         let place: Place = serde_json::from_str(both).unwrap();
-        assert_eq!((place.cloud.as_str(), place.kubeconfig.as_path()), ("http://127.0.0.1:2", Path::new("/k")));
+        assert_eq!(
+            (place.cloud.as_str(), place.kubeconfig.as_path()),
+            ("http://127.0.0.1:2", Path::new("/k"))
+        );
         let cloud = r#"{"cluster":null,"cloud":"http://127.0.0.1:2","kubeconfig":null,"credentials":"/c"}"#;
         assert_eq!(serde_json::from_str::<Place>(cloud).unwrap().kubeconfig, Path::new(""));
     }

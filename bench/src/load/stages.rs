@@ -145,6 +145,13 @@ struct Issued {
     causes: Vec<Seq>,
 }
 
+/// What was seen so far of the cloud pods of one Kubernetes pod.
+#[derive(Debug, Default)]
+struct CloudSights {
+    uids: BTreeSet<String>,
+    changed_at_us: u64,
+}
+
 /// A log being read.
 #[derive(Debug, Default)]
 pub struct Replay {
@@ -152,7 +159,7 @@ pub struct Replay {
     /// By sequence number, from 1.
     sights: Vec<(Micros, Sight)>,
     issued: BTreeMap<EffectId, Issued>,
-    cloud_uids: BTreeMap<Uid, BTreeSet<String>>,
+    cloud: BTreeMap<Uid, CloudSights>,
     history: History,
 }
 
@@ -170,8 +177,12 @@ impl Replay {
         }
         for decision in self.state.apply(record)? {
             if let Decision::Effect(effect) = decision {
-                let issued =
-                    Issued { by: record.seq, attempt: effect.attempt, kind: effect.kind, causes: effect.causes };
+                let issued = Issued {
+                    by: record.seq,
+                    attempt: effect.attempt,
+                    kind: effect.kind,
+                    causes: effect.causes,
+                };
                 self.issued.insert(effect.id, issued);
             }
         }
@@ -182,18 +193,15 @@ impl Replay {
     #[must_use]
     pub fn end(mut self) -> History {
         self.history.creations_sent.sort_unstable();
-        let beyond_the_first = |uids: &BTreeSet<String>| uids.len() as u64 - 1;
-        self.history.duplicates = self.cloud_uids.values().map(beyond_the_first).sum();
+        let beyond_the_first = |sights: &CloudSights| sights.uids.len() as u64 - 1;
+        self.history.duplicates = self.cloud.values().map(beyond_the_first).sum();
         self.history
     }
 
     fn sight(&mut self, record: &Record) -> Sight {
         let facts = match &record.event {
             Event::PodObserved(_) => return Sight::Pod,
-            Event::CloudPodObserved(facts) => {
-                self.history.note(Stage::CloudObserved, Micros(facts.changed_at_us), record.seen);
-                facts
-            }
+            Event::CloudPodObserved(facts) => facts,
             Event::EffectFinished { outcome: Outcome::Done(Answer::CloudPod(facts)), .. } => facts,
             Event::EffectFinished { .. }
             | Event::Started { .. }
@@ -205,7 +213,15 @@ impl Replay {
             | Event::NodeGone
             | Event::OperatorCommanded(_) => return Sight::Other,
         };
-        self.cloud_uids.entry(facts.owner.uid.clone()).or_default().insert(facts.cloud_uid.clone());
+        let sights = self.cloud.entry(facts.owner.uid.clone()).or_default();
+        sights.uids.insert(facts.cloud_uid.clone());
+        // Only the first sight of a change: what else is seen of the pod later (that it is being deleted, say)
+        // did not happen then.
+        let changed = facts.changed_at_us > sights.changed_at_us;
+        sights.changed_at_us = sights.changed_at_us.max(facts.changed_at_us);
+        if changed && matches!(record.event, Event::CloudPodObserved(_)) {
+            self.history.note(Stage::CloudObserved, Micros(facts.changed_at_us), record.seen);
+        }
         Sight::CloudPod
     }
 
@@ -225,21 +241,19 @@ impl Replay {
         ] {
             self.history.note(stage, from, to);
         }
-        match (&issued.kind, outcome) {
-            (EffectKind::CreateCloudPod { .. }, _) if attempt == 1 => {
-                let mut causes = issued.causes.iter().map(|cause| self.at(*cause));
-                if let Some((seen, _)) = causes.find(|(_, sight)| *sight == Sight::Pod) {
-                    self.history.note(Stage::SeenSent, seen, times.sent);
-                }
-                self.history.creations_sent.extend((times.sent != Micros(0)).then_some(times.sent));
+        if matches!(issued.kind, EffectKind::CreateCloudPod { .. }) && attempt == 1 {
+            let mut causes = issued.causes.iter().map(|cause| self.at(*cause));
+            if let Some((seen, _)) = causes.find(|(_, sight)| *sight == Sight::Pod) {
+                self.history.note(Stage::SeenSent, seen, times.sent);
             }
-            (EffectKind::PatchPodStatus { .. }, Outcome::Done(Answer::StatusWritten)) => {
-                let mut causes = issued.causes.iter().rev().map(|cause| self.at(*cause));
-                if let Some((seen, _)) = causes.find(|(_, sight)| *sight == Sight::CloudPod) {
-                    self.history.note(Stage::ObservedWritten, seen, times.answered);
-                }
+            self.history.creations_sent.extend((times.sent != Micros(0)).then_some(times.sent));
+        }
+        let written = matches!(outcome, Outcome::Done(Answer::StatusWritten));
+        if matches!(issued.kind, EffectKind::PatchPodStatus { .. }) && written {
+            let mut causes = issued.causes.iter().rev().map(|cause| self.at(*cause));
+            if let Some((seen, _)) = causes.find(|(_, sight)| *sight == Sight::CloudPod) {
+                self.history.note(Stage::ObservedWritten, seen, times.answered);
             }
-            _ => {}
         }
     }
 

@@ -19,7 +19,11 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out, "first refusal: {reason}")?;
     }
     writeln!(out)?;
-    writeln!(out, "{:<20}{:>9}{:>11}{:>11}{:>11}{:>11}", "stage", "count", "p50 ms", "p90 ms", "p99 ms", "max ms")?;
+    writeln!(
+        out,
+        "{:<20}{:>9}{:>11}{:>11}{:>11}{:>11}",
+        "stage", "count", "p50 ms", "p90 ms", "p99 ms", "max ms"
+    )?;
     for (stage, figures) in &report.stages.0 {
         write!(out, "{:<20}{:>9}", stage.name(), figures.count)?;
         for figure in [figures.p50_ms, figures.p90_ms, figures.p99_ms, figures.max_ms] {
@@ -28,7 +32,8 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
         writeln!(out)?;
     }
     write!(out, "{:<20}{:>9}", "created to running", report.pods)?;
-    for figure in [report.running_p50_ms, report.running_p90_ms, report.running_p99_ms, report.running_max_ms] {
+    for figure in [report.running_p50_ms, report.running_p90_ms, report.running_p99_ms, report.running_max_ms]
+    {
         write!(out, "{:>11}", milliseconds(figure))?;
     }
     writeln!(out, "\n")?;
@@ -50,13 +55,17 @@ pub(crate) fn headline(report: &Report) -> String {
 pub(crate) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let calibration = &report.calibration;
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
-    let mib = |bytes: Option<u64>| or_unknown(bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0)));
+    let mib =
+        |bytes: Option<u64>| or_unknown(bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0)));
     let mut facts = vec![
         (
             "agent CPU",
-            or_unknown(report.cpu_s.zip(report.cpu_ms_per_pod).map(|(cpu_s, per_pod_ms)| {
-                format!("{cpu_s:.2} s, {per_pod_ms:.2} ms a pod")
-            })),
+            or_unknown(
+                report
+                    .cpu_s
+                    .zip(report.cpu_ms_per_pod)
+                    .map(|(cpu_s, per_pod_ms)| format!("{cpu_s:.2} s, {per_pod_ms:.2} ms a pod")),
+            ),
         ),
         (
             "agent memory",

@@ -61,6 +61,7 @@ struct Inner {
     tracks: Vec<Track>,
     lateness: Durations,
     refusal: Option<String>,
+    complaint: Option<String>,
 }
 
 /// Follows all pods of a run.
@@ -102,6 +103,7 @@ impl Tracker {
             tracks: vec![Track::default(); pods as usize],
             lateness: Durations::default(),
             refusal: None,
+            complaint: None,
         };
         Tracker {
             inner: Mutex::new(inner),
@@ -183,6 +185,17 @@ impl Tracker {
         });
     }
 
+    /// A pod that does not run says why. One of them is enough to tell what is wrong.
+    pub fn complains(&self, words: String) {
+        self.inner.lock().complaint = Some(words);
+    }
+
+    /// What the last pod that complained said.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        self.inner.lock().complaint.clone()
+    }
+
     /// A complete list holds only these pods: those that were created before it was asked for and are not in
     /// it are gone.
     pub fn saw_all(&self, present: &std::collections::BTreeSet<u32>, asked: Duration) {
@@ -190,7 +203,9 @@ impl Tracker {
             let inner = self.inner.lock();
             let tracks = (0..).zip(&inner.tracks);
             tracks
-                .filter(|(place, track)| !present.contains(place) && track.created.is_some_and(|at| at < asked))
+                .filter(|(place, track)| {
+                    !present.contains(place) && track.created.is_some_and(|at| at < asked)
+                })
                 .map(|(place, _)| place)
                 .collect()
         };
@@ -208,7 +223,8 @@ impl Tracker {
     #[must_use]
     pub fn sights(&self) -> Sights {
         let inner = self.inner.lock();
-        let mut sights = Sights { counts: self.counts(), lateness: inner.lateness.clone(), ..Sights::default() };
+        let mut sights =
+            Sights { counts: self.counts(), lateness: inner.lateness.clone(), ..Sights::default() };
         for track in &inner.tracks {
             if let (Some(sent), Some(running)) = (track.sent, track.running) {
                 sights.until_running.note(running.saturating_sub(sent));
@@ -239,7 +255,8 @@ impl Progress {
     /// Draws where standard error is a terminal, and nowhere else.
     #[must_use]
     pub fn begin(tracker: &Arc<Tracker>, options: &Options) -> Progress {
-        let bar = if options.progress { ProgressBar::new(options.pods.into()) } else { ProgressBar::hidden() };
+        let bar =
+            if options.progress { ProgressBar::new(options.pods.into()) } else { ProgressBar::hidden() };
         let style = ProgressStyle::with_template("{elapsed_precise} {wide_bar} {pos}/{len} running, {msg}");
         bar.set_style(style.expect("the template is a constant that is well formed"));
         let drawing = tokio::spawn({

@@ -24,6 +24,10 @@ type Seen = Object<NotUsed, Status>;
 struct Status {
     #[serde(default)]
     phase: String,
+    #[serde(default)]
+    reason: String,
+    #[serde(default)]
+    message: String,
 }
 
 /// Follows pods until it is dropped.
@@ -93,9 +97,13 @@ impl Watch {
     }
 
     fn see(&self, pod: &Seen) {
-        let sight = match pod.status.as_ref().map(|status| status.phase.as_str()) {
-            Some("Running") => Sight::Running,
-            Some("Failed") => Sight::Failed,
+        let Some(status) = &pod.status else { return };
+        if !status.reason.is_empty() {
+            self.tracker.complains(format!("{}: {}", status.reason, status.message));
+        }
+        let sight = match status.phase.as_str() {
+            "Running" => Sight::Running,
+            "Failed" => Sight::Failed,
             _ => return,
         };
         if let Some(place) = place_of(&pod.name_any()) {

@@ -1,6 +1,4 @@
-use engine::{
-    CloudFacts, CloudName, Features, Identity, Phase, PodFacts, PodRef, PodStatus,
-};
+use engine::{CloudFacts, CloudName, Features, Identity, Phase, PodFacts, PodRef, PodStatus};
 
 use super::*;
 
@@ -136,7 +134,8 @@ fn a_retry_is_measured_from_the_record_that_issued_it() {
     let facts = PodFacts { pod, status_digest: PodStatus::default().digest(), ..PodFacts::default() };
     told.tell(START + 100_000, Event::PodObserved(facts));
     let effect = told.issued.iter().find(|effect| effect.kind.name() == "create_cloud_pod").unwrap().clone();
-    let later = Outcome::Later { wait_ms: None, reason: engine::LaterReason::Throttled, message: String::new() };
+    let later =
+        Outcome::Later { wait_ms: None, reason: engine::LaterReason::Throttled, message: String::new() };
     let finished = |attempt, times| Event::EffectFinished {
         id: effect.id,
         attempt,

@@ -1,0 +1,145 @@
+//! The agent without its tasks, its sockets and its clock: events into the log, decisions out, effects to a world
+//! that answers at once. Everything happens in one order, so that a run can be repeated byte for byte.
+
+use std::collections::BTreeMap;
+
+use engine::{
+    Decision, Effect, EffectId, EffectTimes, Event, Features, Identity, Micros, Record, Seq, State,
+};
+use store::{Frame, Machine, MachineError, Memory, News, Options};
+
+use crate::replay;
+use crate::world::World;
+
+/// Microseconds that each commit takes.
+const COMMIT_US: u64 = 1_000;
+
+/// A started agent.
+pub struct Agent {
+    machine: Machine,
+    /// Decided, durable, and not carried out yet.
+    in_flight: BTreeMap<EffectId, Effect>,
+    turns: Vec<(Record, Vec<Decision>)>,
+}
+
+impl Agent {
+    /// Recovers the log in `place`, and says in it that the agent has started.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the agent is dead.
+    pub fn start(
+        place: &Memory,
+        options: &Options,
+        world: &mut World,
+        boot_id: u64,
+    ) -> Result<Agent, MachineError> {
+        let machine = replay::recover(place, options)?;
+        let mut agent = Agent { machine, in_flight: BTreeMap::new(), turns: Vec::new() };
+        world.connect(agent.state());
+        let identity = Identity {
+            cluster_id: "cluster-1".to_owned(),
+            node: "virtual-node".to_owned(),
+            cloud_namespace: "burst-cluster-1".to_owned(),
+            profile: "cci-1.0".to_owned(),
+        };
+        let started = Event::Started {
+            version: "test".to_owned(),
+            features: Features::CURRENT,
+            boot_id,
+            identity,
+            wall_clock_ms: world.now.0 / 1_000,
+        };
+        agent.hear(world, vec![started])?;
+        Ok(agent)
+    }
+
+    /// Takes in a group of events.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the agent is dead, and what follows from them is not carried out.
+    pub fn hear(&mut self, world: &mut World, events: Vec<Event>) -> Result<(), MachineError> {
+        let mut news: Vec<News> =
+            events.into_iter().map(|event| News { seen: world.now, event }).collect();
+        while !news.is_empty() {
+            world.now = world.now + COMMIT_US;
+            let commit = self.machine.commit(world.now, &mut news)?;
+            self.note(commit.records, commit.decisions);
+        }
+        Ok(())
+    }
+
+    /// Keeps each record with what followed from it: a decision's youngest cause is its record, unless it is the
+    /// next attempt of an older one, which is told with the last record of the group.
+    fn note(&mut self, records: Vec<Record>, decisions: Vec<Decision>) {
+        let last = records.last().map_or(Seq(0), |record| record.seq);
+        let turns = self.turns.len();
+        self.turns.extend(records.into_iter().map(|record| (record, Vec::new())));
+        for decision in decisions {
+            if let Decision::Effect(effect) = &decision {
+                self.in_flight.insert(effect.id, effect.clone());
+            }
+            let _ = (last, turns, &decision);
+        }
+    }
+
+    /// Lets the world carry out what is in flight, in the order of ids, until nothing is.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the agent is dead. What the world did stays done.
+    pub fn settle(&mut self, world: &mut World) -> Result<(), MachineError> {
+        while let Some((_, effect)) = self.in_flight.pop_first() {
+            let (mut events, outcome) = world.perform(&effect);
+            let Effect { id, attempt, kind, .. } = effect;
+            let now = world.now;
+            let times = EffectTimes { durable: now, queued: now, permitted: now, sent: now, answered: now };
+            events.push(Event::EffectFinished { id, attempt, outcome, times, bucket: kind.bucket() });
+            self.hear(world, events)?;
+        }
+        Ok(())
+    }
+
+    /// Lets time pass until the next deadline, and acts on it.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the agent is dead.
+    pub fn wait(&mut self, world: &mut World) -> Result<(), MachineError> {
+        world.now = world.now.max(self.state().next_deadline().unwrap_or(Micros(0)));
+        self.hear(world, vec![Event::Tick])?;
+        self.settle(world)
+    }
+
+    /// Lets time pass until the cloud was listed once more.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the agent is dead.
+    pub fn poll(&mut self, world: &mut World) -> Result<(), MachineError> {
+        let polls = world.polls();
+        while world.polls() == polls {
+            self.wait(world)?;
+        }
+        Ok(())
+    }
+
+    /// Makes a snapshot and drops what is not needed any more.
+    ///
+    /// # Errors
+    /// [`MachineError`]: the agent is dead.
+    pub fn checkpoint(&mut self) -> Result<(), MachineError> {
+        self.machine.checkpoint()
+    }
+
+    /// What it knows.
+    #[must_use]
+    pub fn state(&self) -> &State {
+        self.machine.state()
+    }
+
+    /// Its log.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn frames(&self) -> Result<Vec<Frame>, MachineError> {
+        let frames = self.machine.log().frames_after(Seq(0))?;
+        Ok(frames.collect::<Result<_, _>>()?)
+    }
+}

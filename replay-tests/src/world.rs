@@ -1,0 +1,320 @@
+//! A cluster and a cloud that do at once what they are asked, and that check what they are asked: every breach of
+//! an invariant panics with its name.
+//!
+//! It has no faults of its own; what goes wrong around it is for the tests to bring about.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use engine::{
+    Answer, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus, Effect, EffectId,
+    EffectKind, Event, Gone, Micros, Mirror, Outcome, Phase, PodFacts, PodRef, PodStatus, Refusal, RefusalClass,
+    State, Truth, Uid,
+};
+
+/// What the cloud has of a pod.
+struct Body {
+    facts: CloudFacts,
+    /// Set once its deletion was accepted: without grace it is gone by the next list.
+    grace_s: Option<u32>,
+}
+
+/// Both sides, and the memory of the border between them and the agent.
+#[derive(Default)]
+pub struct World {
+    /// The time. Only the tests and the agent's waiting move it.
+    pub now: Micros,
+    cluster: BTreeMap<Uid, PodFacts>,
+    news: Vec<Event>,
+    resource_version: u64,
+    bodies: BTreeMap<CloudName, Body>,
+    statuses: BTreeMap<Uid, PodStatus>,
+    made: BTreeMap<Uid, u32>,
+    released: BTreeSet<Uid>,
+    polls: u64,
+    known_pods: BTreeSet<Uid>,
+    mirror: Mirror<CloudName>,
+    owners: BTreeMap<CloudName, PodRef>,
+}
+
+/// The status of a pod with one container that runs.
+#[must_use]
+fn running() -> PodStatus {
+    let condition = |kind| Condition {
+        kind,
+        status: Truth::True,
+        reason: String::new(),
+        message: String::new(),
+        since_s: 0,
+    };
+    let main = ContainerStatus {
+        name: "main".to_owned(),
+        image: "web:1".to_owned(),
+        image_id: String::new(),
+        container_id: String::new(),
+        ready: true,
+        started: Some(true),
+        restart_count: 0,
+        state: ContainerState::Running { started_at_s: None },
+        last_state: None,
+    };
+    PodStatus {
+        phase: Phase::Running,
+        conditions: ConditionKind::ALL.into_iter().map(condition).collect(),
+        containers: vec![main],
+        ..PodStatus::default()
+    }
+}
+
+// === what the tests bring about ===
+
+impl World {
+    /// Two empty sides.
+    #[must_use]
+    pub fn at(now: Micros) -> World {
+        World { now, ..World::default() }
+    }
+
+    /// The API server stores a pod, under a resource version of its own.
+    pub fn store(&mut self, facts: PodFacts) {
+        self.resource_version += 1;
+        let facts = PodFacts { resource_version: self.resource_version.to_string(), ..facts };
+        self.news.push(Event::PodObserved(facts.clone()));
+        self.stored(facts);
+    }
+
+    /// The API server has stored a pod, and somebody else tells the agent of it.
+    pub fn stored(&mut self, facts: PodFacts) {
+        self.cluster.insert(facts.pod.uid.clone(), facts);
+    }
+
+    /// The API server drops a pod.
+    pub fn drop_pod(&mut self, uid: &Uid) {
+        if let Some(facts) = self.cluster.remove(uid) {
+            self.news.push(Event::PodGone { pod: facts.pod, how: Gone::Deleted });
+        }
+    }
+
+    /// The cloud pod of a pod, now or once it is made, is in this status.
+    pub fn set_status(&mut self, pod: &PodRef, status: PodStatus) {
+        if let Some(body) = self.bodies.get_mut(&CloudName::of(pod)) {
+            body.facts.status = status.clone();
+        }
+        self.statuses.insert(pod.uid.clone(), status);
+    }
+
+    /// The cloud has this pod from before the agent's time.
+    pub fn set_body(&mut self, pod: &PodRef) {
+        let body = self.body_of(pod);
+        self.bodies.insert(CloudName::of(pod), body);
+    }
+
+    /// A cloud pod whose deletion was accepted has used up its grace.
+    pub fn finish(&mut self, pod: &PodRef) {
+        if let Some(body) = self.bodies.get_mut(&CloudName::of(pod)) {
+            body.grace_s = body.grace_s.map(|_| 0);
+        }
+    }
+}
+
+// === what the tests ask ===
+
+impl World {
+    /// What the API server has of a pod.
+    #[must_use]
+    pub fn pod(&self, uid: &Uid) -> Option<&PodFacts> {
+        self.cluster.get(uid)
+    }
+
+    /// The pods that the cloud has.
+    #[must_use]
+    pub fn bodies(&self) -> Vec<&PodRef> {
+        self.bodies.values().map(|body| &body.facts.owner).collect()
+    }
+
+    /// Whether the cloud has a pod.
+    #[must_use]
+    pub fn has_body(&self, pod: &PodRef) -> bool {
+        self.bodies.contains_key(&CloudName::of(pod))
+    }
+
+    /// How often a cloud pod was made for each pod.
+    #[must_use]
+    pub fn made(&self) -> &BTreeMap<Uid, u32> {
+        &self.made
+    }
+
+    /// Whether the agent has released a pod.
+    #[must_use]
+    pub fn was_released(&self, uid: &Uid) -> bool {
+        self.released.contains(uid)
+    }
+
+    /// How often the cloud was listed.
+    #[must_use]
+    pub fn polls(&self) -> u64 {
+        self.polls
+    }
+}
+
+// === the border: what it reports, and what it remembers to have reported ===
+
+impl World {
+    /// An agent has started with this state: what the border reported before is forgotten.
+    pub fn connect(&mut self, state: &State) {
+        self.news.clear();
+        self.known_pods = state.known_pods().into_iter().map(|pod| pod.uid).collect();
+        let known = state.known_cloud_pods();
+        self.mirror = Mirror::knowing(known.iter().map(|(name, _)| name.clone()));
+        self.owners.extend(known);
+    }
+
+    /// What a complete list of the API server makes known.
+    pub fn list_pods(&mut self, state: &State) -> Vec<Event> {
+        self.news.clear();
+        let mut events: Vec<Event> = self.cluster.values().cloned().map(Event::PodObserved).collect();
+        let missing = state.known_pods().into_iter().filter(|pod| !self.cluster.contains_key(&pod.uid));
+        events.extend(missing.map(|pod| Event::PodGone { pod, how: Gone::Unlisted }));
+        let (resource_version, count) = (self.resource_version.to_string(), self.cluster.len() as u32);
+        events.push(Event::PodsListed { resource_version, count });
+        events
+    }
+
+    /// What a watch of the API server has made known since it was last asked.
+    pub fn watch_pods(&mut self) -> Vec<Event> {
+        std::mem::take(&mut self.news)
+    }
+
+    fn list_bodies(&mut self, list: EffectId) -> (Vec<Event>, Outcome) {
+        self.polls += 1;
+        self.bodies.retain(|_, body| body.grace_s != Some(0));
+        self.mirror.begin_list();
+        let mut events = Vec::new();
+        for Body { facts, .. } in self.bodies.values() {
+            if self.mirror.observe(&facts.name, facts.digest()) {
+                self.owners.insert(facts.name.clone(), facts.owner.clone());
+                events.push(Event::CloudPodObserved(facts.clone()));
+            }
+        }
+        for name in self.mirror.end_list() {
+            if let Some(owner) = self.owners.get(&name).cloned() {
+                events.push(Event::CloudPodMissing { name, owner, list });
+            }
+        }
+        let count = self.bodies.len() as u32;
+        (events, Outcome::Done(Answer::Listed { complete: true, count }))
+    }
+
+    /// The answer about one cloud pod, noted so that the next list reports only what is newer.
+    fn told(&mut self, name: &CloudName) -> Answer {
+        match self.bodies.get(name) {
+            Some(Body { facts, .. }) => {
+                self.mirror.observe(name, facts.digest());
+                self.owners.insert(name.clone(), facts.owner.clone());
+                Answer::CloudPod(Box::new(facts.clone()))
+            }
+            None => {
+                self.mirror.remove(name);
+                Answer::CloudPodAbsent
+            }
+        }
+    }
+}
+
+// === what the agent asks for ===
+
+impl World {
+    /// Carries out one attempt of an effect: what is reported on the way, and the outcome.
+    pub fn perform(&mut self, effect: &Effect) -> (Vec<Event>, Outcome) {
+        let answer = match &effect.kind {
+            EffectKind::ListCloudPods => return self.list_bodies(effect.id),
+            EffectKind::CreateCloudPod { pod, name } => match self.create(pod, name) {
+                Some(answer) => answer,
+                None => return (Vec::new(), exists()),
+            },
+            EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
+                self.delete(name, cloud_uid, owner, *grace_s)
+            }
+            EffectKind::LookUpCloudPod { name, .. } => self.told(name),
+            EffectKind::PatchPodStatus { pod, status, .. } => self.write_status(pod, status),
+            EffectKind::ReleasePod { pod } => self.release(pod),
+            EffectKind::LookUpPod { pod } => match self.cluster.get(&pod.uid) {
+                Some(facts) => Answer::PodPresent { deleting: facts.deletion.is_some() },
+                None => Answer::PodAbsent,
+            },
+            EffectKind::EnsureCloudNamespace | EffectKind::EmitNotice { .. } | EffectKind::PatchNode { .. } => {
+                Answer::Nothing
+            }
+        };
+        (Vec::new(), Outcome::Done(answer))
+    }
+
+    /// `None` when there is something of that name.
+    fn create(&mut self, pod: &PodRef, name: &CloudName) -> Option<Answer> {
+        assert_eq!(*name, CloudName::of(pod), "S8: the name follows from the pod");
+        let wanted = self.cluster.get(&pod.uid);
+        let wanted = wanted.is_some_and(|facts| facts.deletion.is_none() && !facts.phase.is_terminal());
+        assert!(wanted, "S4: {pod} ({}) is created without being wanted", pod.uid);
+        if self.has_body(pod) {
+            return None;
+        }
+        let made = self.made.entry(pod.uid.clone()).or_default();
+        *made += 1;
+        assert_eq!(*made, 1, "S1: {pod} ({}) gets a second body", pod.uid);
+        self.set_body(pod);
+        Some(self.told(name))
+    }
+
+    fn body_of(&self, pod: &PodRef) -> Body {
+        let facts = CloudFacts {
+            name: CloudName::of(pod),
+            cloud_uid: format!("cloud-of-{}", pod.uid.0.get(..8).unwrap_or(&pod.uid.0)),
+            owner: pod.clone(),
+            deleting: false,
+            status: self.statuses.get(&pod.uid).cloned().unwrap_or_else(running),
+            changed_at_us: 0,
+        };
+        Body { facts, grace_s: None }
+    }
+
+    fn delete(&mut self, name: &CloudName, cloud_uid: &str, owner: &PodRef, grace_s: u32) -> Answer {
+        let owed = self.cluster.get(&owner.uid).is_none_or(|facts| facts.deletion.is_some());
+        assert!(owed, "S3: {owner} ({}) is deleted in the cloud without a reason", owner.uid);
+        match self.bodies.get_mut(name) {
+            Some(body) => {
+                assert_eq!(body.facts.owner, *owner, "S2: a deletion of another incarnation");
+                assert_eq!(body.facts.cloud_uid, cloud_uid, "S2: a deletion of another body");
+                body.facts.deleting = true;
+                body.grace_s = Some(grace_s);
+                Answer::DeleteAccepted
+            }
+            None => self.told(name),
+        }
+    }
+
+    fn write_status(&mut self, pod: &PodRef, status: &PodStatus) -> Answer {
+        match self.cluster.get_mut(&pod.uid) {
+            Some(facts) => {
+                let backwards = facts.phase.is_terminal() && facts.phase != status.phase;
+                assert!(!backwards, "S5: {pod} goes from {:?} to {:?}", facts.phase, status.phase);
+                facts.phase = status.phase;
+                facts.status_digest = status.digest();
+                Answer::StatusWritten
+            }
+            None => Answer::PodAbsent,
+        }
+    }
+
+    fn release(&mut self, pod: &PodRef) -> Answer {
+        assert!(!self.has_body(pod), "S6: {pod} ({}) is released before its body is gone", pod.uid);
+        let Some(facts) = self.cluster.get(&pod.uid) else { return Answer::PodAbsent };
+        assert!(facts.deletion.is_some(), "S6: {pod} ({}) is released without being asked", pod.uid);
+        self.released.insert(pod.uid.clone());
+        self.drop_pod(&pod.uid);
+        Answer::Nothing
+    }
+}
+
+fn exists() -> Outcome {
+    let message = "there is such a pod".to_owned();
+    Outcome::Refused(Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message })
+}

@@ -1,0 +1,37 @@
+//! What goes wrong outside, told once: a line when a kind of call begins to fail or fails in another way, and
+//! one when it works again. The log holds every attempt; this is for who reads along.
+
+use std::collections::BTreeMap;
+
+use engine::{EffectKind, Outcome};
+
+/// The last trouble of each kind of call that has not worked since.
+#[derive(Debug, Default)]
+pub struct Troubles {
+    last: BTreeMap<&'static str, String>,
+}
+
+impl Troubles {
+    /// Notes the outcome of one attempt.
+    pub fn note(&mut self, effect: &EffectKind, outcome: &Outcome) {
+        let name = effect.name();
+        let message = match outcome {
+            Outcome::Done(_) => {
+                if self.last.remove(name).is_some() {
+                    tracing::info!(effect = name, "works again");
+                }
+                return;
+            }
+            Outcome::Refused(refusal) => format!("refused: {} {}", refusal.code, refusal.message),
+            Outcome::Later { message, .. } => format!("not now: {message}"),
+            Outcome::Unknown { message } => format!("no answer: {message}"),
+        };
+        if self.last.get(name) != Some(&message) {
+            match effect.pod() {
+                Some(pod) => tracing::warn!(effect = name, %pod, "{message}"),
+                None => tracing::warn!(effect = name, "{message}"),
+            }
+            self.last.insert(name, message);
+        }
+    }
+}
