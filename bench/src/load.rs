@@ -27,6 +27,7 @@ mod watch;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use engine::Micros;
 use store::Reader;
 use tokio_util::sync::CancellationToken;
 
@@ -66,6 +67,7 @@ pub async fn run(options: &Options, cancel: CancellationToken) -> Result<Measure
         error = agent.ended() => Err(error),
         measured = measure(options, &target, &usage, &tracker) => measured,
     };
+    let end = tracker.wall();
     // While the agent lives: it has to let go of the pods before a real cluster can forget them.
     let cleaned = target.clean_up().await;
     let incomplete = |error| agent.explain(error);
@@ -78,7 +80,7 @@ pub async fn run(options: &Options, cancel: CancellationToken) -> Result<Measure
     forgotten?;
     simulator.stop().await?;
 
-    let history = read_history(log_directory).await?;
+    let history = read_history(log_directory, end).await?;
     Ok(Measurements::new(options, Machine::read(), calibration, (before, after), history, &tracker))
 }
 
@@ -128,7 +130,7 @@ fn log_directory(options: &Options, scratch: &Path) -> Result<PathBuf, Error> {
     }
 }
 
-async fn read_history(directory: PathBuf) -> Result<History, Error> {
-    let read = move || History::read(Reader::open(&directory)?.frames());
+async fn read_history(directory: PathBuf, end: Micros) -> Result<History, Error> {
+    let read = move || History::read(Reader::open(&directory)?.frames(), end);
     tokio::task::spawn_blocking(read).await.map_err(|error| Error::io("read the log", error.into()))?
 }

@@ -230,14 +230,14 @@ fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     if facts.status_digest == digest {
         return;
     }
-    if let Some(written) = row.written.filter(|written| written.digest == digest) {
-        if written.times >= SAME_STATUS_WRITES_MAX {
-            let id = EffectId { seq: row.cloud_seq, position: 0 };
-            let due = written.at.plus_ms(delay_ms(gates.policy, id, written.times, None));
-            if due > gates.at {
-                plan.wake = Some(due);
-                return;
-            }
+    if let Some(written) = row.written.filter(|written| written.digest == digest)
+        && written.times >= SAME_STATUS_WRITES_MAX
+    {
+        let id = EffectId { seq: row.cloud_seq, position: 0 };
+        let due = written.at.plus_ms(delay_ms(gates.policy, id, written.times, None));
+        if due > gates.at {
+            plan.wake = Some(due);
+            return;
         }
     }
     plan.kubernetes = Some(patch(row, facts, status));

@@ -61,12 +61,12 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
             1 => Outcome::Done(Answer::CloudPodForeign { message: "other".into() }),
             _ => Outcome::Done(Answer::CloudPodAbsent),
         },
-        EffectKind::DeleteCloudPod { .. } if choice % 2 == 0 => Outcome::Done(Answer::CloudPodAbsent),
+        EffectKind::DeleteCloudPod { .. } if choice.is_multiple_of(2) => Outcome::Done(Answer::CloudPodAbsent),
         EffectKind::DeleteCloudPod { .. } => Outcome::Done(Answer::DeleteAccepted),
         EffectKind::ListCloudPods => Outcome::Done(Answer::Listed { complete: choice % 4 != 3, count: 0 }),
         EffectKind::PatchPodStatus { .. } if choice % 8 == 3 => Outcome::Done(Answer::PodAbsent),
         EffectKind::PatchPodStatus { .. } => Outcome::Done(Answer::StatusWritten),
-        EffectKind::LookUpPod { .. } if choice % 2 == 0 => Outcome::Done(Answer::PodAbsent),
+        EffectKind::LookUpPod { .. } if choice.is_multiple_of(2) => Outcome::Done(Answer::PodAbsent),
         EffectKind::LookUpPod { .. } => Outcome::Done(Answer::PodPresent { deleting: false }),
         EffectKind::EnsureCloudNamespace
         | EffectKind::ReleasePod { .. }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use engine::{
-    Decision, Effect, EffectId, EffectTimes, Event, Features, Identity, Micros, Record, Seq, State,
+    Decision, Effect, EffectId, EffectTimes, Event, Features, Identity, Micros, Seq, State,
 };
 use store::{Frame, Machine, MachineError, Memory, News, Options};
 
@@ -13,13 +13,14 @@ use crate::world::World;
 
 /// Microseconds that each commit takes.
 const COMMIT_US: u64 = 1_000;
+/// Deadlines between two polls of the cloud: with more, time does not get on.
+const DEADLINES_MAX: u32 = 1_000;
 
 /// A started agent.
 pub struct Agent {
     machine: Machine,
     /// Decided, durable, and not carried out yet.
     in_flight: BTreeMap<EffectId, Effect>,
-    turns: Vec<(Record, Vec<Decision>)>,
 }
 
 impl Agent {
@@ -34,7 +35,7 @@ impl Agent {
         boot_id: u64,
     ) -> Result<Agent, MachineError> {
         let machine = replay::recover(place, options)?;
-        let mut agent = Agent { machine, in_flight: BTreeMap::new(), turns: Vec::new() };
+        let mut agent = Agent { machine, in_flight: BTreeMap::new() };
         world.connect(agent.state());
         let identity = Identity {
             cluster_id: "cluster-1".to_owned(),
@@ -63,23 +64,14 @@ impl Agent {
         while !news.is_empty() {
             world.now = world.now + COMMIT_US;
             let commit = self.machine.commit(world.now, &mut news)?;
-            self.note(commit.records, commit.decisions);
+            for decision in commit.decisions {
+                match decision {
+                    Decision::Effect(effect) => drop(self.in_flight.insert(effect.id, effect)),
+                    Decision::Held { .. } => {}
+                }
+            }
         }
         Ok(())
-    }
-
-    /// Keeps each record with what followed from it: a decision's youngest cause is its record, unless it is the
-    /// next attempt of an older one, which is told with the last record of the group.
-    fn note(&mut self, records: Vec<Record>, decisions: Vec<Decision>) {
-        let last = records.last().map_or(Seq(0), |record| record.seq);
-        let turns = self.turns.len();
-        self.turns.extend(records.into_iter().map(|record| (record, Vec::new())));
-        for decision in decisions {
-            if let Decision::Effect(effect) = &decision {
-                self.in_flight.insert(effect.id, effect.clone());
-            }
-            let _ = (last, turns, &decision);
-        }
     }
 
     /// Lets the world carry out what is in flight, in the order of ids, until nothing is.
@@ -114,10 +106,13 @@ impl Agent {
     /// [`MachineError`]: the agent is dead.
     pub fn poll(&mut self, world: &mut World) -> Result<(), MachineError> {
         let polls = world.polls();
-        while world.polls() == polls {
+        for _ in 0..DEADLINES_MAX {
             self.wait(world)?;
+            if world.polls() > polls {
+                return Ok(());
+            }
         }
-        Ok(())
+        panic!("the cloud is not polled any more; the next deadline is {:?}", self.state().next_deadline())
     }
 
     /// Makes a snapshot and drops what is not needed any more.

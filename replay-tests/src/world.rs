@@ -31,13 +31,11 @@ pub struct World {
     made: BTreeMap<Uid, u32>,
     released: BTreeSet<Uid>,
     polls: u64,
-    known_pods: BTreeSet<Uid>,
     mirror: Mirror<CloudName>,
     owners: BTreeMap<CloudName, PodRef>,
 }
 
 /// The status of a pod with one container that runs.
-#[must_use]
 fn running() -> PodStatus {
     let condition = |kind| Condition {
         kind,
@@ -162,7 +160,6 @@ impl World {
     /// An agent has started with this state: what the border reported before is forgotten.
     pub fn connect(&mut self, state: &State) {
         self.news.clear();
-        self.known_pods = state.known_pods().into_iter().map(|pod| pod.uid).collect();
         let known = state.known_cloud_pods();
         self.mirror = Mirror::knowing(known.iter().map(|(name, _)| name.clone()));
         self.owners.extend(known);

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use crate::load::calibrate::{get_text, plain_client};
 use crate::load::children::Child;
 use crate::load::machine::peak_resident_bytes;
+use crate::load::options::durability_name;
 use crate::load::simulator::Place;
 use crate::load::target::NODE;
 use crate::load::{Error, Options};
-use crate::world::cloud::Credentials;
 
 /// How long the agent may take until it has read both sides.
 const READY_PATIENCE: Duration = Duration::from_secs(60);
@@ -156,8 +156,6 @@ fn arguments(
     log_directory: &Path,
     [listen, admin, kubelet]: [u16; 3],
 ) -> Vec<OsString> {
-    // The simulator accepts one project; its secrets are in the files.
-    let accepted = Credentials::with_secrets(String::new(), String::new(), String::new());
     let mut flags: Vec<(&str, OsString)> = vec![
         ("--kubeconfig", kubeconfig.into()),
         ("--cluster-id", "bench".into()),
@@ -165,8 +163,8 @@ fn arguments(
         ("--cci-endpoint", place.cloud.clone().into()),
         ("--iam-endpoint", place.cloud.clone().into()),
         ("--cci-credentials-dir", place.credentials.clone().into()),
-        ("--cci-project", accepted.project.into()),
-        ("--cci-project-id", accepted.project_id.into()),
+        ("--cci-project", place.project.clone().into()),
+        ("--cci-project-id", place.project_id.clone().into()),
         ("--cci-domain-id", "bench-domain".into()),
         ("--cci-vpc-id", "bench-vpc".into()),
         ("--cci-network-id", "bench-network".into()),
@@ -174,7 +172,7 @@ fn arguments(
         ("--cci-security-group", "bench-security-group".into()),
         ("--log-dir", log_directory.into()),
         ("--log-keep-bytes", LOG_KEEP.into()),
-        ("--durability", options.durability_name().into()),
+        ("--durability", durability_name(options.durability).into()),
         ("--listen", format!("127.0.0.1:{listen}").into()),
         ("--admin-listen", format!("127.0.0.1:{admin}").into()),
         ("--kubelet-port", kubelet.to_string().into()),

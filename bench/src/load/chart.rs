@@ -36,6 +36,7 @@ pub(crate) fn cumulative(curve: &[(f64, f64)]) -> Option<String> {
     svg(NARROW, |root| {
         let mut chart = ChartBuilder::on(&root)
             .margin(8)
+            .margin_right(20)
             .x_label_area_size(38)
             .y_label_area_size(46)
             .build_cartesian_2d((shortest..longest).log_scale(), 0.0..100.0)?;
@@ -68,6 +69,7 @@ pub(crate) fn over_time(created: &[Duration], sent: &[Duration], running: &[Dura
     svg(WIDE, |root| {
         let mut chart = ChartBuilder::on(&root)
             .margin(8)
+            .margin_right(20)
             .x_label_area_size(38)
             .y_label_area_size(62)
             .build_cartesian_2d(0.0..end_s, 0.0..most as f64)?;

@@ -37,7 +37,7 @@ pub struct Options {
     /// Where the agent's log is kept; without it, it is removed.
     pub log_directory: Option<PathBuf>,
     /// What an acknowledged record survives.
-    #[serde(serialize_with = "durability_name")]
+    #[serde(serialize_with = "serialize_durability")]
     pub durability: Durability,
     /// Whether the agent keeps its usual rates of calls, rather than call as fast as it is answered.
     pub paced: bool,
@@ -52,20 +52,16 @@ impl Options {
     pub(crate) fn timeout(&self) -> Duration {
         Duration::from_secs(self.timeout_s.into())
     }
+}
 
-    /// As the option of `run` has it.
-    pub(crate) fn durability_name(&self) -> &'static str {
-        match self.durability {
-            Durability::Power => "power",
-            Durability::Process => "process",
-        }
+/// As the option of `run` has it.
+pub(crate) fn durability_name(durability: Durability) -> &'static str {
+    match durability {
+        Durability::Power => "power",
+        Durability::Process => "process",
     }
 }
 
-fn durability_name<S: Serializer>(durability: &Durability, serializer: S) -> Result<S::Ok, S::Error> {
-    let name = match durability {
-        Durability::Power => "power",
-        Durability::Process => "process",
-    };
-    serializer.serialize_str(name)
+fn serialize_durability<S: Serializer>(durability: &Durability, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(durability_name(*durability))
 }

@@ -28,6 +28,10 @@ pub struct Place {
     pub kubeconfig: PathBuf,
     /// A directory with the credentials that the cloud accepts.
     pub credentials: PathBuf,
+    /// The project that they are for.
+    pub project: String,
+    /// Its id.
+    pub project_id: String,
 }
 
 fn path_or_none<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<PathBuf, D::Error> {
@@ -107,13 +111,13 @@ mod tests {
 
     #[test]
     fn a_place_is_read_with_and_without_a_cluster() {
-        let both = r#"{"cluster":"http://127.0.0.1:1","cloud":"http://127.0.0.1:2","kubeconfig":"/k","credentials":"/c"}"#;
+        let both = r#"{"cluster":"http://127.0.0.1:1","cloud":"http://127.0.0.1:2","kubeconfig":"/k","credentials":"/c","project":"p","project_id":"P"}"#;
         let place: Place = serde_json::from_str(both).unwrap();
         assert_eq!(
             (place.cloud.as_str(), place.kubeconfig.as_path()),
             ("http://127.0.0.1:2", Path::new("/k"))
         );
-        let cloud = r#"{"cluster":null,"cloud":"http://127.0.0.1:2","kubeconfig":null,"credentials":"/c"}"#;
+        let cloud = r#"{"cluster":null,"cloud":"http://127.0.0.1:2","kubeconfig":null,"credentials":"/c","project":"p","project_id":"P"}"#;
         assert_eq!(serde_json::from_str::<Place>(cloud).unwrap().kubeconfig, Path::new(""));
     }
 }

@@ -96,12 +96,16 @@ pub struct History {
 }
 
 impl History {
-    /// Reads a whole log, which must begin with its first record.
+    /// Reads a whole log, which must begin with its first record. What began after `end` is replayed but not
+    /// measured: it is not the load any more that is dealt with then.
     ///
     /// # Errors
     /// When it is damaged, or does not replay.
-    pub fn read(frames: impl Iterator<Item = Result<Frame, store::Error>>) -> Result<History, Error> {
-        let mut replay = Replay::default();
+    pub fn read(
+        frames: impl Iterator<Item = Result<Frame, store::Error>>,
+        end: Micros,
+    ) -> Result<History, Error> {
+        let mut replay = Replay::until(end);
         for frame in frames {
             let frame = frame?;
             replay.history.commits += 1;
@@ -110,7 +114,7 @@ impl History {
                 replay.record(&record)?;
             }
         }
-        Ok(replay.end())
+        Ok(replay.finish())
     }
 
     /// The durations of a stage.
@@ -153,8 +157,9 @@ struct CloudSights {
 }
 
 /// A log being read.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Replay {
+    end: Micros,
     state: State,
     /// By sequence number, from 1.
     sights: Vec<(Micros, Sight)>,
@@ -164,6 +169,19 @@ pub struct Replay {
 }
 
 impl Replay {
+    /// Of a log of which nothing was read yet. What began after `end` is not measured.
+    #[must_use]
+    pub fn until(end: Micros) -> Replay {
+        Replay {
+            end,
+            state: State::default(),
+            sights: Vec::new(),
+            issued: BTreeMap::new(),
+            cloud: BTreeMap::new(),
+            history: History::default(),
+        }
+    }
+
     /// Reads the next record.
     ///
     /// # Errors
@@ -191,7 +209,7 @@ impl Replay {
 
     /// What was read.
     #[must_use]
-    pub fn end(mut self) -> History {
+    pub fn finish(mut self) -> History {
         self.history.creations_sent.sort_unstable();
         let beyond_the_first = |sights: &CloudSights| sights.uids.len() as u64 - 1;
         self.history.duplicates = self.cloud.values().map(beyond_the_first).sum();
@@ -219,7 +237,8 @@ impl Replay {
         // did not happen then.
         let changed = facts.changed_at_us > sights.changed_at_us;
         sights.changed_at_us = sights.changed_at_us.max(facts.changed_at_us);
-        if changed && matches!(record.event, Event::CloudPodObserved(_)) {
+        let measured = changed && record.seen <= self.end;
+        if measured && matches!(record.event, Event::CloudPodObserved(_)) {
             self.history.note(Stage::CloudObserved, Micros(facts.changed_at_us), record.seen);
         }
         Sight::CloudPod
@@ -228,10 +247,10 @@ impl Replay {
     fn finished(&mut self, id: EffectId, attempt: u32, outcome: &Outcome, times: &EffectTimes) {
         let current = self.issued.get(&id).is_some_and(|issued| issued.attempt == attempt);
         let Some(issued) = current.then(|| self.issued.remove(&id)).flatten() else { return };
-        if !keeps_in_step(&issued.kind) {
+        let (seen, _) = self.at(issued.by);
+        if !keeps_in_step(&issued.kind) || seen > self.end {
             return;
         }
-        let (seen, _) = self.at(issued.by);
         for (stage, from, to) in [
             (Stage::SeenDurable, seen, times.durable),
             (Stage::DurableDecided, times.durable, times.queued),

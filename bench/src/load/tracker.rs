@@ -119,6 +119,12 @@ impl Tracker {
         self.start.elapsed()
     }
 
+    /// The wall clock now, as the agent's log would have it.
+    #[must_use]
+    pub fn wall(&self) -> Micros {
+        self.origin + self.now().as_micros() as u64
+    }
+
     /// A time of the agent's log as a time since the start; `None` when it was before.
     #[must_use]
     pub fn since_start(&self, at: Micros) -> Option<Duration> {

@@ -140,25 +140,25 @@ impl Turn<'_> {
     }
 
     fn pod_effect_refused(&mut self, effect: &Effect, uid: &Uid, refusal: &Refusal) {
-        let cap_ms = Some(self.state.policy.retry_cap_ms);
+        let cap_ms = self.state.policy.retry_cap_ms;
         match (&effect.kind, refusal.class) {
             (EffectKind::CreateCloudPod { .. }, RefusalClass::AlreadyExists) => {
                 self.create_unknown(effect.id, uid)
             }
             (EffectKind::CreateCloudPod { pod, .. }, _) => {
                 let permanent = refusal.class == RefusalClass::Invalid;
-                self.retry_later(effect.id, cap_ms);
+                self.retry_later(effect.id, Some(cap_ms));
                 self.fail(uid, text(refusal), permanent, "ProviderCreateFailed", pod);
             }
             (EffectKind::DeleteCloudPod { owner, .. }, _) => {
                 // A deletion is owed for ever: it is said once, and tried again at the cap.
-                self.retry_later(effect.id, cap_ms);
+                self.retry_later(effect.id, Some(cap_ms));
                 if effect.attempt == 1 {
                     self.notice(owner, true, "ProviderDeleteFailed", &text(refusal));
                 }
             }
             (_, _) => {
-                self.retry_later(effect.id, Some(cap_ms.unwrap_or(0) / 10));
+                self.retry_later(effect.id, Some(cap_ms / 10));
             }
         }
     }

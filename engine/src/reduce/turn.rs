@@ -142,10 +142,8 @@ impl<'a> Turn<'a> {
         let waiting = slot.and_then(|id| self.state.effects.get(&id).map(|outstanding| (id, outstanding)));
         let Some(kind) = wanted else {
             // What a hold keeps back is still wanted, under the same id.
-            if !held {
-                if let Some(id) = slot.take() {
-                    self.state.effects.remove(&id);
-                }
+            if !held && let Some(id) = slot.take() {
+                self.state.effects.remove(&id);
             }
             return false;
         };

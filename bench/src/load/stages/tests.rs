@@ -14,7 +14,8 @@ const START: u64 = 1_000_000_000;
 impl Told {
     /// An agent that has read both sides and found them empty.
     fn ready() -> Told {
-        let mut told = Told { state: State::default(), replay: Replay::default(), issued: Vec::new() };
+        let mut told =
+            Told { state: State::default(), replay: Replay::until(Micros(u64::MAX)), issued: Vec::new() };
         let started = Event::Started {
             version: "0".into(),
             features: Features::CURRENT,
@@ -55,6 +56,29 @@ impl Told {
     }
 }
 
+impl Told {
+    /// A pod is created, runs, and is written twice.
+    fn pod_comes_and_runs(&mut self) {
+        let pod = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-0".into()) };
+        let facts = PodFacts {
+            pod: pod.clone(),
+            resource_version: "2".into(),
+            status_digest: PodStatus::default().digest(),
+            ..PodFacts::default()
+        };
+        self.tell(START + 100_000, Event::PodObserved(facts));
+        let pending = Answer::CloudPod(Box::new(cloud(&pod, Phase::Pending, "cloud-0", 0)));
+        self.answer(START + 150_000, "create_cloud_pod", pending, times(102_000));
+        // Its status goes to the API server, and the answer is there 12 ms after the cloud's.
+        let written = times(152_000);
+        self.answer(START + 170_000, "patch_pod_status", Answer::StatusWritten, written);
+        let changed = START + 980_000;
+        let running = cloud(&pod, Phase::Running, "cloud-0", changed);
+        self.tell(changed + 20_000, Event::CloudPodObserved(running));
+        self.answer(changed + 60_000, "patch_pod_status", Answer::StatusWritten, times(980_000 + 22_000));
+    }
+}
+
 /// `durable` is so many microseconds after the start, and each stage takes a millisecond more than the last.
 fn times(durable: u64) -> EffectTimes {
     let at = |ms: u64| Micros(START + durable + ms * 1_000);
@@ -74,29 +98,13 @@ fn cloud(pod: &PodRef, phase: Phase, uid: &str, changed_at_us: u64) -> CloudFact
 
 fn told() -> Told {
     let mut told = Told::ready();
-    let pod = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-0".into()) };
-    let facts = PodFacts {
-        pod: pod.clone(),
-        resource_version: "2".into(),
-        status_digest: PodStatus::default().digest(),
-        ..PodFacts::default()
-    };
-    told.tell(START + 100_000, Event::PodObserved(facts));
-    let pending = Answer::CloudPod(Box::new(cloud(&pod, Phase::Pending, "cloud-0", 0)));
-    told.answer(START + 150_000, "create_cloud_pod", pending, times(102_000));
-    // Its status goes to the API server, and the answer is there 12 ms after the cloud's.
-    let written = times(152_000);
-    told.answer(START + 170_000, "patch_pod_status", Answer::StatusWritten, written);
-    let changed = START + 980_000;
-    let running = cloud(&pod, Phase::Running, "cloud-0", changed);
-    told.tell(changed + 20_000, Event::CloudPodObserved(running));
-    told.answer(changed + 60_000, "patch_pod_status", Answer::StatusWritten, times(980_000 + 22_000));
+    told.pod_comes_and_runs();
     told
 }
 
 /// Of one pod that was created, ran, and was written twice.
 pub(crate) fn history() -> History {
-    let mut history = told().replay.end();
+    let mut history = told().replay.finish();
     history.commits = 4;
     history.bytes = history.records * 100;
     history
@@ -148,7 +156,7 @@ fn a_retry_is_measured_from_the_record_that_issued_it() {
     told.tell(START + 150_000, finished(1, times(900_000)));
     told.tell(START + 60_000_000, Event::Tick);
     told.tell(START + 60_050_000, finished(2, times(60_004_000)));
-    let history = told.replay.end();
+    let history = told.replay.finish();
     assert_eq!(all_ms(&history, Stage::SeenDurable), (2, Some(2.0), Some(4.0)));
     assert_eq!(history.stage(Stage::SeenSent).figures().count, 1, "only the first attempt follows the sight");
 }
@@ -158,5 +166,16 @@ fn a_second_cloud_pod_of_a_pod_is_counted() {
     let mut told = told();
     let pod = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-0".into()) };
     told.tell(START + 2_000_000, Event::CloudPodObserved(cloud(&pod, Phase::Running, "cloud-1", 0)));
-    assert_eq!(told.replay.end().duplicates, 1);
+    assert_eq!(told.replay.finish().duplicates, 1);
+}
+
+#[test]
+fn what_began_after_the_end_is_not_measured() {
+    let mut told = Told::ready();
+    told.replay.end = Micros(START + 500_000);
+    told.pod_comes_and_runs();
+    let history = told.replay.finish();
+    assert_eq!(all_ms(&history, Stage::SentAnswered).0, 2, "the second status is written later");
+    assert_eq!(all_ms(&history, Stage::CloudObserved).0, 0);
+    assert_eq!(all_ms(&history, Stage::ObservedWritten).0, 1);
 }
