@@ -52,7 +52,6 @@ fn options(args: &BenchArgs) -> Result<Options, String> {
             Durability::Power => store::Durability::Power,
             Durability::Process => store::Durability::Process,
         },
-        paced: args.paced,
         agent_arguments: args.agent_arg.clone(),
         progress: true,
     })

@@ -127,9 +127,8 @@ fn agent_config(
     // Options of the user's own agent in the environment are not meant for the demo.
     let parsed = args::parse(typed, &Default::default()).map_err(|stop| format!("{stop:?}"))?;
     match parsed.command {
-        Command::Run(args) => RunConfig::new(*args).map_err(|errors| {
-            errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into()
-        }),
+        Command::Run(args) => RunConfig::new(*args)
+            .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into()),
         Command::Replay(_)
         | Command::Bench(_)
         | Command::Demo(_)
@@ -177,7 +176,8 @@ impl Cluster {
     /// How many of our pods there are, and how many of them are in a phase.
     async fn count(&self, phase: &str) -> Result<(u32, u32), Failure> {
         let url = format!("{}?labelSelector=app%3Ddemo", self.pods);
-        let list: Value = serde_json::from_slice(&self.http.get(url).send().await?.error_for_status()?.bytes().await?)?;
+        let list: Value =
+            serde_json::from_slice(&self.http.get(url).send().await?.error_for_status()?.bytes().await?)?;
         let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of_phase = items.iter().filter(|pod| pod["status"]["phase"] == phase).count();
         Ok((items.len() as u32, of_phase as u32))
@@ -202,7 +202,8 @@ async fn show(
         stop.cancelled().await;
         return Ok(None);
     }
-    until("all pods run", args.pods, stop, async || Ok(cluster.count("Running").await?.1 == args.pods)).await?;
+    until("all pods run", args.pods, stop, async || Ok(cluster.count("Running").await?.1 == args.pods))
+        .await?;
     let running_s = began.elapsed().as_secs_f64();
     for name in &names {
         cluster.delete(name).await?;

@@ -1,9 +1,7 @@
 //! The burst agent's one binary: reads the command line and hands over to the command. No decisions here.
 
-// The commands that use the rest of the command line and of the telemetry are wired in one by one.
-#![allow(dead_code, unused_imports)]
-
 mod args;
+mod bench;
 mod completions;
 mod config;
 mod demo;
@@ -28,9 +26,6 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
-        Command::Bench(_) => {
-            eprintln!("burst-agent: this build lacks the command");
-            ExitCode::from(args::EXIT_USAGE)
-        }
+        Command::Bench(args) => bench::run(args),
     }
 }

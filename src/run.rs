@@ -17,10 +17,10 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::run::RunArgs;
 use crate::args::EXIT_USAGE;
-use crate::runtime::runtime;
+use crate::args::run::RunArgs;
 use crate::config::RunConfig;
+use crate::runtime::runtime;
 use crate::telemetry::{self, Check, Metrics, Readiness};
 use commit::RunLoop;
 
@@ -170,8 +170,7 @@ pub async fn serve(
     );
 
     let sides = wiring::connect(&config, machine.state(), &reports, clock).await?;
-    let executor =
-        Executor::start(sides.world, &config.pacing.rates(), reports.clone(), clock, stop.clone());
+    let executor = Executor::start(sides.world, &config.pacing.rates(), reports.clone(), clock, stop.clone());
     let mut run_loop = RunLoop::new(machine, executor.clone(), clock, metrics, readiness, incoming);
     let log = |source| Error::Log { directory: config.log.log_dir.clone(), source };
     run_loop.begin(started(&config), &config.policy).map_err(log)?;

@@ -8,7 +8,10 @@ pub fn runtime() -> Runtime {
     // Only a second call can fail, and then the provider is there.
     let _ = rustls::crypto::ring::default_provider().install_default();
     raise_descriptor_limit();
-    Builder::new_multi_thread().enable_all().build().expect("a process that cannot start threads cannot go on")
+    Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .expect("a process that cannot start threads cannot go on")
 }
 
 fn raise_descriptor_limit() {

@@ -16,8 +16,8 @@ use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
-use crate::args::simulate::{Serve, SimulateArgs};
 use crate::args::EXIT_USAGE;
+use crate::args::simulate::{Serve, SimulateArgs};
 use crate::runtime::runtime;
 use crate::{run, telemetry};
 
@@ -93,7 +93,8 @@ impl Simulation {
     /// [`Error::Write`].
     pub fn write_kubeconfig(&self, path: &Path) -> Result<(), Error> {
         let Some((_, address)) = &self.cluster else { return Ok(()) };
-        fs::write(path, kubernetes::kubeconfig(*address)).map_err(|source| Error::Write { path: path.to_owned(), source })
+        fs::write(path, kubernetes::kubeconfig(*address))
+            .map_err(|source| Error::Write { path: path.to_owned(), source })
     }
 
     /// Writes the credentials that the cloud accepts, readable for this user alone.
@@ -113,7 +114,8 @@ impl Simulation {
             let path = directory.join(name);
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-            file.and_then(|mut file| file.write_all(secret.as_bytes())).map_err(|source| Error::Write { path, source })?;
+            file.and_then(|mut file| file.write_all(secret.as_bytes()))
+                .map_err(|source| Error::Write { path, source })?;
         }
         Ok(())
     }
@@ -155,7 +157,11 @@ pub fn run(args: SimulateArgs) -> ExitCode {
     })
 }
 
-async fn serve(args: &SimulateArgs, faults: FaultRules, stop: &CancellationToken) -> Result<Simulation, Error> {
+async fn serve(
+    args: &SimulateArgs,
+    faults: FaultRules,
+    stop: &CancellationToken,
+) -> Result<Simulation, Error> {
     let mut simulation = Simulation::default();
     let seed = args.seed.unwrap_or_else(rand_seed);
     if matches!(args.serve, Serve::Both | Serve::Cluster) {

@@ -71,7 +71,13 @@ pub struct Executor<W> {
 
 impl<W: Perform> Executor<W> {
     /// Starts one dispatcher a class of calls.
-    pub fn start(world: W, rates: &Rates, reports: Reports, clock: Clock, stop: CancellationToken) -> Arc<Executor<W>> {
+    pub fn start(
+        world: W,
+        rates: &Rates,
+        reports: Reports,
+        clock: Clock,
+        stop: CancellationToken,
+    ) -> Arc<Executor<W>> {
         let class = |bucket| {
             let rate = rates.of(bucket);
             let class = Class {
@@ -148,8 +154,7 @@ impl<W: Perform> Executor<W> {
         if let Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } = &outcome {
             self.classes[index].1.pace.rest(*wait_ms);
         }
-        let event =
-            Event::EffectFinished { id: effect.id, attempt: effect.attempt, outcome, times, bucket };
+        let event = Event::EffectFinished { id: effect.id, attempt: effect.attempt, outcome, times, bucket };
         // A closed queue means that the run loop has ended; there is nobody left to tell.
         let _ = self.reports.send(Seen { at: times.answered, event }).await;
     }

@@ -114,7 +114,6 @@ impl<T> FairQueue<T> {
     }
 }
 
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -148,7 +147,8 @@ mod tests {
         use governor::clock::FakeRelativeClock;
         let clock = FakeRelativeClock::default();
         let three = NonZeroU32::new(3).expect("not zero");
-        let limiter = RateLimiter::direct_with_clock(Quota::per_second(three).allow_burst(three), clock.clone());
+        let limiter =
+            RateLimiter::direct_with_clock(Quota::per_second(three).allow_burst(three), clock.clone());
         let mut passed = 0;
         for _ in 0..100 {
             passed += u32::from(limiter.check().is_ok());

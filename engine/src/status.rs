@@ -131,9 +131,5 @@ fn not_ready(reason: &str, at: Micros) -> Vec<Condition> {
         message: String::new(),
         since_s: at.as_s(),
     };
-    vec![
-        bound(),
-        condition(ConditionKind::ContainersReady),
-        condition(ConditionKind::Ready),
-    ]
+    vec![bound(), condition(ConditionKind::ContainersReady), condition(ConditionKind::Ready)]
 }

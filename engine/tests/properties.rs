@@ -61,7 +61,9 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
             1 => Outcome::Done(Answer::CloudPodForeign { message: "other".into() }),
             _ => Outcome::Done(Answer::CloudPodAbsent),
         },
-        EffectKind::DeleteCloudPod { .. } if choice.is_multiple_of(2) => Outcome::Done(Answer::CloudPodAbsent),
+        EffectKind::DeleteCloudPod { .. } if choice.is_multiple_of(2) => {
+            Outcome::Done(Answer::CloudPodAbsent)
+        }
         EffectKind::DeleteCloudPod { .. } => Outcome::Done(Answer::DeleteAccepted),
         EffectKind::ListCloudPods => Outcome::Done(Answer::Listed { complete: choice % 4 != 3, count: 0 }),
         EffectKind::PatchPodStatus { .. } if choice % 8 == 3 => Outcome::Done(Answer::PodAbsent),

@@ -3,9 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{
-    Decision, Effect, EffectId, EffectTimes, Event, Features, Identity, Micros, Seq, State,
-};
+use engine::{Decision, Effect, EffectId, EffectTimes, Event, Features, Identity, Micros, Seq, State};
 use store::{Frame, Machine, MachineError, Memory, News, Options};
 
 use crate::replay;
@@ -59,8 +57,7 @@ impl Agent {
     /// # Errors
     /// [`MachineError`]: the agent is dead, and what follows from them is not carried out.
     pub fn hear(&mut self, world: &mut World, events: Vec<Event>) -> Result<(), MachineError> {
-        let mut news: Vec<News> =
-            events.into_iter().map(|event| News { seen: world.now, event }).collect();
+        let mut news: Vec<News> = events.into_iter().map(|event| News { seen: world.now, event }).collect();
         while !news.is_empty() {
             world.now = world.now + COMMIT_US;
             let commit = self.machine.commit(world.now, &mut news)?;

@@ -121,7 +121,8 @@ fn status(status: &PodStatus) -> String {
     for condition in holding {
         let _ = write!(words, ", {}", condition.kind.as_str());
     }
-    for each in [&status.init_containers, &status.containers, &status.ephemeral_containers].into_iter().flatten()
+    for each in
+        [&status.init_containers, &status.containers, &status.ephemeral_containers].into_iter().flatten()
     {
         let _ = write!(words, ", {} {}", each.name, container(each));
     }
@@ -135,7 +136,8 @@ fn container(status: &ContainerStatus) -> String {
         ContainerState::Terminated { exit_code, reason, .. } => format!("ended with {exit_code} ({reason})"),
     };
     let ready = if status.ready { " ready" } else { "" };
-    let restarts = if status.restart_count > 0 { format!(" {}x", status.restart_count) } else { String::new() };
+    let restarts =
+        if status.restart_count > 0 { format!(" {}x", status.restart_count) } else { String::new() };
     format!("{state}{ready}{restarts}")
 }
 

@@ -6,9 +6,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Answer, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus, Effect, EffectId,
-    EffectKind, Event, Gone, Micros, Mirror, Outcome, Phase, PodFacts, PodRef, PodStatus, Refusal, RefusalClass,
-    State, Truth, Uid,
+    Answer, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus, Effect,
+    EffectId, EffectKind, Event, Gone, Micros, Mirror, Outcome, Phase, PodFacts, PodRef, PodStatus, Refusal,
+    RefusalClass, State, Truth, Uid,
 };
 
 /// What the cloud has of a pod.
@@ -238,9 +238,9 @@ impl World {
                 Some(facts) => Answer::PodPresent { deleting: facts.deletion.is_some() },
                 None => Answer::PodAbsent,
             },
-            EffectKind::EnsureCloudNamespace | EffectKind::EmitNotice { .. } | EffectKind::PatchNode { .. } => {
-                Answer::Nothing
-            }
+            EffectKind::EnsureCloudNamespace
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::PatchNode { .. } => Answer::Nothing,
         };
         (Vec::new(), Outcome::Done(answer))
     }

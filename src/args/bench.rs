@@ -53,9 +53,6 @@ pub struct BenchArgs {
     #[arg(long, value_name = "NAME", value_parser = dns_label, help_heading = "World")]
     pub namespace: Option<String>,
 
-    /// Let the agent keep its usual rates of calls; without it, it calls as fast as it is answered.
-    #[arg(long, help_heading = "Agent")]
-    pub paced: bool,
     /// Another option of the agent, such as --agent-arg=--poll-period-ms=1000; may be given repeatedly.
     #[arg(long, value_name = "ARG", allow_hyphen_values = true, help_heading = "Agent")]
     pub agent_arg: Vec<String>,

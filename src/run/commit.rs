@@ -39,7 +39,8 @@ const PROJECTION_PERIOD: Duration = Duration::from_secs(1);
 pub fn open(config: &RunConfig) -> Result<Machine, Error> {
     let directory = config.log.log_dir.clone();
     let failed = |source: MachineError| Error::Log { directory: directory.clone(), source };
-    let (log, recovery) = Log::open::<State>(&directory, config.log.options()).map_err(|error| failed(error.into()))?;
+    let (log, recovery) =
+        Log::open::<State>(&directory, config.log.options()).map_err(|error| failed(error.into()))?;
     if let Some(loss) = &recovery.loss {
         tracing::warn!("{loss}; the agent goes on and reads both sides anew");
     }

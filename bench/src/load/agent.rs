@@ -156,7 +156,7 @@ fn arguments(
     log_directory: &Path,
     [listen, admin, kubelet]: [u16; 3],
 ) -> Vec<OsString> {
-    let mut flags: Vec<(&str, OsString)> = vec![
+    let flags: Vec<(&str, OsString)> = vec![
         ("--kubeconfig", kubeconfig.into()),
         ("--cluster-id", "bench".into()),
         ("--node-name", NODE.into()),
@@ -178,10 +178,7 @@ fn arguments(
         ("--kubelet-port", kubelet.to_string().into()),
         ("--log-format", "text".into()),
     ];
-    if !options.paced {
-        let rates = ["--cloud-create-rate", "--cloud-delete-rate", "--cloud-read-rate", "--kubernetes-rate"];
-        flags.extend(rates.map(|rate| (rate, "0".into())));
-    }
+    // What the user says of the agent wins, as if it had been typed last.
     let given =
         |flag: &str| options.agent_arguments.iter().any(|argument| argument.split('=').next() == Some(flag));
     let flags = flags.into_iter().filter(|(flag, _)| !given(flag));

@@ -39,8 +39,6 @@ pub struct Options {
     /// What an acknowledged record survives.
     #[serde(serialize_with = "serialize_durability")]
     pub durability: Durability,
-    /// Whether the agent keeps its usual rates of calls, rather than call as fast as it is answered.
-    pub paced: bool,
     /// More options of `run`.
     pub agent_arguments: Vec<String>,
     /// Whether to draw a progress bar where standard error is a terminal.

@@ -69,7 +69,8 @@ async fn tick(cloud: CloudHandle, cancel: CancellationToken) {
     loop {
         let wait = cloud.with(|cloud, now_us| {
             cloud.advance(now_us);
-            let next = cloud.next_change_us().map(|next_us| Duration::from_micros(next_us.saturating_sub(now_us)));
+            let next =
+                cloud.next_change_us().map(|next_us| Duration::from_micros(next_us.saturating_sub(now_us)));
             next.unwrap_or(TICK_IDLE).clamp(TICK, TICK_IDLE)
         });
         tokio::select! {
@@ -143,8 +144,13 @@ fn authenticate(
     if authorization.access_key != credentials.access_key {
         return Err("the access key does not exist".to_owned());
     }
-    let signed =
-        Signed { method: parts.method.as_str(), path: parts.uri.path(), query, headers: &parts.headers, body };
+    let signed = Signed {
+        method: parts.method.as_str(),
+        path: parts.uri.path(),
+        query,
+        headers: &parts.headers,
+        body,
+    };
     let now_s = i64::try_from(now_us / 1_000_000).unwrap_or(i64::MAX);
     signed.verify(&authorization, &credentials.secret_key, now_s).map_err(|error| error.to_string())
 }

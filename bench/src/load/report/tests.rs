@@ -20,7 +20,6 @@ pub(crate) fn options() -> Options {
         namespace: None,
         log_directory: None,
         durability: store::Durability::Power,
-        paced: false,
         agent_arguments: Vec::new(),
         progress: false,
     }
