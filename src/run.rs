@@ -36,7 +36,7 @@ const DRAIN: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The log cannot be opened or written.
-    #[error("log {}: {source}", directory.display())]
+    #[error("log directory {}: {source}", directory.display())]
     Log {
         /// Its directory.
         directory: std::path::PathBuf,
@@ -67,6 +67,16 @@ pub enum Error {
         /// Why not.
         source: std::io::Error,
     },
+}
+
+impl Error {
+    /// What the process ends with: 2 for an option or a file that cannot be used, 1 for all else.
+    fn exit_code(&self) -> u8 {
+        match self {
+            Error::Kubernetes(_) | Error::Cloud(_) => EXIT_USAGE,
+            Error::Log { .. } | Error::ForeignLog { .. } | Error::Listen { .. } => 1,
+        }
+    }
 }
 
 /// Where a running agent can be reached.
@@ -100,7 +110,7 @@ pub fn run(args: RunArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("the agent ends: {error}");
-            ExitCode::FAILURE
+            ExitCode::from(error.exit_code())
         }
     }
 }
@@ -146,6 +156,7 @@ pub async fn serve(
     let admin = listen(config.serving.admin_listen).await?;
     let addresses = Addresses { serving: local(&serving, &config)?, admin: local(&admin, &config)? };
 
+    let clients = wiring::clients(&config).await?;
     let machine = commit::open(&config)?;
     readiness.set(Check::LogRecovered, true);
     let clock = Clock::starting_at(machine.state().at());
@@ -169,7 +180,7 @@ pub async fn serve(
         "the agent starts"
     );
 
-    let sides = wiring::connect(&config, machine.state(), &reports, clock).await?;
+    let sides = wiring::connect(clients, &config, machine.state(), &reports, clock);
     let executor = Executor::start(sides.world, &config.pacing.rates(), reports.clone(), clock, stop.clone());
     let mut run_loop = RunLoop::new(machine, executor.clone(), clock, metrics, readiness, incoming);
     let log = |source| Error::Log { directory: config.log.log_dir.clone(), source };

@@ -36,7 +36,9 @@ pub struct StartError(String);
 /// # Errors
 /// When it was called before in this process.
 pub fn start(format: LogFormat, level: &LogLevel) -> Result<(), StartError> {
-    let filter = EnvFilter::try_new(level.as_str()).map_err(|error| StartError(error.to_string()))?;
+    // The client library calls every refused connection an error; ours tells it once, in words.
+    let quieted = format!("kube_client::client::builder=off,{}", level.as_str());
+    let filter = EnvFilter::try_new(quieted).map_err(|error| StartError(error.to_string()))?;
     let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     match format {
         LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),

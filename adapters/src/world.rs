@@ -121,12 +121,13 @@ impl World {
     /// One poll. What changed is reported before the poll is said to have ended.
     async fn list(&self, list: EffectId) -> Outcome {
         self.mirror.lock().mirror.begin_list();
-        let listing = match self.cloud.list_pods().await {
+        let keep = |name: &CloudName| self.mirror.lock().mirror.keep(name);
+        let listing = match self.cloud.list_pods(keep).await {
             Ok(listing) => listing,
             Err(outcome) => return outcome,
         };
         let at = self.clock.now();
-        let count = listing.pods.len() as u32;
+        let count = listing.pods.len() as u32 + listing.unchanged;
         for facts in listing.pods {
             if self.mirror.lock().observe(&facts) {
                 self.report(at, Event::CloudPodObserved(facts)).await;

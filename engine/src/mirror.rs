@@ -46,6 +46,12 @@ impl<K: Ord + Clone> Mirror<K> {
         }
     }
 
+    /// Notes that `key` is there and looks as it did; false when it is not known, and its looks are needed.
+    pub fn keep(&mut self, key: &K) -> bool {
+        let listing = self.listing;
+        self.entries.get_mut(key).map(|entry| entry.listing = listing).is_some()
+    }
+
     /// Forgets `key`; true when it was known, and its end is to be reported.
     pub fn remove(&mut self, key: &K) -> bool {
         self.entries.remove(key).is_some()

@@ -1,5 +1,5 @@
-//! The agent without its tasks, its sockets and its clock: events into the log, decisions out, effects to a world
-//! that answers at once. Everything happens in one order, so that a run can be repeated byte for byte.
+//! The agent without its tasks, its sockets and its clock: events into the log, decisions out, effects to a
+//! world that answers at once. Everything happens in one order, so that a run can be repeated byte for byte.
 
 use std::collections::BTreeMap;
 

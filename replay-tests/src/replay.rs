@@ -41,6 +41,12 @@ pub enum Difference {
         /// The sections of the state that differ.
         sections: Vec<String>,
     },
+    /// What an agent recovers, and the rest of the log, do not lead to where the whole log does.
+    #[error("a recovery after {at} leads to another state")]
+    Recovery {
+        /// The last record before the cut.
+        at: Seq,
+    },
 }
 
 impl From<Error> for Difference {
@@ -86,17 +92,45 @@ pub fn replay(frames: &[Frame], marks: bool) -> Result<Replayed, Difference> {
     Ok(replayed)
 }
 
-/// A place that holds these frames, as an agent that has ended leaves them.
+/// Cuts the log after so many frames, for each of `cuts`. An agent that starts on the first part, and then
+/// one that starts on a snapshot of it, have to find no other decisions, and to come with the second part to
+/// where the whole log leads.
 ///
 /// # Errors
-/// What the memory says when it is told to fail, which it is not.
-pub fn place_of(frames: &[Frame]) -> Result<Memory, Error> {
+/// The first [`Difference`].
+pub fn check_cuts(frames: &[Frame], cuts: impl IntoIterator<Item = usize>) -> Result<(), Difference> {
+    let whole = replay(frames, false)?.state;
+    for cut in cuts {
+        let (before, after) = frames.split_at(cut);
+        let at = before.last().map_or(Seq(0), Frame::last);
+        let place = place_of(before)?;
+        for _ in ["from the first record", "from a snapshot"] {
+            let mut machine = recover(&place, &Options::default())?;
+            if machine.diverged().is_some() || apply(machine.state().clone(), after)? != whole {
+                return Err(Difference::Recovery { at });
+            }
+            machine.checkpoint()?;
+        }
+    }
+    Ok(())
+}
+
+fn apply(mut state: State, frames: &[Frame]) -> Result<State, MachineError> {
+    for frame in frames {
+        for record in frame.records()? {
+            state.apply(&record)?;
+        }
+    }
+    Ok(state)
+}
+
+/// A place that holds these frames, as an agent that has ended leaves them.
+fn place_of(frames: &[Frame]) -> Result<Memory, Error> {
     let place = Memory::new();
     if let Some(first) = frames.first() {
         let mut contents = frames.iter().map(|frame| Ok(frame.as_bytes().to_vec()));
-        place
-            .publish(Name::Sealed(first.header.first), &mut contents)
-            .map_err(|source| Error::Io { doing: "publish", source })?;
+        let published = place.publish(Name::Sealed(first.header.first), &mut contents);
+        published.map_err(|source| Error::Io { doing: "publish the frames", source })?;
     }
     Ok(place)
 }
@@ -105,7 +139,7 @@ pub fn place_of(frames: &[Frame]) -> Result<Memory, Error> {
 ///
 /// # Errors
 /// [`MachineError`].
-pub fn recover(place: &Memory, options: &Options) -> Result<Machine, MachineError> {
+pub(crate) fn recover(place: &Memory, options: &Options) -> Result<Machine, MachineError> {
     let options = Options { state_version: STATE_VERSION, ..options.clone() };
     let (log, recovery) = Log::open_on(Arc::new(place.clone()), options)?;
     Machine::recover(log, recovery)

@@ -1,5 +1,5 @@
-//! Records and decisions as text: what golden files hold. Digests and times are left out, as they say nothing to
-//! a person; what decisions depend on beyond them is in.
+//! Records and decisions as text: what golden files hold. Digests and times are left out, as they say nothing
+//! to a person; what decisions depend on beyond them is in.
 
 use std::fmt::Write as _;
 

@@ -1,5 +1,5 @@
-//! A cluster and a cloud that do at once what they are asked, and that check what they are asked: every breach of
-//! an invariant panics with its name.
+//! A cluster and a cloud that do at once what they are asked, and that check what they are asked: every
+//! breach of an invariant panics with its name.
 //!
 //! It has no faults of its own; what goes wrong around it is for the tests to bring about.
 
@@ -29,6 +29,7 @@ pub struct World {
     bodies: BTreeMap<CloudName, Body>,
     statuses: BTreeMap<Uid, PodStatus>,
     made: BTreeMap<Uid, u32>,
+    blind_creates: u32,
     released: BTreeSet<Uid>,
     polls: u64,
     mirror: Mirror<CloudName>,
@@ -139,6 +140,13 @@ impl World {
     #[must_use]
     pub fn made(&self) -> &BTreeMap<Uid, u32> {
         &self.made
+    }
+
+    /// How often a pod was to be made that the cloud has: the name saved it. No list lags here, so that an
+    /// agent that looks before it makes never does so.
+    #[must_use]
+    pub fn blind_creates(&self) -> u32 {
+        self.blind_creates
     }
 
     /// Whether the agent has released a pod.
@@ -252,6 +260,7 @@ impl World {
         let wanted = wanted.is_some_and(|facts| facts.deletion.is_none() && !facts.phase.is_terminal());
         assert!(wanted, "S4: {pod} ({}) is created without being wanted", pod.uid);
         if self.has_body(pod) {
+            self.blind_creates += 1;
             return None;
         }
         let made = self.made.entry(pod.uid.clone()).or_default();

@@ -7,6 +7,13 @@ use adapters::pace::Rate;
 
 use crate::config::values::between;
 
+/// Calls to the API server under way together: it answers within milliseconds, and its priority queues count
+/// what waits in them.
+const KUBERNETES_IN_FLIGHT_MAX: usize = 64;
+
+/// Notices under way together: they are for people.
+const NOTICES_IN_FLIGHT_MAX: usize = 8;
+
 /// How fast calls are made, by class. The limits of CCI are not published and differ by account, so by default
 /// nothing of ours stands before them: what the cloud refuses with 429 rests for as long as it says. The API
 /// server defends itself in the same way. Only notices are held back: no pod waits for one.
@@ -43,8 +50,8 @@ pub struct Pacing {
     /// Calls of that kind that may go at once.
     #[arg(long, value_name = "N", default_value = "500", value_parser = burst())]
     pub notice_burst: NonZeroU32,
-    /// Calls of one class that may wait for an answer at the same time. Each is a connection and about a
-    /// hundred kilobytes; fewer than a burst has pods make some of them wait for others' answers.
+    /// Cloud calls of one class that may wait for an answer at the same time. Each is a connection; fewer than
+    /// a burst has pods make some of them wait for others' answers.
     #[arg(long, value_name = "N", default_value_t = 1_024, value_parser = between::<u32>(1, 16_384, "calls"))]
     pub max_in_flight: u32,
 }
@@ -52,17 +59,18 @@ pub struct Pacing {
 impl Pacing {
     /// The rates as the executor takes them.
     pub fn rates(&self) -> Rates {
-        let rate = |rate: u32, burst: NonZeroU32| Rate {
+        let rate = |rate: u32, burst: NonZeroU32, in_flight_max: usize| Rate {
             per_second: NonZeroU32::new(rate),
             burst,
-            in_flight_max: self.max_in_flight as usize,
+            in_flight_max,
         };
+        let cloud = |per_second, burst| rate(per_second, burst, self.max_in_flight as usize);
         Rates {
-            cloud_create: rate(self.cloud_create_rate, self.cloud_create_burst),
-            cloud_delete: rate(self.cloud_delete_rate, self.cloud_delete_burst),
-            cloud_read: rate(self.cloud_read_rate, self.cloud_read_burst),
-            kubernetes: rate(self.kubernetes_rate, self.kubernetes_burst),
-            notice: rate(self.notice_rate, self.notice_burst),
+            cloud_create: cloud(self.cloud_create_rate, self.cloud_create_burst),
+            cloud_delete: cloud(self.cloud_delete_rate, self.cloud_delete_burst),
+            cloud_read: cloud(self.cloud_read_rate, self.cloud_read_burst),
+            kubernetes: rate(self.kubernetes_rate, self.kubernetes_burst, KUBERNETES_IN_FLIGHT_MAX),
+            notice: rate(self.notice_rate, self.notice_burst, NOTICES_IN_FLIGHT_MAX),
         }
     }
 }

@@ -38,11 +38,6 @@ impl Tally {
         }
     }
 
-    /// How many records were counted.
-    pub fn records(&self) -> u64 {
-        self.records
-    }
-
     /// The summary, once all have passed.
     pub fn summary(self, from_snapshot: Option<u64>, state: &State, check: &Check) -> Summary {
         let (first, first_at) = self.first.unzip();

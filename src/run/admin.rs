@@ -50,6 +50,12 @@ pub async fn serve(
 
 /// The frames after a record, up to what is durable now, as they stand in the log.
 async fn frames(State(admin): State<Admin>, Query(After { after }): Query<After>) -> Response {
+    let log = admin.log.clone();
+    let first = tokio::task::spawn_blocking(move || log.frames_after(Seq(after)).next().transpose()).await;
+    if let Ok(Err(error @ Error::Trimmed { .. })) = first {
+        return (StatusCode::GONE, format!("{error}; read the log's directory: its snapshots lead there\n"))
+            .into_response();
+    }
     let (sender, receiver) = tokio::sync::mpsc::channel::<Result<Vec<u8>, Error>>(FRAMES_WAITING_MAX);
     tokio::task::spawn_blocking(move || {
         for frame in admin.log.frames_after(Seq(after)) {

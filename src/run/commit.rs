@@ -20,7 +20,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::troubles::Troubles;
 use crate::config::RunConfig;
-use crate::telemetry::metrics::{Projection, Side};
+use crate::telemetry::metrics::Projection;
 use crate::telemetry::{Check, Metrics, Readiness};
 
 /// Reports taken from the queue at once: a frame holds at most some five hundred.
@@ -252,9 +252,7 @@ impl RunLoop {
             watch.lists.load(Ordering::Relaxed),
             watch.bad_objects.load(Ordering::Relaxed),
         );
-        (self.counted.0..now.0).for_each(|_| self.metrics.watch_restarted(Side::Kubernetes));
-        (self.counted.1..now.1).for_each(|_| self.metrics.relisted(Side::Kubernetes));
-        (self.counted.2..now.2).for_each(|_| self.metrics.bad_object(Side::Kubernetes));
+        self.metrics.watched(now.0 - self.counted.0, now.1 - self.counted.1, now.2 - self.counted.2);
         self.counted = now;
     }
 }

@@ -24,18 +24,34 @@ pub struct Sides {
     pub node: Arc<VirtualNode>,
 }
 
-/// Makes the clients of both sides. Nothing is sent yet.
+/// Clients of both sides. Nothing has been sent.
+pub struct Clients {
+    kubernetes: kube::Client,
+    cloud: CciClient,
+}
+
+/// Makes the clients of both sides, before anything is touched.
 ///
 /// # Errors
 /// [`Error::Kubernetes`], [`Error::Cloud`]: the configuration cannot be used.
-pub async fn connect(
+pub async fn clients(config: &RunConfig) -> Result<Clients, Error> {
+    let options = &config.kubernetes;
+    let kubernetes = kubernetes::connect(options.kubeconfig.as_deref(), options.context.as_deref()).await?;
+    let auth = Auth::from_directory(&config.cloud.credentials_dir)?;
+    let cloud = CciClient::new(config.cloud.cci.clone(), auth, config.cloud.profile.profile())?;
+    Ok(Clients { kubernetes, cloud })
+}
+
+/// Makes both sides ready to begin, knowing what the recovered state knows.
+pub fn connect(
+    clients: Clients,
     config: &RunConfig,
     state: &State,
     reports: &Reports,
     clock: Clock,
-) -> Result<Sides, Error> {
+) -> Sides {
     let options = &config.kubernetes;
-    let client = kubernetes::connect(options.kubeconfig.as_deref(), options.context.as_deref()).await?;
+    let client = clients.kubernetes;
     let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
     let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
     let settings =
@@ -43,16 +59,15 @@ pub async fn connect(
     let watch =
         PodWatch::new(client.clone(), settings, mirror.clone(), manifests.clone(), reports.clone(), clock);
     let node = Arc::new(VirtualNode::new(client.clone(), config.node.settings()));
-    let auth = Auth::from_directory(&config.cloud.credentials_dir)?;
     let world = World {
         pods: PodWriter::new(client.clone(), mirror, manifests.clone()),
         notices: Notices::new(client, &config.node.node_name),
         node: node.clone(),
-        cloud: CciClient::new(config.cloud.cci.clone(), auth, config.cloud.profile.profile())?,
+        cloud: clients.cloud,
         manifests,
         mirror: Mutex::new(CloudMirror::knowing(state.known_cloud_pods())),
         reports: reports.clone(),
         clock,
     };
-    Ok(Sides { world, watch, node })
+    Sides { world, watch, node }
 }

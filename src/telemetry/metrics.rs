@@ -42,31 +42,8 @@ struct OutcomeLabels {
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
-struct SideLabels {
-    side: &'static str,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct BucketLabels {
     bucket: &'static str,
-}
-
-/// One of the two sides that are kept in step.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Side {
-    /// The cluster.
-    Kubernetes,
-    /// The cloud.
-    Cloud,
-}
-
-impl Side {
-    fn name(self) -> &'static str {
-        match self {
-            Side::Kubernetes => "kubernetes",
-            Side::Cloud => "cloud",
-        }
-    }
 }
 
 /// All metrics of the process.
@@ -82,9 +59,9 @@ pub struct Metrics {
     durable_seq: Level,
     applied_seq: Level,
     snapshot_seq: Level,
-    watch_restarts: Family<SideLabels, Counter>,
-    relists: Family<SideLabels, Counter>,
-    bad_objects: Family<SideLabels, Counter>,
+    watch_restarts: Counter,
+    relists: Counter,
+    bad_objects: Counter,
     throttled: Family<BucketLabels, Counter>,
     queue_depth: Level,
     brake_held: Level,
@@ -115,9 +92,9 @@ impl Metrics {
             durable_seq: add(made, names::DURABLE_SEQ, Level::default()),
             applied_seq: add(made, names::APPLIED_SEQ, Level::default()),
             snapshot_seq: add(made, names::SNAPSHOT_SEQ, Level::default()),
-            watch_restarts: add(made, names::WATCH_RESTARTS, Family::default()),
-            relists: add(made, names::RELISTS, Family::default()),
-            bad_objects: add(made, names::BAD_OBJECTS, Family::default()),
+            watch_restarts: add(made, names::WATCH_RESTARTS, Counter::default()),
+            relists: add(made, names::RELISTS, Counter::default()),
+            bad_objects: add(made, names::BAD_OBJECTS, Counter::default()),
             throttled: add(made, names::THROTTLED, Family::default()),
             queue_depth: add(made, names::QUEUE_DEPTH, Level::default()),
             brake_held: add(made, names::BRAKE_HELD, Level::default()),
@@ -151,11 +128,6 @@ impl Metrics {
         latency::observe_effect(&self.effect_stages, effect.name(), times);
     }
 
-    /// What one side showed at `observed` stands on the other side since `written`.
-    pub fn observed_written(&self, effect: &EffectKind, observed: Micros, written: Micros) {
-        latency::observe_written(&self.effect_stages, effect.name(), observed, written);
-    }
-
     /// A group of records became durable.
     pub fn committed(&self, records: usize, took: Duration, durable: Seq) {
         self.commit_seconds.observe(took.as_secs_f64());
@@ -173,19 +145,12 @@ impl Metrics {
         self.snapshot_seq.set(seq.0);
     }
 
-    /// A watch ended and was begun again.
-    pub fn watch_restarted(&self, side: Side) {
-        self.watch_restarts.get_or_create(&SideLabels { side: side.name() }).inc();
-    }
-
-    /// A watch could not be resumed, and everything is listed again.
-    pub fn relisted(&self, side: Side) {
-        self.relists.get_or_create(&SideLabels { side: side.name() }).inc();
-    }
-
-    /// An object could not be read and was left out.
-    pub fn bad_object(&self, side: Side) {
-        self.bad_objects.get_or_create(&SideLabels { side: side.name() }).inc();
+    /// The watch was begun so many times more, listed so many times more, and met so many objects more that
+    /// could not be read.
+    pub fn watched(&self, begun: u64, listed: u64, bad_objects: u64) {
+        self.watch_restarts.inc_by(begun);
+        self.relists.inc_by(listed);
+        self.bad_objects.inc_by(bad_objects);
     }
 
     /// The other side said that we ask too often.

@@ -10,9 +10,11 @@ use super::Error;
 use super::config::CciConfig;
 use super::credentials::Auth;
 use super::error::Intent;
+use super::listing::Listed;
 use super::profile::Profile;
 use super::transport::{Call, Failure, Reply, Transport};
 use super::wire::{self, Mark, Sighting};
+use parking_lot::Mutex;
 
 /// What a 404 may be about and still mean that the pod is absent.
 const POD_KINDS: [&str; 2] = ["pods", "Pod"];
@@ -23,6 +25,8 @@ pub struct CciClient {
     pub(super) profile: Profile,
     pub(super) mark: Mark,
     pub(super) transport: Transport,
+    /// What the last list held.
+    pub(super) listed: Mutex<Listed>,
 }
 
 impl CciClient {
@@ -36,7 +40,7 @@ impl CciClient {
         config.check()?;
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
-        Ok(CciClient { config, profile, mark, transport })
+        Ok(CciClient { config, profile, mark, transport, listed: Mutex::default() })
     }
 
     /// Makes the cloud pod of `pod` under `name` (CCI API, create pod).

@@ -1,9 +1,10 @@
 //! Reading all cloud pods. What this says is absent may be killed, so it says so only when every page was
 //! read and none contradicts another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use engine::{CloudFacts, CloudName, Outcome};
+use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::client::{CciClient, not_understood};
 use super::error::Intent;
@@ -22,12 +23,34 @@ const STARTS_MAX: usize = 2;
 /// The pods with our mark in our namespace.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Listing {
-    /// The pods, by name.
+    /// The pods, by name; without those that are as they were in the list before.
     pub pods: Vec<CloudFacts>,
+    /// How many pods are as they were in the list before.
+    pub unchanged: u32,
     /// Whether every page was read and none contradicted another. Only then does an absence mean anything.
     pub complete: bool,
     /// Pods that are, or may be, ours and could not be read. With any of them the list is not complete.
     pub unreadable: u32,
+}
+
+/// Which pod has which JSON: a pod whose JSON has not changed since the list before is not read again. Over ten
+/// thousand pods in a poll that is nearly all of them.
+pub(super) struct Listed {
+    /// Random, so that nobody can make one pod's JSON look like another's.
+    seed: u64,
+    by_digest: HashMap<u64, Known>,
+}
+
+impl Default for Listed {
+    fn default() -> Listed {
+        Listed { seed: uuid::Uuid::new_v4().as_u64_pair().0, by_digest: HashMap::new() }
+    }
+}
+
+#[derive(Clone)]
+struct Known {
+    name: CloudName,
+    cloud_uid: String,
 }
 
 /// Pages of one list, as they come in.
@@ -37,6 +60,11 @@ struct Pages {
     next: String,
     seen: std::collections::BTreeSet<String>,
     pods: BTreeMap<CloudName, CloudFacts>,
+    /// All of them, by the digest of their JSON.
+    by_digest: HashMap<u64, Known>,
+    /// The cloud's identities of all of them, to notice two of one name.
+    uids: HashMap<CloudName, String>,
+    unchanged: u32,
     unreadable: u32,
     /// Why the list cannot be complete.
     flaw: Option<String>,
@@ -53,17 +81,19 @@ enum Step {
 }
 
 impl CciClient {
-    /// Reads all cloud pods with our mark (CCI API, list pods), page by page. Pods of others are left out.
+    /// Reads all cloud pods with our mark (CCI API, list pods), page by page. Pods of others are left out, and so
+    /// are those which are as they were in the list before and which `keep` says are known.
     ///
     /// # Errors
     /// With an outcome when a page was not answered, or not with a list.
-    pub async fn list_pods(&self) -> Result<Listing, Outcome> {
+    pub async fn list_pods(&self, keep: impl Fn(&CloudName) -> bool) -> Result<Listing, Outcome> {
+        let before = std::mem::take(&mut *self.listed.lock());
         let mut starts = 0;
         loop {
             starts += 1;
             let mut pages = Pages::default();
             let expired = loop {
-                match self.read_page(&mut pages).await? {
+                match self.read_page(&mut pages, &before, &keep).await? {
                     Step::Next => {}
                     Step::End => break false,
                     Step::Expired => break true,
@@ -75,11 +105,18 @@ impl CciClient {
             if expired {
                 pages.flaw("the page tokens expire faster than the pages are read");
             }
+            let by_digest = std::mem::take(&mut pages.by_digest);
+            *self.listed.lock() = Listed { seed: before.seed, by_digest };
             return Ok(pages.finish());
         }
     }
 
-    async fn read_page(&self, pages: &mut Pages) -> Result<Step, Outcome> {
+    async fn read_page(
+        &self,
+        pages: &mut Pages,
+        before: &Listed,
+        keep: &impl Fn(&CloudName) -> bool,
+    ) -> Result<Step, Outcome> {
         let mut query = vec![("limit", PAGE_PODS.to_string())];
         if !pages.next.is_empty() {
             query.push(("continue", pages.next.clone()));
@@ -95,20 +132,36 @@ impl CciClient {
         let page =
             wire::read_page(&reply.body).map_err(|what| not_understood(&reply, Intent::Read, &what))?;
         for item in &page.items {
-            pages.add(wire::read_pod(&self.mark, &self.config.namespace, item.get().as_bytes()));
+            let json = item.get().as_bytes();
+            let digest = xxh3_64_with_seed(json, before.seed);
+            match before.by_digest.get(&digest).filter(|known| keep(&known.name)) {
+                Some(known) => pages.unchanged(digest, known.clone()),
+                None => pages.add(digest, wire::read_pod(&self.mark, &self.config.namespace, json)),
+            }
         }
         Ok(pages.turn(page.kind, page.next))
     }
 }
 
 impl Pages {
-    fn add(&mut self, sighting: Sighting) {
+    fn unchanged(&mut self, digest: u64, known: Known) {
+        self.unchanged += 1;
+        self.note(digest, known);
+    }
+
+    fn note(&mut self, digest: u64, known: Known) {
+        let before = self.uids.insert(known.name.clone(), known.cloud_uid.clone());
+        if before.is_some_and(|before| before != known.cloud_uid) {
+            self.flaw("two pods of one name");
+        }
+        self.by_digest.insert(digest, known);
+    }
+
+    fn add(&mut self, digest: u64, sighting: Sighting) {
         match sighting {
             Sighting::Ours(facts) => {
-                let before = self.pods.insert(facts.name.clone(), (*facts).clone());
-                if before.is_some_and(|before| before.cloud_uid != facts.cloud_uid) {
-                    self.flaw("two pods of one name");
-                }
+                self.note(digest, Known { name: facts.name.clone(), cloud_uid: facts.cloud_uid.clone() });
+                self.pods.insert(facts.name.clone(), *facts);
             }
             Sighting::Foreign(_) => {}
             Sighting::Unreadable(message) => {
@@ -151,6 +204,7 @@ impl Pages {
         Listing {
             complete: self.flaw.is_none(),
             pods: self.pods.into_values().collect(),
+            unchanged: self.unchanged,
             unreadable: self.unreadable,
         }
     }

@@ -1,5 +1,7 @@
 //! One request, one answer: authenticates, sends, bounds what is read, and tells "never sent" from "lost".
 
+use std::time::Duration;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -24,6 +26,12 @@ const REQUEST_BYTES_MAX: usize = 2 * 1024 * 1024;
 
 /// Part of the whole time that connecting may take, so that a connect that hangs is told from a lost answer.
 const CONNECT_SHARE: u32 = 3;
+
+/// Connections kept for the next call: a poll and a few changes at a time. A burst opens more and closes them.
+const IDLE_CONNECTIONS_MAX: usize = 64;
+
+/// How long they are kept: longer than a poll period.
+const IDLE_CONNECTION_LIFE: Duration = Duration::from_secs(15);
 
 /// A difference of clocks that a refused signature is put down to; the gateway bears 15 minutes.
 const SKEW_S_MIN: i64 = 60;
@@ -86,6 +94,8 @@ impl Http {
             .user_agent(concat!("burst-agent/", env!("CARGO_PKG_VERSION")))
             .timeout(config.request_timeout)
             .connect_timeout(config.request_timeout / CONNECT_SHARE)
+            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+            .pool_idle_timeout(IDLE_CONNECTION_LIFE)
             // A redirect would carry the token to a host that nobody configured.
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())

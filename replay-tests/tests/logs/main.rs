@@ -1,13 +1,13 @@
 //! Recorded logs against this build.
 //!
-//! Each directory of `logs/` is a log in the agent's own format, made by the story of its name; beside it stands
-//! what it says, record by record, with the decisions. `burst-agent replay replay-tests/logs/NAME --effects` reads
-//! it as well.
+//! Each directory of `logs/` is a log in the agent's own format, made by the story of its name; beside it
+//! stands what it says, record by record, with the decisions. `burst-agent replay replay-tests/logs/NAME
+//! --effects` reads it as well.
 //!
-//! * `UPDATE_LOGS=1 cargo test -p replay-tests --test logs` records the logs that are **missing**, and no other: a
-//!   log that a build can no longer replay is a finding, not a file to be made anew.
-//! * `UPDATE_EXPECT=1` writes the `.expected` files, which a change of words may need; the decisions themselves are
-//!   held by the digests in the logs.
+//! * `UPDATE_LOGS=1 cargo test -p replay-tests --test logs` records the logs that are **missing**, and no
+//!   other: a log that a build can no longer replay is a finding, not a file to be made anew.
+//! * `UPDATE_EXPECT=1` writes the `.expected` files, which a change of words may need; the decisions
+//!   themselves are held by the digests in the logs.
 
 mod stories;
 mod story;
@@ -132,31 +132,13 @@ fn a_reader_finds_in_the_directory_what_the_decoder_finds_in_the_file() {
     }
 }
 
-/// A starting agent recovers from the log cut after any frame, from the first record or from a snapshot; with the
-/// rest applied it is where the undisturbed one is.
 #[test]
 fn every_cut_recovers_and_the_rest_leads_to_the_same_state() {
     for log in &LOGS {
         let frames = log.frames();
-        let whole = log.replay(&frames).state;
-        for cut in 0..=frames.len() {
-            let place = replay::place_of(&frames[..cut]).expect("a place");
-            let mut machine = replay::recover(&place, &Options::default()).expect("it recovers");
-            assert_eq!(machine.diverged(), None, "{} at {cut}", log.name);
-            assert_eq!(apply_rest(machine.state().clone(), &frames[cut..]), whole, "{} at {cut}", log.name);
-            machine.checkpoint().expect("a snapshot");
-            drop(machine);
-            let again = replay::recover(&place, &Options::default()).expect("it recovers");
-            assert_eq!(apply_rest(again.state().clone(), &frames[cut..]), whole, "{} after {cut}", log.name);
-        }
+        let checked = replay::check_cuts(&frames, 0..=frames.len());
+        checked.unwrap_or_else(|difference| panic!("{}: {difference}", log.name));
     }
-}
-
-fn apply_rest(mut state: State, rest: &[Frame]) -> State {
-    for record in rest.iter().flat_map(|frame| frame.records().expect("records")) {
-        state.apply(&record).expect("no violation");
-    }
-    state
 }
 
 /// The alarm works: a frame whose records lead elsewhere than its digest says is found, and named.

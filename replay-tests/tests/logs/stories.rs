@@ -1,5 +1,5 @@
-//! The stories that the recorded logs tell. A story is only needed to record its log: once that is committed, the
-//! log itself is what every later build is held to.
+//! The stories that the recorded logs tell. A story is only needed to record its log: once that is committed,
+//! the log itself is what every later build is held to.
 
 use engine::*;
 
@@ -194,7 +194,8 @@ pub fn vanished() -> Story {
     story
 }
 
-/// Many owners are gone at once: the brake lets the floor through and wants a second look, or a person's word.
+/// Many owners are gone at once: the brake lets the floor through and wants a second look, or a person's
+/// word.
 pub fn brake() -> Story {
     let mut story = Story::started();
     story.tell(Event::PolicyChanged(Policy { brake_floor: 2, ..Policy::default() }));

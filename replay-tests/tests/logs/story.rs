@@ -1,5 +1,5 @@
-//! Tells a log: events as an agent would have met them, group commit by group commit, with a mark of the state
-//! every few frames.
+//! Tells a log: events as an agent would have met them, group commit by group commit, with a mark of the
+//! state every few frames.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

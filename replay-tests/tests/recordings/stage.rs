@@ -1,8 +1,9 @@
 //! The real watch, the real log and reducer, and a cloud that does what the kubelet of the recording saw.
 //!
-//! In the recordings a kubelet wrote the statuses and released the pods. Here that is the agent's part: before a
-//! line is served that tells of such a step, the cloud takes the step, and the agent, which polls it, has to come
-//! to the same write by itself.
+//! In the recordings a kubelet wrote the statuses and released the pods. Here that is the agent's part:
+//! before a line is served that tells of such a step, the cloud takes the step, and the agent, which polls
+//! it, has to come to the same write by itself. What the agent writes is not sent to the server, so the watch
+//! does not know the recorded echo for one, and reports it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,6 +39,8 @@ pub struct Stage {
     /// What the API server has: the objects as recorded.
     objects: BTreeMap<Uid, String>,
     resource_version: String,
+    /// Whether a kubelet is at work in the recording.
+    pub kubelet: bool,
     /// The digest of the status each pod was last served with.
     served: BTreeMap<Uid, u64>,
     /// Statuses that were recorded and that the agent had written by itself; and those that it had not.
@@ -69,7 +72,17 @@ fn watch(client: &kube::Client, known: &Agent) -> (mpsc::Receiver<Seen>, DropGua
 impl Stage {
     /// An agent that starts without a log, between two empty sides.
     pub async fn start() -> Stage {
+        Stage::start_beside(&[]).await
+    }
+
+    /// An agent that starts without a log, while the cloud has the bodies of the pods in this list.
+    pub async fn start_beside(pages: &[&str]) -> Stage {
         let (server, place, mut world) = (Server::start().await, Memory::new(), World::at(RECORDED));
+        for object in pages.iter().flat_map(|page| items_of(page)) {
+            let pod = parse_pod(&object).expect("a pod").pod;
+            world.set_status(&pod, status_of(&object));
+            world.set_body(&pod);
+        }
         let mut agent = Agent::start(&place, &Options::default(), &mut world, 1).expect("a log");
         agent.settle(&mut world).expect("the memory works");
         let (reports, running) = watch(&server.client, &agent);
@@ -83,6 +96,7 @@ impl Stage {
             running,
             objects: BTreeMap::new(),
             resource_version: String::new(),
+            kubelet: true,
             served: BTreeMap::new(),
             written: 0,
             unwritten: Vec::new(),
@@ -90,7 +104,7 @@ impl Stage {
     }
 
     /// The agent is killed, with whatever it had in flight, and starts again on the log that is left.
-    pub fn kill(&mut self) {
+    fn kill(&mut self) {
         self.boots += 1;
         self.place = self.place.crash(Survive::Synced);
         let options = Options::default();
@@ -119,7 +133,7 @@ impl Stage {
     }
 
     /// The watch's next request, with all that it reported before acted on.
-    pub async fn asked(&mut self) -> Asked {
+    async fn asked(&mut self) -> Asked {
         let asked = self.heard().await;
         self.settle();
         asked
@@ -131,14 +145,10 @@ impl Stage {
         self.kill();
     }
 
-    /// Serves a list, page by page, of pods whose bodies the cloud has.
-    pub async fn list_of_the_living(&mut self, pages: &[&str]) {
-        for object in pages.iter().flat_map(|page| items_of(page)) {
-            let facts = parse_pod(&object).expect("a pod");
-            self.world.set_status(&facts.pod, status_of(&object));
-            self.world.set_body(&facts.pod);
-        }
-        self.list(pages).await;
+    /// Kills the agent when something was reported last, and is not in the log.
+    pub async fn die(&mut self) {
+        drop(self.server.next().await);
+        self.kill();
     }
 
     /// Serves a list, page by page.
@@ -203,7 +213,7 @@ impl Stage {
     /// What the recorded kubelet did before the API server could tell of it, the cloud does now.
     fn foretell(&mut self, facts: &PodFacts, object: &str) {
         let uid = &facts.pod.uid;
-        if !self.world.has_body(&facts.pod) {
+        if !self.kubelet || !self.world.has_body(&facts.pod) {
             return;
         }
         if self.served.get(uid) != Some(&facts.status_digest) {

@@ -66,12 +66,6 @@ pub fn observe_effect(stages: &EffectStages, effect: &'static str, times: &Effec
     }
 }
 
-/// Notes how long it took until one side knew what the other side showed.
-pub fn observe_written(stages: &EffectStages, effect: &'static str, observed: Micros, written: Micros) {
-    let labels = EffectStageLabels { effect, stage: "observed_written" };
-    observe(observed, written, |seconds| stages.get_or_create(&labels).observe(seconds));
-}
-
 /// A time of 0 stands for a stage that was not reached.
 fn observe(from: Micros, to: Micros, note: impl FnOnce(f64)) {
     if from != Micros(0) && to != Micros(0) {

@@ -15,7 +15,7 @@ pub const EVENT_STAGE_SECONDS: Name = (
 /// Histogram by `effect` and `stage`.
 pub const EFFECT_STAGE_SECONDS: Name = (
     "burst_agent_effect_stage_seconds",
-    "Time from one stage of an effect to the next (decided_permitted, permitted_sent, sent_answered, observed_written)",
+    "Time from one stage of an effect to the next (decided_permitted, permitted_sent, sent_answered)",
 );
 /// Histogram.
 pub const COMMIT_SECONDS: Name = ("burst_agent_commit_seconds", "Time to make a group of records durable");
@@ -27,13 +27,12 @@ pub const DURABLE_SEQ: Name = ("burst_agent_durable_seq", "Sequence number of th
 pub const APPLIED_SEQ: Name = ("burst_agent_applied_seq", "Sequence number of the last applied record");
 /// Gauge.
 pub const SNAPSHOT_SEQ: Name = ("burst_agent_snapshot_seq", "Sequence number of the last durable snapshot");
-/// Counter by `side`.
-pub const WATCH_RESTARTS: Name = ("burst_agent_watch_restarts", "Watches begun again, by side");
-/// Counter by `side`.
-pub const RELISTS: Name = ("burst_agent_relists", "Lists read because a watch could not be resumed, by side");
-/// Counter by `side`.
-pub const BAD_OBJECTS: Name =
-    ("burst_agent_bad_objects", "Objects left out because they could not be read, by side");
+/// Counter.
+pub const WATCH_RESTARTS: Name = ("burst_agent_watch_restarts", "Watches begun again");
+/// Counter.
+pub const RELISTS: Name = ("burst_agent_relists", "Lists read because a watch could not be resumed");
+/// Counter.
+pub const BAD_OBJECTS: Name = ("burst_agent_bad_objects", "Objects left out because they could not be read");
 /// Counter by `bucket`.
 pub const THROTTLED: Name =
     ("burst_agent_throttled", "Calls that the other side refused as too many, by bucket");

@@ -29,19 +29,16 @@ fn verbs_become_metrics() {
     metrics.effect_finished(&poll, &Outcome::Done(Answer::Nothing), &times);
     let throttled = Outcome::Later { wait_ms: None, reason: LaterReason::Throttled, message: String::new() };
     metrics.effect_finished(&poll, &throttled, &EffectTimes::default());
-    metrics.observed_written(&poll, Micros(1), Micros(500_001));
     metrics.committed(3, Duration::from_millis(250), Seq(7));
     metrics.applied(Seq(6));
     metrics.snapshot_taken(Seq(5));
-    metrics.watch_restarted(Side::Kubernetes);
-    metrics.relisted(Side::Kubernetes);
-    metrics.bad_object(Side::Cloud);
+    metrics.watched(3, 2, 1);
     metrics.queue_depth(4);
     metrics.brake_held(2);
     metrics.project(|| Projection { pods: vec![("running", 12)], outstanding: vec![("list_cloud_pods", 1)] });
     expect![[r#"
         burst_agent_applied_seq 6
-        burst_agent_bad_objects_total{side="cloud"} 1
+        burst_agent_bad_objects_total 1
         burst_agent_brake_held 2
         burst_agent_commit_records_count 1
         burst_agent_commit_records_sum 3.0
@@ -49,11 +46,9 @@ fn verbs_become_metrics() {
         burst_agent_commit_seconds_sum 0.25
         burst_agent_durable_seq 7
         burst_agent_effect_stage_seconds_count{effect="list_cloud_pods",stage="decided_permitted"} 1
-        burst_agent_effect_stage_seconds_count{effect="list_cloud_pods",stage="observed_written"} 1
         burst_agent_effect_stage_seconds_count{effect="list_cloud_pods",stage="permitted_sent"} 1
         burst_agent_effect_stage_seconds_count{effect="list_cloud_pods",stage="sent_answered"} 1
         burst_agent_effect_stage_seconds_sum{effect="list_cloud_pods",stage="decided_permitted"} 0.5
-        burst_agent_effect_stage_seconds_sum{effect="list_cloud_pods",stage="observed_written"} 0.5
         burst_agent_effect_stage_seconds_sum{effect="list_cloud_pods",stage="permitted_sent"} 0.25
         burst_agent_effect_stage_seconds_sum{effect="list_cloud_pods",stage="sent_answered"} 0.25
         burst_agent_effects_total{effect="list_cloud_pods",outcome="done"} 1
@@ -66,10 +61,10 @@ fn verbs_become_metrics() {
         burst_agent_outstanding_effects{effect="list_cloud_pods"} 1
         burst_agent_pods{state="running"} 12
         burst_agent_queue_depth 4
-        burst_agent_relists_total{side="kubernetes"} 1
+        burst_agent_relists_total 2
         burst_agent_snapshot_seq 5
         burst_agent_throttled_total{bucket="cloud_read"} 1
-        burst_agent_watch_restarts_total{side="kubernetes"} 1
+        burst_agent_watch_restarts_total 3
     "#]]
     .assert_eq(&text(&metrics));
 }
