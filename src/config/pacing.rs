@@ -16,7 +16,7 @@ const NOTICES_IN_FLIGHT_MAX: usize = 8;
 
 /// How fast calls are made, by class. The limits of CCI are not published and differ by account, so by default
 /// nothing of ours stands before them: what the cloud refuses with 429 rests for as long as it says. The API
-/// server defends itself in the same way. Only notices are held back: no pod waits for one.
+/// server defends itself in the same way; of notices only a few are under way at a time.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Pacing (calls per second, 0 is no limit; a burst may go at once)")]
 pub struct Pacing {
@@ -45,7 +45,7 @@ pub struct Pacing {
     #[arg(long, value_name = "N", default_value = "100", value_parser = burst())]
     pub kubernetes_burst: NonZeroU32,
     /// Notices for people, as Kubernetes Events.
-    #[arg(long, value_name = "PER_S", default_value_t = 100, value_parser = rate())]
+    #[arg(long, value_name = "PER_S", default_value_t = 0, value_parser = rate())]
     pub notice_rate: u32,
     /// Calls of that kind that may go at once.
     #[arg(long, value_name = "N", default_value = "500", value_parser = burst())]

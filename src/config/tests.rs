@@ -93,7 +93,7 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
     assert_eq!(config.node.settings().taints, NodeSettings::named("any").taints);
     assert_eq!(config.node.settings().capacity["memory"], "1600000Gi");
     assert_eq!(config.log.options().durability, store::Durability::Power);
-    assert_eq!(config.pacing.rates().notice.per_second.unwrap().get(), 100);
+    assert_eq!(config.pacing.rates().notice.per_second, None);
     expect![[r#"
         (
             Identity {

@@ -51,7 +51,7 @@ impl Default for Options {
     fn default() -> Options {
         Options {
             durability: Durability::Power,
-            segment_bytes: 32 * 1024 * 1024,
+            segment_bytes: 8 * 1024 * 1024,
             cache_bytes: 32 * 1024 * 1024,
             history_bytes: 256 * 1024 * 1024,
             free_floor_bytes: 256 * 1024 * 1024,
