@@ -311,4 +311,7 @@ pub struct Outstanding {
     pub effect: Effect,
     /// Set while the next attempt waits for its time; `None` while one is in flight.
     pub retry_at: Option<Micros>,
+    /// Attempts in a row that failed: what the delay grows with. A look-up that is repeated because one answer
+    /// is not proof enough has not failed.
+    pub failures: u32,
 }

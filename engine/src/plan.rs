@@ -128,7 +128,18 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
 fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     plan.hold = first_missing(gates);
     if plan.hold.is_none() {
-        plan.cloud = Some(EffectKind::CreateCloudPod { pod: row.pod.clone(), name: row.cloud_name() });
+        change(gates, row, plan, EffectKind::CreateCloudPod { pod: row.pod.clone(), name: row.cloud_name() });
+    }
+}
+
+/// Plans a call that changes the cloud, once the pause is over that an unknown fate imposes: the look-up in
+/// between would otherwise let a cloud that answers nothing be asked as fast as it fails (invariant S13).
+fn change(gates: &Gates<'_>, row: &Pod, plan: &mut Plan, kind: EffectKind) {
+    match row.pause {
+        Some(time) if time > gates.at => {
+            plan.wake = Some(plan.wake.map_or(time, |wake| wake.min(time)));
+        }
+        Some(_) | None => plan.cloud = Some(kind),
     }
 }
 
@@ -146,7 +157,7 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
             // The deletion goes first; the status is told while it is under way.
             plan.hold = first_missing(gates);
             if plan.hold.is_none() && !brake(gates, row, &mut plan) {
-                plan.cloud = Some(delete(row, facts));
+                change(gates, row, &mut plan, delete(row, facts));
             }
         }
         CloudView::Ending { facts, grace_s, missing, overdue } => {
@@ -155,7 +166,7 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
                 plan.cloud = Some(look_up(row));
             } else if grace_wanted_s(row) < *grace_s && first_missing(gates).is_none() {
                 // Somebody has lost patience: a force delete, or a shorter grace period.
-                plan.cloud = Some(delete(row, facts));
+                change(gates, row, &mut plan, delete(row, facts));
             } else {
                 plan.wake = Some(*overdue);
             }

@@ -87,6 +87,9 @@ pub struct Pod {
     pub(crate) written: Option<Written>,
     /// Set when the API object was told to go; it may linger for others' finalizers.
     pub(crate) released: bool,
+    /// Calls to the cloud in a row whose fate was unknown, and until when the next one waits for that.
+    pub(crate) unknowns: u32,
+    pub(crate) pause: Option<Micros>,
     /// The next look-up of the API object is not due before this.
     pub(crate) look_again: Option<Micros>,
     /// The deadline that stands for this pod in [`State::wakes`].
@@ -260,6 +263,8 @@ impl Pod {
             failure: None,
             written: None,
             released: false,
+            unknowns: 0,
+            pause: None,
             look_again: None,
             wake: None,
             held: None,

@@ -154,9 +154,7 @@ fn an_unknown_create_that_is_absent_is_made_again() {
     story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
     check(
         story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
-        expect![[r#"
-        9.0 create shop/web (u1) because of #7 #9
-    "#]],
+        expect![""],
     );
     let exists =
         Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message: "exists".into() };
@@ -531,4 +529,76 @@ fn quiet_means_one_list_a_period_and_nothing_else() {
         15.0 list the cloud because of #15
     "#]],
     );
+}
+
+#[test]
+fn a_deletion_of_unknown_fate_is_looked_up_and_absence_believed_at_once() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let asked = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 30) };
+    story.tell(Event::PodObserved(asked));
+    check(story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() }), expect![[r#"
+        12.0 look up shop/web in the cloud because of #11 #12
+    "#]]);
+    let mut there = cloud(&web, Phase::Running);
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(Box::new(there.clone())))),
+        expect![""],
+    );
+    check(story.later(700), expect![[r#"
+        14.0 delete shop/web (cloud-u1) with grace 30 s because of #11 #13 #14
+    "#]]);
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    there.deleting = true;
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(Box::new(there))));
+    let missing = Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
+    check(story.tell(missing), expect![[r#"
+        17.0 look up shop/web in the cloud because of #11 #17
+    "#]]);
+    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![[r#"
+        18.0 release shop/web (u1) because of #11 #18
+    "#]]);
+}
+
+#[test]
+fn a_look_up_that_is_repeated_for_proof_has_not_failed() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let missing = Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
+    story.tell(missing);
+    for _ in 0..8 {
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+        story.later(5_000);
+        if story.kinds().contains(&"list_cloud_pods") {
+            story.listed();
+        }
+    }
+    // The ninth attempt fails for the first time, and waits as long as a first failure does.
+    story.answer("look_up_cloud_pod", transient());
+    assert!(story.later(700).contains("attempt 10"));
+}
+
+#[test]
+fn a_cloud_that_answers_nothing_is_not_asked_as_fast_as_it_fails() {
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    let mut creates = 0;
+    for _ in 0..600 {
+        for kind in story.kinds() {
+            match kind {
+                "create_cloud_pod" => {
+                    creates += 1;
+                    story.answer(kind, Outcome::Unknown { message: "502".into() });
+                }
+                "look_up_cloud_pod" => drop(story.answer(kind, Outcome::Done(Answer::CloudPodAbsent))),
+                "list_cloud_pods" => drop(story.listed()),
+                _ => {}
+            }
+        }
+        story.later(100);
+    }
+    // A minute: half a second, one, two, … apart.
+    assert!((5..=9).contains(&creates), "{creates}");
 }

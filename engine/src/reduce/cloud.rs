@@ -69,6 +69,12 @@ impl Turn<'_> {
 
     /// A complete list lacks a cloud pod that was there. Evidence, to be proven by a look-up.
     pub(crate) fn cloud_pod_missing(&mut self, uid: &Uid) {
+        self.cloud_pod_doubted(uid);
+        self.advance(uid);
+    }
+
+    /// A cloud pod may not be there any more.
+    pub(crate) fn cloud_pod_doubted(&mut self, uid: &Uid) {
         let seq = self.state.applied;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         match &mut row.cloud {
@@ -83,7 +89,6 @@ impl Turn<'_> {
             | CloudView::Gone { .. } => return,
         }
         row.cloud_seq = seq;
-        self.advance(uid);
     }
 
     /// A look-up found no such cloud pod: takes it for gone once that is proven. Returns when to look

@@ -7,7 +7,6 @@ use crate::backoff::delay_ms;
 use crate::effect::{Answer, Effect, EffectKind, Outcome, Refusal, RefusalClass};
 use crate::facts::PodStatus;
 use crate::id::{EffectId, Uid};
-use crate::policy::Policy;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Failure, KubernetesView, Written};
 
@@ -68,8 +67,8 @@ impl Turn<'_> {
             }
             Outcome::Unknown { .. } => match effect.kind {
                 EffectKind::CreateCloudPod { .. } => self.create_unknown(effect.id, &uid),
-                EffectKind::DeleteCloudPod { .. }
-                | EffectKind::LookUpCloudPod { .. }
+                EffectKind::DeleteCloudPod { grace_s, .. } => self.delete_unknown(effect.id, &uid, grace_s),
+                EffectKind::LookUpCloudPod { .. }
                 | EffectKind::PatchPodStatus { .. }
                 | EffectKind::ReleasePod { .. }
                 | EffectKind::LookUpPod { .. }
@@ -92,18 +91,20 @@ impl Turn<'_> {
                 self.end(effect.id);
                 self.cloud_pod_there(uid, facts);
                 if let EffectKind::CreateCloudPod { pod, name } = &effect.kind {
+                    self.no_pause(uid);
                     self.notice(pod, false, "ProviderCreateSuccess", &format!("Created {name} in the cloud"));
                 }
             }
             Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted) {
                 Some(again) => {
-                    self.retry_at(effect.id, again);
+                    self.repeat_at(effect.id, again);
                 }
                 None => self.end(effect.id),
             },
             Answer::CloudPodForeign { message } => self.name_taken(effect, uid, message),
             Answer::DeleteAccepted => {
                 self.end(effect.id);
+                self.no_pause(uid);
                 if let EffectKind::DeleteCloudPod { grace_s, owner, name, .. } = &effect.kind {
                     self.cloud_pod_ending(uid, *grace_s);
                     self.notice(
@@ -166,11 +167,35 @@ impl Turn<'_> {
     /// The fate of a create is not known: only a look-up may follow.
     fn create_unknown(&mut self, id: EffectId, uid: &Uid) {
         self.end(id);
+        self.pause(id, uid);
         let seq = self.state.applied;
         if let Some(row) = self.state.pods.get_mut(uid) {
             row.cloud = CloudView::Unknown { proofs: 0 };
             row.cloud_seq = seq;
         }
+    }
+
+    /// Lets the next change of this cloud pod wait, the longer the more of them had an unknown fate.
+    fn pause(&mut self, id: EffectId, uid: &Uid) {
+        let (at, policy) = (self.state.at, self.state.policy);
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        row.unknowns += 1;
+        row.pause = Some(at.plus_ms(delay_ms(&policy, id, row.unknowns, None)));
+    }
+
+    fn no_pause(&mut self, uid: &Uid) {
+        if let Some(row) = self.state.pods.get_mut(uid) {
+            row.unknowns = 0;
+            row.pause = None;
+        }
+    }
+
+    /// A deletion may be under way: a look-up tells, and leads to another one if it is not.
+    fn delete_unknown(&mut self, id: EffectId, uid: &Uid, grace_s: u32) {
+        self.end(id);
+        self.pause(id, uid);
+        self.cloud_pod_ending(uid, grace_s);
+        self.cloud_pod_doubted(uid);
     }
 
     /// Something that is not ours has our name: it is left alone (invariant S11).
@@ -266,9 +291,7 @@ impl Turn<'_> {
             Outcome::Later { wait_ms, .. } => *wait_ms,
             Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Done(_) => None,
         };
-        let attempt = self.state.effects.get(&id).map_or(1, |outstanding| outstanding.effect.attempt);
-        let capped = Policy { retry_cap_ms: cap_ms, ..policy };
-        self.retry_at(id, self.state.at.plus_ms(delay_ms(&capped, id, attempt, imposed_ms)));
+        self.retry_capped(id, imposed_ms, cap_ms);
     }
 
     fn end(&mut self, id: EffectId) {

@@ -8,6 +8,7 @@ use crate::check::Violation;
 use crate::digest::{digest_of, fold};
 use crate::effect::{Effect, EffectKind, NodeReadiness, Notice, Outstanding};
 use crate::id::{EffectId, PodRef, Seq, Uid};
+use crate::policy::Policy;
 use crate::plan::{self, Plan};
 use crate::reduce::Decision;
 use crate::state::{KubernetesView, Pod, State, Wake};
@@ -56,7 +57,7 @@ impl<'a> Turn<'a> {
         self.position += 1;
         let effect = Effect { id, attempt: 1, kind, causes };
         self.decisions.push(Decision::Effect(effect.clone()));
-        self.state.effects.insert(id, Outstanding { effect, retry_at: None });
+        self.state.effects.insert(id, Outstanding { effect, retry_at: None, failures: 0 });
         self.issued.push(id);
         id
     }
@@ -73,13 +74,27 @@ impl<'a> Turn<'a> {
 
     /// Lets an effect wait for its next attempt; returns until when.
     pub(crate) fn retry_later(&mut self, id: EffectId, imposed_ms: Option<u32>) -> Micros {
-        let attempt = self.state.effects.get(&id).map_or(1, |outstanding| outstanding.effect.attempt);
-        let delay = delay_ms(&self.state.policy, id, attempt, imposed_ms);
-        self.retry_at(id, self.state.at.plus_ms(delay))
+        self.retry_capped(id, imposed_ms, self.state.policy.retry_cap_ms)
     }
 
-    /// Lets an effect wait until `time`.
-    pub(crate) fn retry_at(&mut self, id: EffectId, time: Micros) -> Micros {
+    /// The same, with a cap of its own.
+    pub(crate) fn retry_capped(&mut self, id: EffectId, imposed_ms: Option<u32>, cap_ms: u32) -> Micros {
+        let policy = Policy { retry_cap_ms: cap_ms, ..self.state.policy };
+        let Some(outstanding) = self.state.effects.get_mut(&id) else { return self.state.at };
+        outstanding.failures += 1;
+        let delay = delay_ms(&policy, id, outstanding.failures, imposed_ms);
+        self.wait_until(id, self.state.at.plus_ms(delay))
+    }
+
+    /// Lets an effect that did not fail be repeated at `time`.
+    pub(crate) fn repeat_at(&mut self, id: EffectId, time: Micros) -> Micros {
+        if let Some(outstanding) = self.state.effects.get_mut(&id) {
+            outstanding.failures = 0;
+        }
+        self.wait_until(id, time)
+    }
+
+    fn wait_until(&mut self, id: EffectId, time: Micros) -> Micros {
         if let Some(outstanding) = self.state.effects.get_mut(&id) {
             outstanding.retry_at = Some(time);
             if outstanding.effect.kind.uid().is_none()
