@@ -156,13 +156,16 @@ fn an_unknown_create_that_is_absent_is_made_again() {
         story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
         expect![""],
     );
+    check(story.later(700), expect![[r#"
+        10.0 create shop/web (u1) because of #7 #9 #10
+    "#]]);
     let exists =
         Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message: "exists".into() };
     check(
         story.answer("create_cloud_pod", Outcome::Refused(exists)),
         expect![[r#"
-        10.0 look up shop/web in the cloud because of #7 #10
-    "#]],
+            11.0 look up shop/web in the cloud because of #7 #11
+        "#]],
     );
 }
 

@@ -81,7 +81,7 @@ fn a_killed_agent_loses_nothing() {
 #[test]
 fn a_killed_agent_loses_nothing_of_a_long_segment_that_sled_has_rearranged() {
     let (live, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let process = Options { durability: Durability::Process, ..options() };
+    let process = Options { durability: Durability::Process, segment_bytes: 32 << 20, ..options() };
     let (mut log, _) = Log::open::<State>(live.path(), process).unwrap();
     let lengths = |seq: u64| (seq as usize * 7_919) % 16_000;
     for seq in 1..=1_500 {
