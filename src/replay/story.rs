@@ -86,7 +86,7 @@ impl Story {
             context: Vec::new(),
             told: 0,
         };
-        for Outstanding { effect, retry_at } in state.outstanding() {
+        for Outstanding { effect, retry_at, .. } in state.outstanding() {
             story.follow(effect, retry_at.is_none());
         }
         story
@@ -295,7 +295,7 @@ fn standing(pod: &Pod, state: &State) -> Line {
     if let Some(reason) = pod.held() {
         message += &format!("; held: {}", reason.as_str());
     }
-    for Outstanding { effect, retry_at } in
+    for Outstanding { effect, retry_at, .. } in
         state.outstanding().filter(|outstanding| outstanding.effect.kind.uid() == Some(&pod.pod().uid))
     {
         let due = match retry_at {
