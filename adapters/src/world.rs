@@ -34,6 +34,12 @@ impl CloudMirror {
         news
     }
 
+    /// Notes a direct answer: it may be older than what a list has shown meanwhile, and so is compared again.
+    fn observe_direct(&mut self, facts: &CloudFacts) {
+        self.mirror.observe_direct(&facts.name, facts.digest());
+        self.owners.insert(facts.name.clone(), facts.owner.clone());
+    }
+
     fn forget(&mut self, name: &CloudName) {
         self.mirror.remove(name);
         self.owners.remove(name);
@@ -108,7 +114,7 @@ impl World {
     fn noted(&self, name: &CloudName, outcome: Outcome) -> Outcome {
         match &outcome {
             Outcome::Done(Answer::CloudPod(facts)) => {
-                self.mirror.lock().observe(facts);
+                self.mirror.lock().observe_direct(facts);
             }
             Outcome::Done(Answer::CloudPodAbsent | Answer::CloudPodForeign { .. }) => {
                 self.mirror.lock().forget(name);

@@ -8,6 +8,8 @@ use alloc::vec::Vec;
 struct Entry {
     digest: Option<u64>,
     listing: u64,
+    /// The digest is that of a direct answer, which may be older than what the last list showed.
+    direct: bool,
 }
 
 /// What was last reported, by key.
@@ -27,7 +29,8 @@ impl<K: Ord + Clone> Mirror<K> {
     /// A mirror that knows of `keys` but of nothing they look like: each is reported at first sight, and
     /// reported missing when the first complete list lacks it.
     pub fn knowing(keys: impl IntoIterator<Item = K>) -> Mirror<K> {
-        let entries = keys.into_iter().map(|key| (key, Entry { digest: None, listing: 0 })).collect();
+        let entries =
+            keys.into_iter().map(|key| (key, Entry { digest: None, listing: 0, direct: false })).collect();
         Mirror { entries, listing: 0 }
     }
 
@@ -37,19 +40,30 @@ impl<K: Ord + Clone> Mirror<K> {
         match self.entries.get_mut(key) {
             Some(entry) => {
                 entry.listing = listing;
+                entry.direct = false;
                 entry.digest.replace(digest) != Some(digest)
             }
             None => {
-                self.entries.insert(key.clone(), Entry { digest: Some(digest), listing });
+                self.entries.insert(key.clone(), Entry { digest: Some(digest), listing, direct: false });
                 true
             }
         }
     }
 
-    /// Notes that `key` is there and looks as it did; false when it is not known, and its looks are needed.
+    /// Notes what a direct answer about `key` said, which is reported by itself.
+    pub fn observe_direct(&mut self, key: &K, digest: u64) {
+        self.observe(key, digest);
+        if let Some(entry) = self.entries.get_mut(key) {
+            entry.direct = true;
+        }
+    }
+
+    /// Notes that a list shows `key` as the list before did; false when its looks are needed all the same.
     pub fn keep(&mut self, key: &K) -> bool {
         let listing = self.listing;
-        self.entries.get_mut(key).map(|entry| entry.listing = listing).is_some()
+        let Some(entry) = self.entries.get_mut(key) else { return false };
+        entry.listing = listing;
+        !entry.direct
     }
 
     /// Forgets `key`; true when it was known, and its end is to be reported.

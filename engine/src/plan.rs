@@ -14,7 +14,7 @@ use crate::time::Micros;
 
 /// A status is written this often in a row before somebody who undoes it is answered ever more slowly
 /// (fault row 13: no write war).
-const SAME_STATUS_WRITES_MAX: u32 = 3;
+pub(crate) const SAME_STATUS_WRITES_MAX: u32 = 3;
 
 /// How long the API object of a cloud pod without an owner in our list is given to appear in the watch.
 pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
@@ -119,7 +119,9 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
             Phase::Running | Phase::Unknown => plan.cloud = Some(look_up(row)),
             Phase::Succeeded | Phase::Failed => {}
         },
-        CloudView::Unknown { .. } | CloudView::Doubted { .. } => plan.cloud = Some(look_up(row)),
+        CloudView::Unknown { .. } | CloudView::Doubted { .. } | CloudView::Ending { missing: true, .. } => {
+            plan.cloud = Some(look_up(row));
+        }
         CloudView::Present { .. } | CloudView::Ending { .. } | CloudView::Gone { .. } => {}
     }
     plan

@@ -66,11 +66,19 @@ impl Turn<'_> {
             Event::EffectFinished { id, attempt, outcome, .. } => {
                 self.effect_finished(*id, *attempt, outcome)
             }
-            Event::NodeGone => self.state.node.written = None,
+            Event::NodeGone => self.node_gone(),
             Event::OperatorCommanded(Command::ReleaseBrake) => {
                 self.state.brake_released = true;
                 self.advance_all();
             }
+        }
+    }
+
+    /// What was being written went to a node that is not there any more.
+    fn node_gone(&mut self) {
+        self.state.node.written = None;
+        if let Some(id) = self.state.node.effect.take() {
+            self.state.effects.remove(&id);
         }
     }
 

@@ -152,13 +152,13 @@ fn an_unknown_create_that_is_absent_is_made_again() {
     let web = pod("web", "u1");
     story.tell(Event::PodObserved(facts(&web)));
     story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![""]);
     check(
-        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
-        expect![""],
-    );
-    check(story.later(700), expect![[r#"
+        story.later(700),
+        expect![[r#"
         10.0 create shop/web (u1) because of #7 #9 #10
-    "#]]);
+    "#]],
+    );
     let exists =
         Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message: "exists".into() };
     check(
@@ -541,27 +541,40 @@ fn a_deletion_of_unknown_fate_is_looked_up_and_absence_believed_at_once() {
     story.run(&web);
     let asked = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 30) };
     story.tell(Event::PodObserved(asked));
-    check(story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() }), expect![[r#"
+    check(
+        story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() }),
+        expect![[r#"
         12.0 look up shop/web in the cloud because of #11 #12
-    "#]]);
+    "#]],
+    );
     let mut there = cloud(&web, Phase::Running);
     check(
         story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(Box::new(there.clone())))),
         expect![""],
     );
-    check(story.later(700), expect![[r#"
+    check(
+        story.later(700),
+        expect![[r#"
         14.0 delete shop/web (cloud-u1) with grace 30 s because of #11 #13 #14
-    "#]]);
+    "#]],
+    );
     story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
     there.deleting = true;
     story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(Box::new(there))));
-    let missing = Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
-    check(story.tell(missing), expect![[r#"
+    let missing =
+        Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
+    check(
+        story.tell(missing),
+        expect![[r#"
         17.0 look up shop/web in the cloud because of #11 #17
-    "#]]);
-    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![[r#"
+    "#]],
+    );
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
         18.0 release shop/web (u1) because of #11 #18
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -569,7 +582,8 @@ fn a_look_up_that_is_repeated_for_proof_has_not_failed() {
     let mut story = Story::ready();
     let web = pod("web", "u1");
     story.run(&web);
-    let missing = Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
+    let missing =
+        Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
     story.tell(missing);
     for _ in 0..8 {
         story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));

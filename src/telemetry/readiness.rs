@@ -21,9 +21,9 @@ impl Check {
     /// What a person reads.
     pub fn name(self) -> &'static str {
         match self {
-            Check::LogRecovered => "log recovered",
-            Check::KubernetesPodsListed => "kubernetes pods listed",
-            Check::CloudPodsListed => "cloud pods listed",
+            Check::LogRecovered => "the log is recovered",
+            Check::KubernetesPodsListed => "the pods of the cluster are listed",
+            Check::CloudPodsListed => "the pods of the cloud are listed",
         }
     }
 }

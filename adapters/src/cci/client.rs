@@ -97,8 +97,9 @@ impl CciClient {
             Err(Failure::Problem(problem)) if problem.is_absence_of(&POD_KINDS) => {
                 Outcome::Done(Answer::CloudPodAbsent)
             }
+            // Whether it is another pod, or only another incarnation of ours, a look-up tells.
             Err(Failure::Problem(problem)) if problem.status == 409 && !problem.is_stale_write() => {
-                Outcome::Done(Answer::CloudPodForeign { message: problem.sentence() })
+                Outcome::Unknown { message: problem.sentence() }
             }
             Err(failure) => failure.outcome(Intent::Write),
         }

@@ -154,7 +154,7 @@ impl Problem {
         }
     }
 
-    fn refusal(&self, class: RefusalClass) -> Outcome {
+    pub(super) fn refusal(&self, class: RefusalClass) -> Outcome {
         let code = if self.code.is_empty() { &self.reason } else { &self.code };
         let message = if self.message.is_empty() { self.sentence() } else { self.message.clone() };
         Outcome::Refused(Refusal { class, code: cut(code), message })

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use engine::{CloudFacts, CloudName, Outcome};
+use engine::{CloudFacts, CloudName, Outcome, RefusalClass};
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
 use super::client::{CciClient, not_understood};
@@ -126,6 +126,9 @@ impl CciClient {
             Ok(reply) => reply,
             Err(Failure::Problem(problem)) if problem.status == 410 && !pages.next.is_empty() => {
                 return Ok(Step::Expired);
+            }
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&["namespaces", "Namespace"]) => {
+                return Err(problem.refusal(RefusalClass::NotFound));
             }
             Err(failure) => return Err(failure.outcome(Intent::Read)),
         };

@@ -65,6 +65,8 @@ pub struct Answered {
     pub message: String,
     /// How long to wait, if it says so.
     pub wait: Option<Duration>,
+    /// It is the API server's own word that there is no such pod, rather than the 404 of something in between.
+    pub no_such_pod: bool,
     /// It refused because the object is another one than the UID names.
     pub other_uid: bool,
     /// It refused because the namespace is being ended.
@@ -240,6 +242,7 @@ struct StatusBody {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 struct Details {
+    kind: String,
     causes: Vec<Cause>,
     retry_after_seconds: u32,
 }
@@ -270,6 +273,9 @@ async fn refusal(response: Response<Body>) -> Failure {
         code: head.status.as_u16(),
         message: cut(&message),
         wait,
+        no_such_pod: head.status == StatusCode::NOT_FOUND
+            && status.reason == "NotFound"
+            && details.kind == "pods",
         other_uid: head.status == StatusCode::UNPROCESSABLE_ENTITY
             && details.causes.iter().any(|cause| cause.field == "metadata.uid"),
         namespace_ending: details.causes.iter().any(|cause| cause.reason == "NamespaceTerminating"),

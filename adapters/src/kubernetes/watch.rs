@@ -278,10 +278,9 @@ impl PodWatch {
 
     async fn gone(&self, pod: PodRef) -> Result<(), Stop> {
         self.manifests.forget(&pod.uid);
-        if self.mirror.remove(&pod.uid) {
-            self.report(Event::PodGone { pod, how: Gone::Deleted }).await?;
-        }
-        Ok(())
+        // Told even when the pod is not in the mirror: a list may have lacked it, and the watch's word is final.
+        self.mirror.remove(&pod.uid);
+        self.report(Event::PodGone { pod, how: Gone::Deleted }).await
     }
 
     fn bad(&self, bad: &BadObject) {

@@ -65,7 +65,7 @@ impl PodWriter {
         self.mirror.end_write(&pod.uid, &sent, written.as_deref());
         match answer {
             Ok(_) => Outcome::Done(Answer::StatusWritten),
-            Err(Failure::Answered(answered)) if answered.code == 404 || answered.other_uid => ABSENT,
+            Err(Failure::Answered(answered)) if answered.no_such_pod || answered.other_uid => ABSENT,
             Err(failure) => failure.outcome(),
         }
     }
@@ -81,7 +81,7 @@ impl PodWriter {
         });
         match self.api.call(Call::with_body(Method::DELETE, &path, JSON, &body)).await {
             Ok(_) => Outcome::Done(Answer::Nothing),
-            Err(failure) if matches!(failure.code(), Some(404 | 409)) => ABSENT,
+            Err(Failure::Answered(answered)) if answered.no_such_pod || answered.code == 409 => ABSENT,
             Err(failure) => failure.outcome(),
         }
     }
@@ -91,7 +91,7 @@ impl PodWriter {
         let path = path_of(pod);
         let bytes = match self.api.call(Call::get(&path, METADATA_ONLY)).await {
             Ok(bytes) => bytes,
-            Err(failure) if failure.code() == Some(404) => return ABSENT,
+            Err(Failure::Answered(answered)) if answered.no_such_pod => return ABSENT,
             Err(failure) => return failure.outcome(),
         };
         match head_of(&bytes) {
@@ -113,7 +113,7 @@ impl PodWriter {
         let path = path_of(pod);
         let bytes = match self.api.call(Call::get(&path, WHOLE)).await {
             Ok(bytes) => bytes,
-            Err(failure) if failure.code() == Some(404) => return Err(ABSENT),
+            Err(Failure::Answered(answered)) if answered.no_such_pod => return Err(ABSENT),
             Err(failure) => return Err(failure.outcome()),
         };
         let head = head_of(&bytes).ok_or_else(unreadable)?;

@@ -152,7 +152,7 @@ async fn a_manifest_is_read_when_none_is_kept() {
 
 #[tokio::test]
 async fn an_odd_name_stays_one_path_segment() {
-    let (server, writer, _) = writer(vec![Reply::text(404, "")]).await;
+    let (server, writer, _) = writer(vec![Reply::text(404, recording!("error-404.object.json"))]).await;
     let outcome = writer.look_up(&pod_ref("../../secrets?x", "u-x")).await;
     assert_eq!(outcome, ABSENT);
     assert_eq!(server.asked(1).await[0].line, "GET /api/v1/namespaces/shop/pods/..%2F..%2Fsecrets%3Fx");
@@ -166,4 +166,16 @@ async fn refusals_are_cut() {
     let Outcome::Refused(refusal) = outcome else { panic!("{outcome:?}") };
     assert_eq!(refusal.class, RefusalClass::Forbidden);
     assert!(refusal.message.len() <= adapters::TEXT_BYTES_MAX);
+}
+
+#[tokio::test]
+async fn only_the_api_servers_own_word_is_absence() {
+    let gateway = || Reply::text(404, "<html>no route</html>");
+    let (_server, writer, _) = writer(vec![gateway(), gateway(), gateway(), gateway()]).await;
+    let pod = pod_ref("web", "u-1");
+    let absent = Outcome::Done(Answer::PodAbsent);
+    assert_ne!(writer.look_up(&pod).await, absent);
+    assert_ne!(writer.release(&pod).await, absent);
+    assert_ne!(writer.patch_status(&pod, "1", &PodStatus::default()).await, absent);
+    assert_ne!(writer.manifest(&pod).await.expect_err("there is no manifest"), absent);
 }

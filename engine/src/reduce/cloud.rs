@@ -115,6 +115,11 @@ impl Turn<'_> {
                 }
                 CloudView::Gone { last: Some(facts.clone()), at }
             }
+            // It was seen again while the look-up was under way: one of the two is stale.
+            CloudView::Present { facts, since } if wanted => {
+                row.cloud = CloudView::Doubted { facts: facts.clone(), since: *since, proofs: 0 };
+                return Some(again);
+            }
             CloudView::Present { facts, .. } | CloudView::Ending { facts, .. } => {
                 CloudView::Gone { last: Some(facts.clone()), at }
             }
@@ -192,6 +197,9 @@ impl Turn<'_> {
         self.state.effects.remove(&id);
         self.state.poll.effect = None;
         self.state.poll.ensured = false;
-        self.poll_now();
+        // Not at once: a cloud that answers both ways in turn would be asked as fast as it answers.
+        let next = self.state.at.plus_ms(u64::from(self.state.policy.poll_period_ms));
+        self.state.poll.next = Some(next);
+        self.state.wakes.insert((next, Wake::Poll));
     }
 }

@@ -76,6 +76,16 @@ impl Turn<'_> {
         }
     }
 
+    /// A call about something else found no such pod: to be looked up (invariant S3).
+    pub(crate) fn pod_doubted(&mut self, uid: &Uid) {
+        let seq = self.state.applied;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        if let KubernetesView::Bound { facts, .. } = &row.kubernetes {
+            row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
+            row.kubernetes_seq = seq;
+        }
+    }
+
     /// A direct read of the API server found the pod that a list lacked.
     pub(crate) fn pod_present(&mut self, uid: &Uid) {
         let (seq, at) = (self.state.applied, self.state.at);

@@ -4,14 +4,19 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::backoff::delay_ms;
-use crate::effect::{Answer, Effect, EffectKind, Outcome, Refusal, RefusalClass};
+use crate::effect::{Answer, Effect, EffectKind, LaterReason, Outcome, Refusal, RefusalClass};
 use crate::facts::PodStatus;
 use crate::id::{EffectId, Uid};
+use crate::plan::SAME_STATUS_WRITES_MAX;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Failure, KubernetesView, Written};
 
 /// Attempts at a notice: a person who is told nothing loses less than a pod whose turn is taken.
 const NOTICE_ATTEMPTS_MAX: u32 = 5;
+
+/// Longest wait for another try of what only a transient trouble holds up: after an outage the world is to be
+/// in step within ten poll periods (invariants L1, L2).
+const TRANSIENT_CAP_MS: u32 = 30_000;
 
 /// Attempts after which a silent cloud is said to be away.
 const AWAY_AFTER_ATTEMPTS: u32 = 2;
@@ -62,8 +67,25 @@ impl Turn<'_> {
         match outcome {
             Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer),
             Outcome::Refused(refusal) => self.pod_effect_refused(effect, &uid, refusal),
+            // The class of calls rests as a whole; that is no fault of this pod, and costs it no patience.
+            Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } => {
+                let delay = delay_ms(&self.state.policy, effect.id, 1, *wait_ms);
+                self.repeat_at(effect.id, self.state.at.plus_ms(delay));
+            }
             Outcome::Later { wait_ms, .. } => {
-                self.retry_later(effect.id, *wait_ms);
+                let cap_ms = match effect.kind {
+                    EffectKind::CreateCloudPod { .. } => self.state.policy.retry_cap_ms,
+                    EffectKind::DeleteCloudPod { .. }
+                    | EffectKind::LookUpCloudPod { .. }
+                    | EffectKind::PatchPodStatus { .. }
+                    | EffectKind::ReleasePod { .. }
+                    | EffectKind::LookUpPod { .. }
+                    | EffectKind::ListCloudPods
+                    | EffectKind::EnsureCloudNamespace
+                    | EffectKind::EmitNotice { .. }
+                    | EffectKind::PatchNode { .. } => self.state.policy.retry_cap_ms.min(TRANSIENT_CAP_MS),
+                };
+                self.retry_capped(effect.id, *wait_ms, cap_ms);
             }
             Outcome::Unknown { .. } => match effect.kind {
                 EffectKind::CreateCloudPod { .. } => self.create_unknown(effect.id, &uid),
@@ -89,6 +111,10 @@ impl Turn<'_> {
         match answer {
             Answer::CloudPod(facts) => {
                 self.end(effect.id);
+                if self.state.pods.get(uid).is_some_and(|row| matches!(row.cloud, CloudView::Unknown { .. }))
+                {
+                    self.no_pause(uid);
+                }
                 self.cloud_pod_there(uid, facts);
                 if let EffectKind::CreateCloudPod { pod, name } = &effect.kind {
                     self.no_pause(uid);
@@ -117,13 +143,23 @@ impl Turn<'_> {
             }
             Answer::StatusWritten => {
                 self.end(effect.id);
-                if let EffectKind::PatchPodStatus { status, .. } = &effect.kind {
-                    self.status_written(uid, status);
+                if let EffectKind::PatchPodStatus { status, resource_version, .. } = &effect.kind {
+                    self.status_written(uid, resource_version, status);
                 }
             }
             Answer::PodAbsent => {
                 self.end(effect.id);
-                self.pod_absent(uid);
+                match effect.kind {
+                    EffectKind::LookUpPod { .. } | EffectKind::ReleasePod { .. } => self.pod_absent(uid),
+                    EffectKind::CreateCloudPod { .. }
+                    | EffectKind::DeleteCloudPod { .. }
+                    | EffectKind::LookUpCloudPod { .. }
+                    | EffectKind::PatchPodStatus { .. }
+                    | EffectKind::ListCloudPods
+                    | EffectKind::EnsureCloudNamespace
+                    | EffectKind::EmitNotice { .. }
+                    | EffectKind::PatchNode { .. } => self.pod_doubted(uid),
+                }
             }
             Answer::PodPresent { .. } => {
                 self.end(effect.id);
@@ -157,6 +193,12 @@ impl Turn<'_> {
                 if effect.attempt == 1 {
                     self.notice(owner, true, "ProviderDeleteFailed", &text(refusal));
                 }
+            }
+            // A status that is not taken must not stand in the way of the pod's end: it is tried again, ever more
+            // slowly, beside it.
+            (EffectKind::PatchPodStatus { status, .. }, _) => {
+                self.end(effect.id);
+                self.status_undone(uid, status);
             }
             (_, _) => {
                 self.retry_later(effect.id, Some(cap_ms / 10));
@@ -232,14 +274,25 @@ impl Turn<'_> {
         self.notice(pod, true, reason, &message);
     }
 
-    fn status_written(&mut self, uid: &Uid, status: &PodStatus) {
+    /// The API server refused a status: it counts as one that somebody undoes at once.
+    fn status_undone(&mut self, uid: &Uid, status: &PodStatus) {
+        let (digest, at) = (status.digest(), self.state.at);
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let times = row.written.filter(|written| written.digest == digest).map_or(0, |written| written.times);
+        row.written = Some(Written { digest, times: times.max(SAME_STATUS_WRITES_MAX) + 1, at });
+    }
+
+    fn status_written(&mut self, uid: &Uid, resource_version: &str, status: &PodStatus) {
         let at = self.state.at;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         let digest = status.digest();
         let times = row.written.filter(|written| written.digest == digest).map_or(0, |written| written.times);
         row.written = Some(Written { digest, times: times + 1, at });
         // The watch's echo of our own write is dropped at the border: this is its news.
-        if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } = &mut row.kubernetes {
+        // What was observed after it knows better.
+        if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } = &mut row.kubernetes
+            && facts.resource_version == resource_version
+        {
             facts.status_digest = digest;
             facts.phase = status.phase;
         }
@@ -279,7 +332,7 @@ impl Turn<'_> {
             Outcome::Later { wait_ms, .. } => *wait_ms,
             Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Done(_) => None,
         };
-        self.retry_later(id, imposed_ms);
+        self.retry_capped(id, imposed_ms, self.state.policy.retry_cap_ms.min(TRANSIENT_CAP_MS));
     }
 
     /// The poll waits less long than anything else: a pod's news should not be minutes late because the

@@ -268,6 +268,7 @@ pub fn cloud_away() -> Story {
     story.finish("patch_node");
     story.wait();
     story.answer("list_cloud_pods", refused(RefusalClass::NotFound, "CCI.01.404001", "no such namespace"));
+    story.wait();
     story.answer("ensure_cloud_namespace", done(Answer::Nothing));
     story.finish("patch_node");
     story.listed(vec![]);

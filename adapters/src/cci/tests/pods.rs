@@ -202,7 +202,9 @@ async fn a_delete_tells_accepted_absent_foreign_and_unknown_apart() {
     let absent = status(404, "NotFound", "pods \"x\" not found", "pods");
     assert_eq!(delete(absent).await, Outcome::Done(Answer::CloudPodAbsent));
     let replaced = "Operation cannot be fulfilled on Pod: the UID in the precondition (a) does not match (b)";
-    assert!(is_foreign(&delete(status(409, "Conflict", replaced, "Pod")).await));
+    // Whose it is now, a look-up tells.
+    let unknown = delete(status(409, "Conflict", replaced, "Pod")).await;
+    assert!(matches!(unknown, Outcome::Unknown { .. }), "{unknown:?}");
     let modified = delete(status(409, "Conflict", "the object has been modified", "Pod")).await;
     assert_eq!(later_reason(&modified), LaterReason::Conflict);
     let mut other = cloud_pod();
