@@ -101,7 +101,8 @@ mod tests {
 
         assert_eq!(ask(address, "/healthz").await, (200, "ok\n".to_owned()));
         readiness.set(Check::LogRecovered, true);
-        let waits = "not yet: the pods of the cluster are listed\nnot yet: the pods of the cloud are listed\n";
+        let waits =
+            "not yet: the pods of the cluster are listed\nnot yet: the pods of the cloud are listed\n";
         assert_eq!(ask(address, "/readyz").await, (503, waits.to_owned()));
         Check::ALL.into_iter().for_each(|check| readiness.set(check, true));
         assert_eq!(ask(address, "/readyz").await, (200, "ok\n".to_owned()));
