@@ -102,10 +102,13 @@ pub fn run(args: RunArgs) -> ExitCode {
         return ExitCode::FAILURE;
     }
     config.warnings.iter().for_each(|warning| tracing::warn!("{warning}"));
-    let ended = runtime().block_on(async {
+    let runtime = runtime();
+    let ended = runtime.block_on(async {
         let stop = stop_on_signal();
         serve(config, stop, None).await
     });
+    // What still blocks, such as a name server that does not answer, is not waited for.
+    runtime.shutdown_background();
     match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -5,6 +5,7 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -64,8 +65,9 @@ pub enum EffectKind {
         pod: PodRef,
         /// The resource version of the observation that this follows from.
         resource_version: String,
-        /// The whole status that we own.
-        status: Box<PodStatus>,
+        /// The whole status that we own; shared by the state, which remembers the effect, and whoever carries it
+        /// out.
+        status: Arc<PodStatus>,
     },
     /// Remove the API object of a pod whose cloud pod is proven gone (grace 0, UID precondition).
     ReleasePod {

@@ -244,10 +244,18 @@ impl PodStatus {
     /// Equal digests mean: nothing to write. The times of conditions are left out.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        let conditions: Vec<_> =
-            self.conditions.iter().map(|c| (c.kind, c.status, &c.reason, &c.message)).collect();
+        self.digest_with(self.phase, self.conditions.iter())
+    }
+
+    /// The digest of this status with another phase and other conditions, without making it.
+    pub(crate) fn digest_with<'a>(
+        &self,
+        phase: Phase,
+        conditions: impl Iterator<Item = &'a Condition>,
+    ) -> u64 {
+        let conditions: Vec<_> = conditions.map(|c| (c.kind, c.status, &c.reason, &c.message)).collect();
         digest_of(&(
-            (self.phase, &self.reason, &self.message, &self.host_ip, &self.pod_ips, self.start_time_s),
+            (phase, &self.reason, &self.message, &self.host_ip, &self.pod_ips, self.start_time_s),
             conditions,
             (&self.init_containers, &self.containers, &self.ephemeral_containers),
         ))

@@ -1,7 +1,7 @@
 //! What is to be done for one pod, given all that is known of it. Level-triggered: the same knowledge gives
 //! the same plan, whatever news led to it. Pure: it changes nothing.
 
-use alloc::boxed::Box;
+use alloc::sync::Arc;
 
 use crate::backoff::delay_ms;
 use crate::effect::EffectKind;
@@ -238,11 +238,7 @@ fn first_missing(gates: &Gates<'_>) -> Option<HoldReason> {
 
 /// Writes the status when the API server has another one.
 fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
-    let (Some(facts), Some(status)) = (row.facts(), status::desired(row)) else { return };
-    let digest = status.digest();
-    if facts.status_digest == digest {
-        return;
-    }
+    let (Some(facts), Some((digest, status))) = (row.facts(), status::news(row)) else { return };
     if let Some(written) = row.written.filter(|written| written.digest == digest)
         && written.times >= SAME_STATUS_WRITES_MAX
     {
@@ -256,7 +252,7 @@ fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     plan.kubernetes = Some(patch(row, facts, status));
 }
 
-fn patch(row: &Pod, facts: &PodFacts, status: Box<PodStatus>) -> EffectKind {
+fn patch(row: &Pod, facts: &PodFacts, status: Arc<PodStatus>) -> EffectKind {
     EffectKind::PatchPodStatus {
         pod: row.pod.clone(),
         resource_version: facts.resource_version.clone(),

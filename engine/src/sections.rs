@@ -5,7 +5,8 @@ use alloc::vec::Vec;
 use serde::Serialize;
 
 use crate::digest::digest_of;
-use crate::state::State;
+use crate::id::Uid;
+use crate::state::{RowDigests, State};
 
 impl State {
     /// Digests of the state's sections, by name. Costs what changed since the last call, not what there is.
@@ -28,10 +29,10 @@ impl State {
 
     fn refresh_rows(&mut self) {
         if !self.rows.complete {
-            self.rows.dirty.extend(self.pods.keys().cloned());
+            self.rows = RowDigests { dirty: self.pods.keys().cloned().collect(), ..RowDigests::default() };
             self.rows.complete = true;
         }
-        while let Some(uid) = self.rows.dirty.pop_first() {
+        while let Some(uid) = self.rows.dirty.pop() {
             // Addition, so that the order in which rows changed does not show.
             if let Some(old) = self.rows.of.remove(&uid) {
                 self.rows.sum = self.rows.sum.wrapping_sub(old);
@@ -44,6 +45,19 @@ impl State {
         }
     }
 }
+
+impl RowDigests {
+    /// Notes rows that changed. When more of them gather than there are rows, all are digested anew instead.
+    pub(crate) fn note(&mut self, mut changed: Vec<Uid>, rows: usize) {
+        self.dirty.append(&mut changed);
+        if self.dirty.len() > ROWS_ANEW_MIN.max(rows) {
+            *self = RowDigests::default();
+        }
+    }
+}
+
+/// Below this many notes they are kept, however few rows there are.
+const ROWS_ANEW_MIN: usize = 4_096;
 
 fn each<T: Serialize>(items: impl Iterator<Item = T>) -> u64 {
     items.fold(0u64, |sum, item| sum.wrapping_add(digest_of(&item)))

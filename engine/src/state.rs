@@ -237,7 +237,8 @@ pub(crate) enum Wake {
 pub(crate) struct RowDigests {
     pub(crate) of: BTreeMap<Uid, u64>,
     pub(crate) sum: u64,
-    pub(crate) dirty: BTreeSet<Uid>,
+    /// Rows that changed since, some more than once.
+    pub(crate) dirty: Vec<Uid>,
     /// Set once every row is in `of`; not so right after a snapshot was read.
     pub(crate) complete: bool,
 }

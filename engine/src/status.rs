@@ -1,7 +1,7 @@
 //! The status a pod is to have in the API server.
 
-use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
@@ -15,43 +15,61 @@ use crate::time::Micros;
 /// Exit code of a container whose end nobody saw (virtual-kubelet rule VK-S7).
 const EXIT_CODE_NEVER_SEEN: i32 = -137;
 
-/// The status to write for a pod, or `None` while there is nothing to say (virtual-kubelet rule VK-S4).
+/// The status to write for a pod, or `None` while there is nothing to say (virtual-kubelet rule VK-S4), or when
+/// the API server has it already.
 ///
 /// Only ever forward: a terminal status is final (VK-S1), and a pod that was seen running is not pending again.
-pub(crate) fn desired(row: &Pod) -> Option<Box<PodStatus>> {
+pub(crate) fn news(row: &Pod) -> Option<(u64, Arc<PodStatus>)> {
     let KubernetesView::Bound { facts, .. } = &row.kubernetes else { return None };
     if facts.phase.is_terminal() {
         return None;
     }
+    // In nearly every plan the cloud's status stands in the API server: that is seen without making it.
+    if let CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } = &row.cloud {
+        let status = &cloud.status;
+        let bound = bound();
+        let others = status.conditions.iter().filter(|condition| condition.kind != bound.kind);
+        let digest = status.digest_with(forward(facts, status.phase), core::iter::once(&bound).chain(others));
+        if digest == facts.status_digest {
+            return None;
+        }
+    }
+    let status = desired(row, facts)?;
+    let digest = status.digest();
+    (digest != facts.status_digest).then(|| (digest, Arc::new(status)))
+}
+
+fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
     match &row.cloud {
         CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } => {
-            Some(Box::new(scheduled(not_backwards(facts, cloud.status.clone()))))
+            let phase = forward(facts, cloud.status.phase);
+            Some(scheduled(PodStatus { phase, ..cloud.status.clone() }))
         }
         CloudView::Gone { last, at } => {
             let last = last.as_ref().map(|cloud| cloud.status.clone()).unwrap_or_default();
             match (last.phase.is_terminal(), facts.deletion) {
-                (true, _) => Some(Box::new(scheduled(last))),
+                (true, _) => Some(scheduled(last)),
                 // What a deleted pod's processes came to was not seen: say nothing rather than invent it.
                 (false, Some(_)) => None,
-                (false, None) => Some(Box::new(vanished(last, *at))),
+                (false, None) => Some(vanished(last, *at)),
             }
         }
         CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
-            row.failure.as_ref().map(|failure| Box::new(refused(facts, failure)))
+            row.failure.as_ref().map(|failure| refused(facts, failure))
         }
         CloudView::Doubted { .. } => None,
     }
 }
 
-fn not_backwards(facts: &PodFacts, mut status: PodStatus) -> PodStatus {
-    let was_running = match facts.phase {
-        Phase::Running => true,
-        Phase::Pending | Phase::Unknown | Phase::Succeeded | Phase::Failed => false,
-    };
-    if was_running && matches!(status.phase, Phase::Pending | Phase::Unknown) {
-        status.phase = Phase::Running;
+/// A phase that does not go back behind the one that was told.
+fn forward(facts: &PodFacts, phase: Phase) -> Phase {
+    match (facts.phase, phase) {
+        (Phase::Running, Phase::Pending | Phase::Unknown) => Phase::Running,
+        (
+            Phase::Running | Phase::Pending | Phase::Unknown | Phase::Succeeded | Phase::Failed,
+            Phase::Pending | Phase::Unknown | Phase::Running | Phase::Succeeded | Phase::Failed,
+        ) => phase,
     }
-    status
 }
 
 /// The pod has its place in the cluster since the cluster's scheduler said so: when the cloud found a place

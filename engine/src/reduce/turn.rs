@@ -1,6 +1,5 @@
 //! One record's turn: what it may touch, what it emits, and the one way from a plan to effects.
 
-use alloc::collections::BTreeSet;
 use alloc::vec::Vec;
 
 use crate::backoff::delay_ms;
@@ -17,14 +16,15 @@ use crate::time::Micros;
 pub(crate) struct Turn<'a> {
     pub(crate) state: &'a mut State,
     decisions: Vec<Decision>,
-    touched: BTreeSet<Uid>,
+    /// Rows that may have changed; one can be in it twice.
+    touched: Vec<Uid>,
     issued: Vec<EffectId>,
     position: u32,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(state: &'a mut State) -> Turn<'a> {
-        Turn { state, decisions: Vec::new(), touched: BTreeSet::new(), issued: Vec::new(), position: 0 }
+        Turn { state, decisions: Vec::new(), touched: Vec::new(), issued: Vec::new(), position: 0 }
     }
 
     /// Checks what was touched, and folds the decisions into the rolling digest.
@@ -38,14 +38,14 @@ impl<'a> Turn<'a> {
         for decision in &self.decisions {
             self.state.decisions = fold(self.state.decisions, digest_of(decision));
         }
-        self.state.rows.dirty.extend(self.touched);
+        self.state.rows.note(self.touched, self.state.pods.len());
         Ok(self.decisions)
     }
 
     /// Notes that a row may have changed.
     pub(crate) fn touch(&mut self, uid: &Uid) {
-        if !self.touched.contains(uid) {
-            self.touched.insert(uid.clone());
+        if self.touched.last() != Some(uid) {
+            self.touched.push(uid.clone());
         }
     }
 
