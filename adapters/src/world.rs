@@ -136,7 +136,7 @@ impl World {
         let count = listing.pods.len() as u32 + listing.unchanged;
         for facts in listing.pods {
             if self.mirror.lock().observe(&facts) {
-                self.report(at, Event::CloudPodObserved(facts)).await;
+                self.report(at, Event::CloudPodObserved(facts.into())).await;
             }
         }
         if listing.complete {

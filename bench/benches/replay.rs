@@ -80,14 +80,13 @@ impl Teller {
         let first = wave * PODS_PER_WAVE;
         let pods: Vec<PodRef> = (first..first + PODS_PER_WAVE).map(pod).collect();
         for pod in &pods {
-            self.tell(Event::PodObserved(facts(pod, None)));
+            self.tell(Event::PodObserved(facts(pod, None).into()));
         }
         self.settle();
         for pod in &pods {
-            self.tell(Event::PodObserved(facts(
-                pod,
-                Some(Deletion { grace_s: 30, at_s: self.state.at().as_s() }),
-            )));
+            self.tell(Event::PodObserved(
+                facts(pod, Some(Deletion { grace_s: 30, at_s: self.state.at().as_s() })).into(),
+            ));
         }
         self.settle();
         assert_eq!(self.state.pods().count(), 0, "every pod of the wave is forgotten");
@@ -108,8 +107,8 @@ impl Teller {
     fn answer(&mut self, effect: Effect) {
         let answer = match &effect.kind {
             EffectKind::CreateCloudPod { pod, .. } => {
-                self.news.push(Event::CloudPodObserved(cloud(pod, Phase::Running)));
-                Answer::CloudPod(Box::new(cloud(pod, Phase::Pending)))
+                self.news.push(Event::CloudPodObserved(cloud(pod, Phase::Running).into()));
+                Answer::CloudPod(cloud(pod, Phase::Pending).into())
             }
             EffectKind::PatchPodStatus { .. } => Answer::StatusWritten,
             EffectKind::DeleteCloudPod { owner, name, .. } => {
@@ -155,8 +154,8 @@ impl Teller {
 fn pod(place: usize) -> PodRef {
     PodRef {
         namespace: "production-workloads".into(),
-        name: format!("checkout-service-7c9d8f6b5-{place:05x}"),
-        uid: Uid(format!("6f1c0c7e-7f8e-4bb9-a4ba-{place:012x}")),
+        name: format!("checkout-service-7c9d8f6b5-{place:05x}").into(),
+        uid: Uid(format!("6f1c0c7e-7f8e-4bb9-a4ba-{place:012x}").into()),
     }
 }
 

@@ -3,7 +3,6 @@
 //!
 //! The enums of this file are stored by the position of their variants: **new variants go last**.
 
-use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
@@ -239,7 +238,7 @@ pub enum Answer {
     /// Nothing to say beyond "done".
     Nothing,
     /// The cloud pod as it is now (create, look-up).
-    CloudPod(Box<CloudFacts>),
+    CloudPod(Arc<CloudFacts>),
     /// The cloud has no such pod (look-up, delete).
     CloudPodAbsent,
     /// Something else has that name, without our mark or with another owner (create, look-up, delete).

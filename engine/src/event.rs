@@ -3,6 +3,7 @@
 //! The enums of this file are stored by the position of their variants: **new variants go last**.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -92,7 +93,7 @@ pub enum Event {
     /// A deadline passed.
     Tick,
     /// A pod bound to our node appeared or changed.
-    PodObserved(PodFacts),
+    PodObserved(Arc<PodFacts>),
     /// A pod's API object is not there any more.
     PodGone {
         /// Which pod.
@@ -108,7 +109,7 @@ pub enum Event {
         count: u32,
     },
     /// A cloud pod with our mark appeared or changed.
-    CloudPodObserved(CloudFacts),
+    CloudPodObserved(Arc<CloudFacts>),
     /// A cloud pod that was there is not in a complete list. Evidence, not proof: lists lag.
     CloudPodMissing {
         /// Which.

@@ -21,6 +21,7 @@ mod plan;
 pub mod policy;
 mod reduce;
 mod sections;
+mod shared;
 pub mod state;
 mod status;
 pub mod time;

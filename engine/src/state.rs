@@ -2,6 +2,7 @@
 
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
@@ -121,12 +122,12 @@ pub(crate) enum KubernetesView {
     Unseen,
     /// Bound to our node when last seen.
     Bound {
-        facts: PodFacts,
+        facts: Arc<PodFacts>,
         /// The record of the last sight.
         seen: Seq,
     },
     /// A complete list lacked it: to be looked up.
-    Doubted { facts: PodFacts },
+    Doubted { facts: Arc<PodFacts> },
     /// Proven gone.
     Gone {
         /// How often it was looked up and found absent; 0 when the watch said so.
@@ -146,12 +147,12 @@ pub(crate) enum CloudView {
     /// We asked for it and do not know what came of that.
     Unknown { proofs: u32 },
     /// It is there.
-    Present { facts: CloudFacts, since: Micros },
+    Present { facts: Arc<CloudFacts>, since: Micros },
     /// It was there, and a list or a look-up lacked it.
-    Doubted { facts: CloudFacts, since: Micros, proofs: u32 },
+    Doubted { facts: Arc<CloudFacts>, since: Micros, proofs: u32 },
     /// The cloud accepted its deletion.
     Ending {
-        facts: CloudFacts,
+        facts: Arc<CloudFacts>,
         /// The grace period that was asked for.
         grace_s: u32,
         /// A list lacked it: to be looked up.
@@ -160,12 +161,12 @@ pub(crate) enum CloudView {
         overdue: Micros,
     },
     /// Proven gone after it had been there.
-    Gone { last: Option<CloudFacts>, at: Micros },
+    Gone { last: Option<Arc<CloudFacts>>, at: Micros },
 }
 
 impl CloudView {
     /// What was last seen of it.
-    pub(crate) fn facts(&self) -> Option<&CloudFacts> {
+    pub(crate) fn facts(&self) -> Option<&Arc<CloudFacts>> {
         match self {
             CloudView::Present { facts, .. }
             | CloudView::Doubted { facts, .. }
@@ -296,7 +297,7 @@ impl Pod {
     /// What was last seen of it in the cloud.
     #[must_use]
     pub fn cloud_facts(&self) -> Option<&CloudFacts> {
-        self.cloud.facts()
+        self.cloud.facts().map(|facts| &**facts)
     }
 
     /// What is known of it in the cloud, in one word.

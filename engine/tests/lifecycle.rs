@@ -15,12 +15,12 @@ fn a_pod_from_binding_to_release() {
     let mut story = Story::ready();
     let web = pod("web-0", "u1");
     check(
-        story.tell(Event::PodObserved(facts(&web))),
+        story.tell(Event::PodObserved(facts(&web).into())),
         expect![[r#"
         7.0 create shop/web-0 (u1) because of #7
     "#]],
     );
-    let created = Outcome::Done(Answer::CloudPod(Box::new(cloud(&web, Phase::Pending))));
+    let created = Outcome::Done(Answer::CloudPod(cloud(&web, Phase::Pending).into()));
     check(
         story.answer("create_cloud_pod", created),
         expect![[r#"
@@ -31,7 +31,7 @@ fn a_pod_from_binding_to_release() {
     story.answer("emit_notice", Outcome::Done(Answer::Nothing));
     story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
     check(
-        story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running))),
+        story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into())),
         expect![[r#"
         11.0 write shop/web-0: Running because of #7 #11
     "#]],
@@ -42,7 +42,7 @@ fn a_pod_from_binding_to_release() {
     asked.phase = Phase::Running;
     asked.status_digest = status(Phase::Running).digest();
     check(
-        story.tell(Event::PodObserved(asked)),
+        story.tell(Event::PodObserved(asked.into())),
         expect![[r#"
         13.0 delete shop/web-0 (cloud-u1) with grace 30 s because of #11 #13
     "#]],
@@ -79,18 +79,18 @@ fn nothing_is_made_or_ended_before_both_sides_are_listed() {
     let mut story = Story::started();
     let (new, old) = (pod("new", "u1"), pod("old", "u2"));
     check(
-        story.tell(Event::PodObserved(facts(&new))),
+        story.tell(Event::PodObserved(facts(&new).into())),
         expect![[r#"
         held shop/new: KubernetesNotListed because of #2
     "#]],
     );
     check(
-        story.tell(Event::PodObserved(deleting(&old, 0))),
+        story.tell(Event::PodObserved(deleting(&old, 0).into())),
         expect![[r#"
         held shop/old: KubernetesNotListed because of #3
     "#]],
     );
-    check(story.tell(Event::CloudPodObserved(cloud(&old, Phase::Running))), expect![""]);
+    check(story.tell(Event::CloudPodObserved(cloud(&old, Phase::Running).into())), expect![""]);
     check(
         story.list_both(),
         expect![[r#"
@@ -106,7 +106,7 @@ fn nothing_is_made_or_ended_before_both_sides_are_listed() {
 #[test]
 fn a_cut_list_is_not_a_list() {
     let mut story = Story::started();
-    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
     story.tell(Event::PodsListed { resource_version: "1".into(), count: 1 });
     story.answer("ensure_cloud_namespace", Outcome::Done(Answer::Nothing));
     let cut = Outcome::Done(Answer::Listed { complete: false, count: 0 });
@@ -130,14 +130,14 @@ fn a_cut_list_is_not_a_list() {
 fn an_unknown_create_is_looked_up_and_adopted() {
     let mut story = Story::ready();
     let web = pod("web", "u1");
-    story.tell(Event::PodObserved(facts(&web)));
+    story.tell(Event::PodObserved(facts(&web).into()));
     check(
         story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() }),
         expect![[r#"
         8.0 look up shop/web in the cloud because of #7 #8
     "#]],
     );
-    let found = Outcome::Done(Answer::CloudPod(Box::new(cloud(&web, Phase::Running))));
+    let found = Outcome::Done(Answer::CloudPod(cloud(&web, Phase::Running).into()));
     check(
         story.answer("look_up_cloud_pod", found),
         expect![[r#"
@@ -150,7 +150,7 @@ fn an_unknown_create_is_looked_up_and_adopted() {
 fn an_unknown_create_that_is_absent_is_made_again() {
     let mut story = Story::ready();
     let web = pod("web", "u1");
-    story.tell(Event::PodObserved(facts(&web)));
+    story.tell(Event::PodObserved(facts(&web).into()));
     story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
     check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![""]);
     check(
@@ -175,13 +175,13 @@ fn two_incarnations_of_a_name_are_two_pods() {
     let (first, second) = (pod("db-0", "u1"), pod("db-0", "u2"));
     story.run(&first);
     check(
-        story.tell(Event::PodObserved(deleting(&first, 30))),
+        story.tell(Event::PodObserved(deleting(&first, 30).into())),
         expect![[r#"
         11.0 delete shop/db-0 (cloud-u1) with grace 30 s because of #8 #11
     "#]],
     );
     check(
-        story.tell(Event::PodObserved(facts(&second))),
+        story.tell(Event::PodObserved(facts(&second).into())),
         expect![[r#"
         12.0 create shop/db-0 (u2) because of #12
     "#]],
@@ -196,7 +196,7 @@ fn two_incarnations_of_a_name_are_two_pods() {
 fn a_delete_overtakes_a_create_that_waits() {
     let mut story = Story::ready();
     let web = pod("web", "u1");
-    story.tell(Event::PodObserved(facts(&web)));
+    story.tell(Event::PodObserved(facts(&web).into()));
     let throttled =
         Outcome::Later { wait_ms: Some(60_000), reason: LaterReason::Throttled, message: "slow down".into() };
     check(story.answer("create_cloud_pod", throttled), expect![[r#""#]]);
@@ -207,7 +207,7 @@ fn a_delete_overtakes_a_create_that_waits() {
     "#]],
     );
     check(
-        story.tell(Event::PodObserved(deleting(&web, 30))),
+        story.tell(Event::PodObserved(deleting(&web, 30).into())),
         expect![[r#"
         10.0 release shop/web (u1) because of #10
     "#]],
@@ -217,7 +217,7 @@ fn a_delete_overtakes_a_create_that_waits() {
 #[test]
 fn a_retry_keeps_its_id_and_obeys_the_wait() {
     let mut story = Story::ready();
-    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
     let throttled =
         Outcome::Later { wait_ms: Some(7_000), reason: LaterReason::Throttled, message: "slow down".into() };
     story.answer("create_cloud_pod", throttled);
@@ -237,8 +237,8 @@ fn a_restart_looks_up_creates_and_reissues_deletes_under_their_ids() {
     let mut story = Story::ready();
     let (half, ending) = (pod("half", "u1"), pod("ending", "u2"));
     story.run(&ending);
-    story.tell(Event::PodObserved(facts(&half)));
-    story.tell(Event::PodObserved(deleting(&ending, 30)));
+    story.tell(Event::PodObserved(facts(&half).into()));
+    story.tell(Event::PodObserved(deleting(&ending, 30).into()));
     let before: Vec<_> = story.state.outstanding().map(|outstanding| outstanding.effect.id).collect();
     story.issued.clear();
     check(
@@ -251,12 +251,12 @@ fn a_restart_looks_up_creates_and_reissues_deletes_under_their_ids() {
     "#]],
     );
     check(
-        story.tell(Event::PodObserved(facts(&half))),
+        story.tell(Event::PodObserved(facts(&half).into())),
         expect![[r#"
         14.0 look up shop/half in the cloud because of #13 #14
     "#]],
     );
-    check(story.tell(Event::PodObserved(deleting(&ending, 30))), expect![[r#""#]]);
+    check(story.tell(Event::PodObserved(deleting(&ending, 30).into())), expect![[r#""#]]);
     check(
         story.list_both(),
         expect![[r#"
@@ -274,7 +274,7 @@ fn an_orphan_is_ended_only_once_its_owner_is_proven_gone() {
     let mut story = Story::ready();
     let lost = pod("lost", "u1");
     check(
-        story.tell(Event::CloudPodObserved(cloud(&lost, Phase::Running))),
+        story.tell(Event::CloudPodObserved(cloud(&lost, Phase::Running).into())),
         expect![[r#"
         7.0 look up shop/lost in Kubernetes because of #7
     "#]],
@@ -356,7 +356,7 @@ fn a_pod_that_ended_is_left_alone() {
     let mut story = Story::ready();
     let mut done = facts(&pod("job", "u1"));
     done.phase = Phase::Succeeded;
-    check(story.tell(Event::PodObserved(done)), expect![[r#""#]]);
+    check(story.tell(Event::PodObserved(done.into())), expect![[r#""#]]);
 }
 
 #[test]
@@ -366,7 +366,7 @@ fn a_permanent_refusal_is_told_and_ends_a_pod_that_runs_once() {
         Outcome::Refused(Refusal { class: RefusalClass::Invalid, code: "CCI.01.400101".into(), message })
     };
     let mut story = Story::ready();
-    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
     check(
         story.answer("create_cloud_pod", refused()),
         expect![[r#"
@@ -379,7 +379,7 @@ fn a_permanent_refusal_is_told_and_ends_a_pod_that_runs_once() {
     let mut story = Story::ready();
     let mut once = facts(&pod("job", "u1"));
     once.restart_policy = RestartPolicy::Never;
-    story.tell(Event::PodObserved(once));
+    story.tell(Event::PodObserved(once.into()));
     check(
         story.answer("create_cloud_pod", refused()),
         expect![[r#"
@@ -401,7 +401,7 @@ fn many_deletions_from_absence_need_a_second_look() {
     let mut story = Story::ready();
     let pods: Vec<_> = (0..30).map(|i| pod(&format!("lost-{i:02}"), &format!("u{i:02}"))).collect();
     for pod in &pods {
-        story.tell(Event::CloudPodObserved(cloud(pod, Phase::Running)));
+        story.tell(Event::CloudPodObserved(cloud(pod, Phase::Running).into()));
     }
     for _ in &pods {
         story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
@@ -420,10 +420,9 @@ fn many_deletions_from_absence_need_a_second_look() {
 fn an_operator_can_release_the_brake() {
     let mut story = Story::ready();
     for i in 0..30 {
-        story.tell(Event::CloudPodObserved(cloud(
-            &pod(&format!("lost-{i:02}"), &format!("u{i:02}")),
-            Phase::Running,
-        )));
+        story.tell(Event::CloudPodObserved(
+            cloud(&pod(&format!("lost-{i:02}"), &format!("u{i:02}")), Phase::Running).into(),
+        ));
     }
     for _ in 0..30 {
         story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
@@ -441,10 +440,10 @@ fn a_write_war_is_answered_ever_more_slowly() {
     let mut undone = facts(&web);
     undone.phase = Phase::Running;
     for _ in 0..2 {
-        assert!(story.tell(Event::PodObserved(undone.clone())).contains("write shop/web: Running"));
+        assert!(story.tell(Event::PodObserved(undone.clone().into())).contains("write shop/web: Running"));
         story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
     }
-    check(story.tell(Event::PodObserved(undone.clone())), expect![[r#""#]]);
+    check(story.tell(Event::PodObserved(undone.clone().into())), expect![[r#""#]]);
     check(
         story.later(3_000),
         expect![[r#"
@@ -459,7 +458,7 @@ fn a_force_delete_shortens_the_grace_in_the_cloud() {
     let web = pod("web", "u1");
     story.run(&web);
     let patient = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 600) };
-    story.tell(Event::PodObserved(patient));
+    story.tell(Event::PodObserved(patient.into()));
     story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
     check(
         story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted }),
@@ -474,7 +473,7 @@ fn a_failing_delete_is_never_forgotten() {
     let mut story = Story::ready();
     let web = pod("web", "u1");
     story.run(&web);
-    story.tell(Event::PodObserved(deleting(&web, 30)));
+    story.tell(Event::PodObserved(deleting(&web, 30).into()));
     for attempt in 2..60 {
         story.answer("delete_cloud_pod", transient());
         while !story.kinds().contains(&"delete_cloud_pod") {
@@ -540,7 +539,7 @@ fn a_deletion_of_unknown_fate_is_looked_up_and_absence_believed_at_once() {
     let web = pod("web", "u1");
     story.run(&web);
     let asked = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 30) };
-    story.tell(Event::PodObserved(asked));
+    story.tell(Event::PodObserved(asked.into()));
     check(
         story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() }),
         expect![[r#"
@@ -549,7 +548,7 @@ fn a_deletion_of_unknown_fate_is_looked_up_and_absence_believed_at_once() {
     );
     let mut there = cloud(&web, Phase::Running);
     check(
-        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(Box::new(there.clone())))),
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(there.clone().into()))),
         expect![""],
     );
     check(
@@ -560,7 +559,7 @@ fn a_deletion_of_unknown_fate_is_looked_up_and_absence_believed_at_once() {
     );
     story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
     there.deleting = true;
-    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(Box::new(there))));
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(there.into())));
     let missing =
         Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list: EffectId::default() };
     check(
@@ -600,7 +599,7 @@ fn a_look_up_that_is_repeated_for_proof_has_not_failed() {
 #[test]
 fn a_cloud_that_answers_nothing_is_not_asked_as_fast_as_it_fails() {
     let mut story = Story::ready();
-    story.tell(Event::PodObserved(facts(&pod("web", "u1"))));
+    story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
     let mut creates = 0;
     for _ in 0..600 {
         for kind in story.kinds() {

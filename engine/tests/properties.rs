@@ -52,7 +52,7 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
         2 => return refused(RefusalClass::Invalid),
         _ => {}
     }
-    let there = |owner: &PodRef| Outcome::Done(Answer::CloudPod(Box::new(cloud(owner, phase(choice % 5)))));
+    let there = |owner: &PodRef| Outcome::Done(Answer::CloudPod(cloud(owner, phase(choice % 5)).into()));
     match kind {
         EffectKind::CreateCloudPod { .. } if choice % 8 == 3 => refused(RefusalClass::AlreadyExists),
         EffectKind::CreateCloudPod { pod, .. } => there(pod),
@@ -82,8 +82,10 @@ fn play(moves: &[Move]) -> (Story, String) {
     let mut said = String::new();
     for step in moves {
         said += &match step {
-            Move::Observe(index, true) => story.tell(Event::PodObserved(deleting(&subject(*index), 30))),
-            Move::Observe(index, false) => story.tell(Event::PodObserved(facts(&subject(*index)))),
+            Move::Observe(index, true) => {
+                story.tell(Event::PodObserved(deleting(&subject(*index), 30).into()))
+            }
+            Move::Observe(index, false) => story.tell(Event::PodObserved(facts(&subject(*index)).into())),
             Move::Vanish(index, deleted) => {
                 let how = if *deleted { Gone::Deleted } else { Gone::Unlisted };
                 story.tell(Event::PodGone { pod: subject(*index), how })
@@ -91,7 +93,7 @@ fn play(moves: &[Move]) -> (Story, String) {
             Move::Cloud(index, at, ending) => {
                 let mut seen = cloud(&subject(*index), phase(*at));
                 seen.deleting = *ending;
-                story.tell(Event::CloudPodObserved(seen))
+                story.tell(Event::CloudPodObserved(seen.into()))
             }
             Move::CloudMissing(index) => {
                 let owner = subject(*index);

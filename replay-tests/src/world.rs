@@ -77,7 +77,7 @@ impl World {
     pub fn store(&mut self, facts: PodFacts) {
         self.resource_version += 1;
         let facts = PodFacts { resource_version: self.resource_version.to_string(), ..facts };
-        self.news.push(Event::PodObserved(facts.clone()));
+        self.news.push(Event::PodObserved(facts.clone().into()));
         self.stored(facts);
     }
 
@@ -176,7 +176,8 @@ impl World {
     /// What a complete list of the API server makes known.
     pub fn list_pods(&mut self, state: &State) -> Vec<Event> {
         self.news.clear();
-        let mut events: Vec<Event> = self.cluster.values().cloned().map(Event::PodObserved).collect();
+        let mut events: Vec<Event> =
+            self.cluster.values().cloned().map(|facts| Event::PodObserved(facts.into())).collect();
         let missing = state.known_pods().into_iter().filter(|pod| !self.cluster.contains_key(&pod.uid));
         events.extend(missing.map(|pod| Event::PodGone { pod, how: Gone::Unlisted }));
         let (resource_version, count) = (self.resource_version.to_string(), self.cluster.len() as u32);
@@ -197,7 +198,7 @@ impl World {
         for Body { facts, .. } in self.bodies.values() {
             if self.mirror.observe(&facts.name, facts.digest()) {
                 self.owners.insert(facts.name.clone(), facts.owner.clone());
-                events.push(Event::CloudPodObserved(facts.clone()));
+                events.push(Event::CloudPodObserved(facts.clone().into()));
             }
         }
         for name in self.mirror.end_list() {
@@ -215,7 +216,7 @@ impl World {
             Some(Body { facts, .. }) => {
                 self.mirror.observe(name, facts.digest());
                 self.owners.insert(name.clone(), facts.owner.clone());
-                Answer::CloudPod(Box::new(facts.clone()))
+                Answer::CloudPod(facts.clone().into())
             }
             None => {
                 self.mirror.remove(name);

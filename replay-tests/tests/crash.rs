@@ -17,7 +17,7 @@ fn options() -> Options {
 }
 
 fn pod(name: &str, incarnation: u32) -> PodRef {
-    PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(format!("{name}-{incarnation}")) }
+    PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(format!("{name}-{incarnation}").into()) }
 }
 
 fn bind(world: &mut World, pod: PodRef) {
@@ -92,7 +92,7 @@ impl Stage {
 
     /// The end that every run has to come to.
     fn check(&self, agent: &Agent, context: &str) {
-        let made: Vec<_> = self.world.made().iter().map(|(uid, count)| (uid.0.as_str(), *count)).collect();
+        let made: Vec<_> = self.world.made().iter().map(|(uid, count)| (&*uid.0, *count)).collect();
         assert_eq!(made, [("db-1", 1), ("job-1", 1), ("web-1", 1), ("web-2", 1)], "{context}");
         assert_eq!(self.world.blind_creates(), 0, "{context}");
         assert_eq!(self.world.bodies(), [&pod("db", 1)], "{context}");

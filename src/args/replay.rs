@@ -84,7 +84,7 @@ impl FromStr for PodSelector {
             Some((namespace, name)) if !namespace.is_empty() && !name.is_empty() && !name.contains('/') => {
                 Ok(PodSelector::Name { namespace: namespace.to_owned(), name: name.to_owned() })
             }
-            None if !text.is_empty() => Ok(PodSelector::Uid(Uid(text.to_owned()))),
+            None if !text.is_empty() => Ok(PodSelector::Uid(Uid(text.into()))),
             Some(_) | None => Err(remedy.to_owned()),
         }
     }

@@ -128,7 +128,7 @@ impl Line {
     /// Says which pod it is about.
     pub fn about(mut self, pod: Option<&PodRef>) -> Line {
         self.pod = pod.map(PodRef::to_string);
-        self.uid = pod.map(|pod| pod.uid.0.clone());
+        self.uid = pod.map(|pod| pod.uid.0.to_string());
         self
     }
 

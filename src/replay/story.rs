@@ -31,7 +31,7 @@ impl Selection {
     fn takes(&self, pod: &PodRef) -> bool {
         match self {
             Selection::Pod(PodSelector::Name { namespace, name }) => {
-                pod.namespace == *namespace && pod.name == *name
+                *pod.namespace == **namespace && *pod.name == **name
             }
             Selection::Pod(PodSelector::Uid(uid)) => pod.uid == *uid,
             Selection::Effects => true,

@@ -83,7 +83,7 @@ fn two_incarnations_of_a_name_are_told_apart() {
     let (old, new) = (pod("web-0", "u1"), pod("web-0", "u2"));
     journal.run(&old);
     journal.finish(&old);
-    journal.tell(Event::PodObserved(facts(&new)));
+    journal.tell(Event::PodObserved(facts(&new).into()));
     journal.write();
     check(
         &journal,
@@ -135,7 +135,7 @@ fn two_incarnations_of_a_name_are_told_apart() {
 fn trouble_is_told_with_its_reason_and_the_next_attempt() {
     let mut journal = Journal::ready();
     let web = pod("web-0", "u1");
-    journal.tell(Event::PodObserved(facts(&web)));
+    journal.tell(Event::PodObserved(facts(&web).into()));
     let message = "too many\nrequests \u{1b}[31m".to_owned();
     let later = Outcome::Later { wait_ms: Some(7_000), reason: LaterReason::Throttled, message };
     journal.answer("create_cloud_pod", later);
@@ -147,7 +147,7 @@ fn trouble_is_told_with_its_reason_and_the_next_attempt() {
     let times = EffectTimes::default();
     journal.tell(Event::EffectFinished { id, attempt: 1, outcome: late, times, bucket: Bucket::CloudCreate });
     journal.start();
-    journal.tell(Event::PodObserved(facts(&web)));
+    journal.tell(Event::PodObserved(facts(&web).into()));
     journal.tell(Event::PodsListed { resource_version: "50".into(), count: 1 });
     journal.answer("ensure_cloud_namespace", Outcome::Done(Answer::Nothing));
     journal.answer("list_cloud_pods", Outcome::Done(Answer::Listed { complete: true, count: 0 }));
@@ -187,7 +187,7 @@ fn trouble_is_told_with_its_reason_and_the_next_attempt() {
 #[test]
 fn a_program_reads_one_object_a_line() {
     let mut journal = Journal::ready();
-    journal.tell(Event::PodObserved(facts(&pod("web-0", "u1"))));
+    journal.tell(Event::PodObserved(facts(&pod("web-0", "u1")).into()));
     let reason = LaterReason::Capacity;
     journal.answer("create_cloud_pod", Outcome::Later { wait_ms: None, reason, message: "full".into() });
     journal.start();

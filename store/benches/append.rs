@@ -20,7 +20,12 @@ fn main() {
 
 fn record() -> Record {
     let facts = PodFacts { resource_version: "x".repeat(RECORD_BYTES - 40), ..PodFacts::default() };
-    Record { seq: Seq(0), at: Micros(1 << 50), seen: Micros(1 << 50), event: Event::PodObserved(facts) }
+    Record {
+        seq: Seq(0),
+        at: Micros(1 << 50),
+        seen: Micros(1 << 50),
+        event: Event::PodObserved(facts.into()),
+    }
 }
 
 /// On the disk that the build is on: the system's temporary directory may be memory.

@@ -24,9 +24,9 @@ fn written() -> (Memory, Log) {
         for seq in log.last().0 + 1..=log.last().0 + RECORDS_PER_FRAME {
             let mut facts = CloudFacts { cloud_uid: format!("uid-{seq}"), ..CloudFacts::default() };
             facts.owner.namespace = "shop".into();
-            facts.owner.name = format!("web-{seq}");
+            facts.owner.name = format!("web-{seq}").into();
             facts.status.message = "x".repeat(300);
-            let event = Event::CloudPodObserved(facts);
+            let event = Event::CloudPodObserved(facts.into());
             let record = Record { seq: Seq(seq), at: Micros(1 << 50), seen: Micros(1 << 50), event };
             assert_eq!(batch.push(&record).expect("the record is short"), store::Pushed::Added);
         }

@@ -155,7 +155,7 @@ fn encode_value(value: &impl Serialize, out: &mut Vec<u8>) -> Result<(), String>
 }
 
 fn decode_value<T: DeserializeOwned, const LIMIT: usize>(bytes: &[u8]) -> Result<(T, usize), Fault> {
-    bincode::serde::decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
+    bincode::serde::borrow_decode_from_slice(bytes, bincode::config::standard().with_limit::<LIMIT>())
         .map_err(|_| Fault::Damaged("a value does not decode"))
 }
 

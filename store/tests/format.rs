@@ -86,7 +86,7 @@ fn many_small_containers_decode_as_they_were_encoded() {
     };
     let mut facts = CloudFacts::default();
     facts.status.containers = vec![container; 6_000];
-    let event = Event::CloudPodObserved(facts);
+    let event = Event::CloudPodObserved(facts.into());
     let record = Record { seq: Seq(1), at: Micros(1), seen: Micros(1), event };
     let (mut log, _) = common::open(&(Arc::new(Memory::new()) as Arc<dyn Backend>));
     let _ = log.append(&mut batch_of(std::slice::from_ref(&record)), 0, None).unwrap();

@@ -130,7 +130,9 @@ impl CciClient {
             Sighting::Ours(facts) if facts.name != *name => {
                 not_understood(reply, intent, "the answer is about another pod")
             }
-            Sighting::Ours(facts) if facts.owner.uid == owner.uid => Outcome::Done(Answer::CloudPod(facts)),
+            Sighting::Ours(facts) if facts.owner.uid == owner.uid => {
+                Outcome::Done(Answer::CloudPod(facts.into()))
+            }
             Sighting::Ours(facts) => {
                 let message = format!("it was made for {} with UID {}", facts.owner, facts.owner.uid);
                 Outcome::Done(Answer::CloudPodForeign { message })

@@ -33,8 +33,11 @@ impl BadObject {
     /// The pod it is, if all of its identity can be read.
     #[must_use]
     pub fn pod(&self) -> Option<PodRef> {
-        let pod =
-            PodRef { namespace: self.namespace.clone(), name: self.name.clone(), uid: self.uid.clone() };
+        let pod = PodRef {
+            namespace: self.namespace.as_str().into(),
+            name: self.name.as_str().into(),
+            uid: self.uid.clone(),
+        };
         identity_fault(&pod).is_none().then_some(pod)
     }
 }
@@ -191,7 +194,7 @@ fn bad_object(object: &str, fault: String) -> BadObject {
     BadObject {
         namespace: text(&metadata.namespace, NAME_BYTES_MAX),
         name: text(&metadata.name, NAME_BYTES_MAX),
-        uid: Uid(text(&metadata.uid, UID_BYTES_MAX)),
+        uid: Uid(text(&metadata.uid, UID_BYTES_MAX).into()),
         resource_version: text(&metadata.resource_version, RESOURCE_VERSION_BYTES_MAX),
         fault,
     }

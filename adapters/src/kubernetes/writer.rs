@@ -96,7 +96,7 @@ impl PodWriter {
         };
         match head_of(&bytes) {
             None => unreadable(),
-            Some(head) if head.uid != pod.uid.0 => ABSENT,
+            Some(head) if *head.uid != *pod.uid.0 => ABSENT,
             Some(head) => Outcome::Done(Answer::PodPresent { deleting: head.deletion_timestamp.is_some() }),
         }
     }
@@ -117,7 +117,7 @@ impl PodWriter {
             Err(failure) => return Err(failure.outcome()),
         };
         let head = head_of(&bytes).ok_or_else(unreadable)?;
-        if head.uid != pod.uid.0 {
+        if *head.uid != *pod.uid.0 {
             return Err(ABSENT);
         }
         let manifest: Box<RawValue> = serde_json::from_slice(&bytes).map_err(|_| unreadable())?;

@@ -1,6 +1,7 @@
 //! News from the cloud, and the poll that brings them.
 
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use crate::effect::EffectKind;
 use crate::facts::CloudFacts;
@@ -14,7 +15,7 @@ const ENDING_SLACK_MS: u64 = 30_000;
 
 impl Turn<'_> {
     /// A cloud pod with our mark was seen.
-    pub(crate) fn cloud_pod_observed(&mut self, facts: &CloudFacts) {
+    pub(crate) fn cloud_pod_observed(&mut self, facts: &Arc<CloudFacts>) {
         // A mark that does not fit the name was not put there by us (invariant S11).
         if facts.name != CloudName::of(&facts.owner) {
             return;
@@ -40,7 +41,7 @@ impl Turn<'_> {
     }
 
     /// Takes over what was seen of a pod's cloud pod.
-    pub(crate) fn cloud_pod_there(&mut self, uid: &Uid, facts: &CloudFacts) {
+    pub(crate) fn cloud_pod_there(&mut self, uid: &Uid, facts: &Arc<CloudFacts>) {
         let (seq, at) = (self.state.applied, self.state.at);
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         row.cloud = match &row.cloud {

@@ -1,5 +1,7 @@
 //! News from the API server.
 
+use alloc::sync::Arc;
+
 use crate::event::Gone;
 use crate::facts::{Phase, PodFacts};
 use crate::id::{PodRef, Uid};
@@ -9,7 +11,7 @@ use crate::state::{CloudView, KubernetesView, Pod};
 
 impl Turn<'_> {
     /// A pod bound to our node appeared or changed.
-    pub(crate) fn pod_observed(&mut self, facts: &PodFacts) {
+    pub(crate) fn pod_observed(&mut self, facts: &Arc<PodFacts>) {
         let seq = self.state.applied;
         let both_listed = self.state.kubernetes.listed.is_some() && self.state.cloud.listed.is_some();
         let uid = &facts.pod.uid;

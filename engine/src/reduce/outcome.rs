@@ -2,6 +2,7 @@
 
 use alloc::format;
 use alloc::string::String;
+use alloc::sync::Arc;
 
 use crate::backoff::delay_ms;
 use crate::effect::{Answer, Effect, EffectKind, LaterReason, Outcome, Refusal, RefusalClass};
@@ -258,7 +259,7 @@ impl Turn<'_> {
             self.end(effect.id);
             let at = self.state.at;
             if let Some(row) = self.state.pods.get_mut(uid) {
-                row.cloud = CloudView::Gone { last: row.cloud.facts().cloned(), at };
+                row.cloud = CloudView::Gone { last: row.cloud.facts().map(Arc::clone), at };
                 row.cloud_seq = seq;
             }
         }
@@ -293,6 +294,7 @@ impl Turn<'_> {
         if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } = &mut row.kubernetes
             && facts.resource_version == resource_version
         {
+            let facts = Arc::make_mut(facts);
             facts.status_digest = digest;
             facts.phase = status.phase;
         }

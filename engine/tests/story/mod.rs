@@ -139,11 +139,8 @@ impl Story {
     }
 
     pub fn run(&mut self, pod: &PodRef) {
-        self.tell(Event::PodObserved(facts(pod)));
-        self.answer(
-            "create_cloud_pod",
-            Outcome::Done(Answer::CloudPod(Box::new(cloud(pod, Phase::Running)))),
-        );
+        self.tell(Event::PodObserved(facts(pod).into()));
+        self.answer("create_cloud_pod", Outcome::Done(Answer::CloudPod(cloud(pod, Phase::Running).into())));
         self.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
         self.answer("emit_notice", Outcome::Done(Answer::Nothing));
     }

@@ -9,12 +9,12 @@ use crate::story::*;
 pub fn life() -> Story {
     let mut story = Story::ready();
     let web = pod("web-0", "6f1c0c7e");
-    story.tell(Event::PodObserved(facts(&web)));
+    story.tell(Event::PodObserved(facts(&web).into()));
     story.answer("create_cloud_pod", in_cloud(&web, Phase::Pending));
     story.finish("emit_notice");
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.wait();
-    story.listed(vec![Event::CloudPodObserved(cloud(&web, Phase::Running))]);
+    story.listed(vec![Event::CloudPodObserved(cloud(&web, Phase::Running).into())]);
     story.answer("patch_pod_status", done(Answer::StatusWritten));
 
     story.ask_deletion(&web, 30);
@@ -22,7 +22,7 @@ pub fn life() -> Story {
     story.finish("emit_notice");
     story.wait();
     let ending = CloudFacts { deleting: true, ..cloud(&web, Phase::Succeeded) };
-    story.listed(vec![Event::CloudPodObserved(ending)]);
+    story.listed(vec![Event::CloudPodObserved(ending.into())]);
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.wait();
     story.listed(vec![missing(&web)]);
@@ -39,13 +39,13 @@ pub fn unknown_create() -> Story {
     let mut story = Story::ready();
     let lost = || Outcome::Unknown { message: "the connection was closed before the answer".into() };
     let there = pod("there", "a1");
-    story.tell(Event::PodObserved(facts(&there)));
+    story.tell(Event::PodObserved(facts(&there).into()));
     story.answer("create_cloud_pod", lost());
     story.answer("look_up_cloud_pod", in_cloud(&there, Phase::Running));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
 
     let absent = pod("absent", "b2");
-    story.tell(Event::PodObserved(facts(&absent)));
+    story.tell(Event::PodObserved(facts(&absent).into()));
     story.answer("create_cloud_pod", lost());
     story.answer("look_up_cloud_pod", later(LaterReason::Transient, None, "502 Bad Gateway"));
     story.wait();
@@ -57,7 +57,7 @@ pub fn unknown_create() -> Story {
 
     // Told to go before anybody knew what came of it.
     let unwanted = pod("unwanted", "c3");
-    story.tell(Event::PodObserved(facts(&unwanted)));
+    story.tell(Event::PodObserved(facts(&unwanted).into()));
     story.ask_deletion(&unwanted, 0);
     story.answer("create_cloud_pod", lost());
     story.answer("look_up_cloud_pod", done(Answer::CloudPodAbsent));
@@ -80,14 +80,14 @@ pub fn same_name() -> Story {
     story.run(&first);
     story.ask_deletion(&first, 30);
     // Forced: the API object goes, and the name is free.
-    story.tell_all(vec![gone(&first, Gone::Deleted), Event::PodObserved(facts(&second))]);
+    story.tell_all(vec![gone(&first, Gone::Deleted), Event::PodObserved(facts(&second).into())]);
     story.answer("delete_cloud_pod", done(Answer::DeleteAccepted));
     story.answer("delete_cloud_pod", done(Answer::DeleteAccepted));
     story.answer("create_cloud_pod", in_cloud(&second, Phase::Pending));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.finish("emit_notice");
     story.wait();
-    story.listed(vec![missing(&first), Event::CloudPodObserved(cloud(&second, Phase::Running))]);
+    story.listed(vec![missing(&first), Event::CloudPodObserved(cloud(&second, Phase::Running).into())]);
     story.answer("look_up_cloud_pod", done(Answer::CloudPodAbsent));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story
@@ -101,18 +101,18 @@ pub fn restart() -> Story {
     story.run(&telling);
     let stopping = deleting(&story.facts_of(&ending), 30);
     story.tell_all(vec![
-        Event::PodObserved(facts(&making)),
-        Event::PodObserved(stopping.clone()),
-        Event::CloudPodObserved(cloud(&telling, Phase::Failed)),
+        Event::PodObserved(facts(&making).into()),
+        Event::PodObserved(stopping.clone().into()),
+        Event::CloudPodObserved(cloud(&telling, Phase::Failed).into()),
     ]);
     story.start();
-    story.tell_all(vec![Event::PodObserved(facts(&making))]);
+    story.tell_all(vec![Event::PodObserved(facts(&making).into())]);
     story.start();
     let there = story.facts_of(&telling);
     story.list_both(vec![
-        Event::PodObserved(facts(&making)),
-        Event::PodObserved(stopping),
-        Event::PodObserved(there),
+        Event::PodObserved(facts(&making).into()),
+        Event::PodObserved(stopping.into()),
+        Event::PodObserved(there.into()),
     ]);
     story.answer("look_up_cloud_pod", in_cloud(&making, Phase::Running));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
@@ -129,16 +129,18 @@ pub fn orphan() -> Story {
     let (late, lost) = (pod("late", "a1"), pod("lost", "b2"));
     story.wait();
     story.listed(vec![
-        Event::CloudPodObserved(cloud(&late, Phase::Running)),
-        Event::CloudPodObserved(cloud(&lost, Phase::Running)),
+        Event::CloudPodObserved(cloud(&late, Phase::Running).into()),
+        Event::CloudPodObserved(cloud(&lost, Phase::Running).into()),
         // A mark that does not fit the name was not put there by us.
-        Event::CloudPodObserved(CloudFacts { owner: pod("forged", "c3"), ..cloud(&lost, Phase::Running) }),
+        Event::CloudPodObserved(
+            CloudFacts { owner: pod("forged", "c3"), ..cloud(&lost, Phase::Running) }.into(),
+        ),
     ]);
     story.answer("look_up_pod", done(Answer::PodPresent { deleting: false }));
     story.answer("look_up_pod", done(Answer::PodAbsent));
     story.answer("delete_cloud_pod", done(Answer::DeleteAccepted));
     story.finish("emit_notice");
-    story.tell(Event::PodObserved(facts(&late)));
+    story.tell(Event::PodObserved(facts(&late).into()));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.wait();
     story.listed(vec![missing(&lost)]);
@@ -151,7 +153,10 @@ pub fn throttled() -> Story {
     let mut story = Story::ready();
     let slow = |wait_ms| later(LaterReason::Throttled, wait_ms, "the request rate is too high");
     let (patient, overtaken) = (pod("patient", "a1"), pod("overtaken", "b2"));
-    story.tell_all(vec![Event::PodObserved(facts(&patient)), Event::PodObserved(facts(&overtaken))]);
+    story.tell_all(vec![
+        Event::PodObserved(facts(&patient).into()),
+        Event::PodObserved(facts(&overtaken).into()),
+    ]);
     story.answer("create_cloud_pod", slow(Some(7_000)));
     story.answer("create_cloud_pod", slow(Some(4_000_000_000)));
     story.wait();
@@ -202,7 +207,7 @@ pub fn brake() -> Story {
     story.list_both(vec![]);
     let lost: Vec<PodRef> = (0..6).map(|i| pod(&format!("lost-{i}"), &format!("u{i}"))).collect();
     let seen = |pods: &[PodRef]| {
-        pods.iter().map(|pod| Event::CloudPodObserved(cloud(pod, Phase::Running))).collect()
+        pods.iter().map(|pod| Event::CloudPodObserved(cloud(pod, Phase::Running).into())).collect()
     };
     story.wait();
     story.listed(seen(&lost));
@@ -210,7 +215,7 @@ pub fn brake() -> Story {
         story.answer("look_up_pod", done(Answer::PodAbsent));
     }
     // One turns up after all, one is looked up a second time, the rest goes at the operator's word.
-    story.tell(Event::PodObserved(facts(&lost[5])));
+    story.tell(Event::PodObserved(facts(&lost[5]).into()));
     while !story.issues("look_up_pod") {
         story.wait();
         story.listed_if_asked();
@@ -228,10 +233,10 @@ pub fn refusals() -> Story {
     let mut story = Story::ready();
     let (web, job, stuck) = (pod("web", "a1"), pod("job", "b2"), pod("stuck", "c3"));
     let invalid = || refused(RefusalClass::Invalid, "CCI.01.400101", "limits and requests differ");
-    story.tell(Event::PodObserved(facts(&web)));
+    story.tell(Event::PodObserved(facts(&web).into()));
     story.answer("create_cloud_pod", invalid());
     story.answer("patch_pod_status", done(Answer::StatusWritten));
-    story.tell(Event::PodObserved(PodFacts { restart_policy: RestartPolicy::Never, ..facts(&job) }));
+    story.tell(Event::PodObserved(PodFacts { restart_policy: RestartPolicy::Never, ..facts(&job) }.into()));
     story.answer("create_cloud_pod", invalid());
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.finish("emit_notice");
@@ -282,16 +287,16 @@ pub fn cloud_away() -> Story {
 pub fn quarrels() -> Story {
     let mut story = Story::ready();
     let (taken, undone) = (pod("taken", "a1"), pod("undone", "b2"));
-    story.tell(Event::PodObserved(facts(&taken)));
+    story.tell(Event::PodObserved(facts(&taken).into()));
     story.answer("create_cloud_pod", done(Answer::CloudPodForeign { message: "of cluster 77aa".into() }));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.run(&undone);
     let reset = PodFacts { phase: Phase::Running, ..facts(&undone) };
     for _ in 0..2 {
-        story.tell(Event::PodObserved(reset.clone()));
+        story.tell(Event::PodObserved(reset.clone().into()));
         story.answer("patch_pod_status", done(Answer::StatusWritten));
     }
-    story.tell(Event::PodObserved(reset.clone()));
+    story.tell(Event::PodObserved(reset.clone().into()));
     story.wait();
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.ask_deletion(&undone, 600);

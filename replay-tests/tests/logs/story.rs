@@ -84,7 +84,7 @@ pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
 
 /// The cloud has it, in this phase.
 pub fn in_cloud(pod: &PodRef, phase: Phase) -> Outcome {
-    done(Answer::CloudPod(Box::new(cloud(pod, phase))))
+    done(Answer::CloudPod(cloud(pod, phase).into()))
 }
 
 pub fn done(answer: Answer) -> Outcome {
@@ -280,7 +280,7 @@ impl Story {
 
     /// A pod is bound, made, and runs.
     pub fn run(&mut self, pod: &PodRef) {
-        self.tell(Event::PodObserved(facts(pod)));
+        self.tell(Event::PodObserved(facts(pod).into()));
         self.answer("create_cloud_pod", in_cloud(pod, Phase::Running));
         self.answer("patch_pod_status", done(Answer::StatusWritten));
         self.finish("emit_notice");
@@ -299,7 +299,7 @@ impl Story {
 
     /// Somebody asks for a pod's deletion.
     pub fn ask_deletion(&mut self, pod: &PodRef, grace_s: u32) {
-        self.tell(Event::PodObserved(deleting(&self.facts_of(pod), grace_s)));
+        self.tell(Event::PodObserved(deleting(&self.facts_of(pod), grace_s).into()));
     }
 
     /// The log as it stands.

@@ -56,7 +56,7 @@ pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
 
 /// The cloud has it.
 pub fn created(pod: &PodRef) -> Outcome {
-    Outcome::Done(Answer::CloudPod(Box::new(cloud(pod, Phase::Pending))))
+    Outcome::Done(Answer::CloudPod(cloud(pod, Phase::Pending).into()))
 }
 
 impl Journal {
@@ -145,11 +145,11 @@ impl Journal {
 
     /// A pod that is bound, created, runs, and is seen to run.
     pub fn run(&mut self, pod: &PodRef) {
-        self.tell(Event::PodObserved(facts(pod)));
+        self.tell(Event::PodObserved(facts(pod).into()));
         self.answer("create_cloud_pod", created(pod));
         self.answer("emit_notice", Outcome::Done(Answer::Nothing));
         self.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
-        self.tell(Event::CloudPodObserved(cloud(pod, Phase::Running)));
+        self.tell(Event::CloudPodObserved(cloud(pod, Phase::Running).into()));
         self.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
     }
 
@@ -168,7 +168,7 @@ impl Journal {
     pub fn finish(&mut self, pod: &PodRef) {
         let facts = self.state.pod(&pod.uid).and_then(Pod::facts).unwrap().clone();
         let deletion = Some(Deletion { grace_s: 30, at_s: 0 });
-        self.tell(Event::PodObserved(PodFacts { deletion, ..facts }));
+        self.tell(Event::PodObserved(PodFacts { deletion, ..facts }.into()));
         self.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
         self.answer("emit_notice", Outcome::Done(Answer::Nothing));
         let list = EffectId { seq: Seq(4), position: 0 };

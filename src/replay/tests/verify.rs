@@ -11,7 +11,7 @@ fn difference(ended: Result<Ended, Error>) -> String {
 #[test]
 fn another_decision_is_found_in_its_frame_and_ends_the_verification() {
     let mut journal = Journal::ready();
-    journal.tell(Event::PodObserved(facts(&pod("web-0", "u1"))));
+    journal.tell(Event::PodObserved(facts(&pod("web-0", "u1")).into()));
     journal.write_as(0xbad, None);
     journal.tell(Event::Tick);
     journal.write();
@@ -42,7 +42,7 @@ fn another_decision_is_found_in_its_frame_and_ends_the_verification() {
 #[test]
 fn another_state_is_found_section_by_section() {
     let mut journal = Journal::ready();
-    journal.tell(Event::PodObserved(facts(&pod("web-0", "u1"))));
+    journal.tell(Event::PodObserved(facts(&pod("web-0", "u1")).into()));
     let mut mark = store::state_mark(&mut journal.state);
     for (name, digest) in &mut mark.sections {
         *digest ^= u64::from(name == "pods" || name == "wakes");

@@ -14,7 +14,11 @@ fn text() -> impl Strategy<Value = String> {
 }
 
 fn pod() -> impl Strategy<Value = PodRef> {
-    (text(), text(), text()).prop_map(|(namespace, name, uid)| PodRef { namespace, name, uid: Uid(uid) })
+    (text(), text(), text()).prop_map(|(namespace, name, uid)| PodRef {
+        namespace: namespace.into(),
+        name: name.into(),
+        uid: Uid(uid.into()),
+    })
 }
 
 fn phase() -> impl Strategy<Value = Phase> {
@@ -125,7 +129,7 @@ fn pod_status() -> impl Strategy<Value = PodStatus> {
 fn cloud_facts() -> impl Strategy<Value = CloudFacts> {
     (text(), text(), pod(), any::<bool>(), pod_status(), any::<u64>()).prop_map(
         |(name, cloud_uid, owner, deleting, status, changed_at_us)| CloudFacts {
-            name: CloudName(name),
+            name: CloudName(name.into()),
             cloud_uid,
             owner,
             deleting,
@@ -149,7 +153,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     ];
     let answer = prop_oneof![
         proptest::sample::select(fixed),
-        cloud_facts().prop_map(|facts| Answer::CloudPod(Box::new(facts))),
+        cloud_facts().prop_map(|facts| Answer::CloudPod(facts.into())),
         text().prop_map(|message| Answer::CloudPodForeign { message }),
         any::<(bool, u32)>().prop_map(|(complete, count)| Answer::Listed { complete, count }),
         any::<bool>().prop_map(|deleting| Answer::PodPresent { deleting }),
@@ -205,14 +209,14 @@ fn event() -> impl Strategy<Value = Event> {
         any::<(u32, u8, u16)>().prop_map(|(poll_period_ms, brake_percent, brake_floor)| {
             Event::PolicyChanged(Policy { poll_period_ms, brake_percent, brake_floor, ..Policy::default() })
         }),
-        pod_facts().prop_map(Event::PodObserved),
+        pod_facts().prop_map(|facts| Event::PodObserved(facts.into())),
         (pod(), gone).prop_map(|(pod, how)| Event::PodGone { pod, how }),
         (text(), any::<u32>())
             .prop_map(|(resource_version, count)| Event::PodsListed { resource_version, count }),
-        cloud_facts().prop_map(Event::CloudPodObserved),
+        cloud_facts().prop_map(|facts| Event::CloudPodObserved(facts.into())),
         (text(), pod(), any::<(u64, u32)>()).prop_map(|(name, owner, (seq, position))| {
             Event::CloudPodMissing {
-                name: CloudName(name),
+                name: CloudName(name.into()),
                 owner,
                 list: EffectId { seq: Seq(seq), position },
             }

@@ -18,7 +18,7 @@ pub fn options() -> Options {
 }
 
 pub fn pod(name: &str) -> PodRef {
-    PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(format!("uid-of-{name}")) }
+    PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(format!("uid-of-{name}").into()) }
 }
 
 /// A record that differs from every other, of some 200 bytes.
@@ -32,9 +32,9 @@ pub fn record_of(seq: u64, text_bytes: usize) -> Record {
     text.truncate(text_bytes);
     let pod = pod(&format!("web-{seq}"));
     let event = if seq.is_multiple_of(2) {
-        Event::PodObserved(PodFacts { pod, resource_version: text, ..PodFacts::default() })
+        Event::PodObserved(PodFacts { pod, resource_version: text, ..PodFacts::default() }.into())
     } else {
-        Event::CloudPodObserved(CloudFacts { owner: pod, cloud_uid: text, ..CloudFacts::default() })
+        Event::CloudPodObserved(CloudFacts { owner: pod, cloud_uid: text, ..CloudFacts::default() }.into())
     };
     Record { seq: Seq(seq), at: Micros(1_000_000 + seq), seen: Micros(999_000 + seq), event }
 }

@@ -82,7 +82,7 @@ fn pod_facts(restart_policy: RestartPolicy, deletion: Option<Deletion>) -> PodFa
 fn answers() -> Vec<Answer> {
     let all = vec![
         Answer::Nothing,
-        Answer::CloudPod(Box::new(cloud_facts(Phase::Succeeded))),
+        Answer::CloudPod(cloud_facts(Phase::Succeeded).into()),
         Answer::CloudPodAbsent,
         Answer::CloudPodForeign { message: "of node other".into() },
         Answer::DeleteAccepted,
@@ -151,17 +151,16 @@ fn events() -> Vec<Event> {
         },
         Event::PolicyChanged(Policy::default()),
         Event::Tick,
-        Event::PodObserved(pod_facts(RestartPolicy::Always, None)),
-        Event::PodObserved(pod_facts(
-            RestartPolicy::OnFailure,
-            Some(Deletion { grace_s: 30, at_s: 1_700_000_030 }),
-        )),
-        Event::PodObserved(pod_facts(RestartPolicy::Never, None)),
+        Event::PodObserved(pod_facts(RestartPolicy::Always, None).into()),
+        Event::PodObserved(
+            pod_facts(RestartPolicy::OnFailure, Some(Deletion { grace_s: 30, at_s: 1_700_000_030 })).into(),
+        ),
+        Event::PodObserved(pod_facts(RestartPolicy::Never, None).into()),
         Event::PodGone { pod: pod("web-0"), how: Gone::Deleted },
         Event::PodGone { pod: pod("web-1"), how: Gone::Unlisted },
         Event::PodsListed { resource_version: "77".into(), count: 3 },
-        Event::CloudPodObserved(cloud_facts(Phase::Pending)),
-        Event::CloudPodObserved(cloud_facts(Phase::Failed)),
+        Event::CloudPodObserved(cloud_facts(Phase::Pending).into()),
+        Event::CloudPodObserved(cloud_facts(Phase::Failed).into()),
         Event::CloudPodMissing {
             name: CloudName("shop-web-0-abc".into()),
             owner: pod("web-0"),

@@ -21,7 +21,7 @@ async fn listed(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Resu
 }
 
 fn names(listing: &Listing) -> Vec<&str> {
-    listing.pods.iter().map(|pod| pod.name.0.as_str()).collect()
+    listing.pods.iter().map(|pod| &*pod.name.0).collect()
 }
 
 fn expired() -> Reply {

@@ -103,7 +103,7 @@ pub(in crate::cci) fn read_pod(mark: &Mark, namespace: &str, json: &[u8]) -> Sig
     let changed_at_us = changed_at_us.and_then(|text| text.parse().ok());
     let status = body.status;
     Sighting::Ours(Box::new(CloudFacts {
-        name: CloudName(head.metadata.name),
+        name: CloudName(head.metadata.name.into()),
         cloud_uid: head.metadata.uid,
         owner,
         deleting: head.metadata.deletion_timestamp.is_some(),

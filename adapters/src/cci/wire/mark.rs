@@ -58,7 +58,7 @@ impl Mark {
     ) {
         self.write_manager(labels, annotations);
         let owner = [(NAMESPACE, &owner.namespace), (NAME, &owner.name), (UID, &owner.uid.0)];
-        annotations.extend(owner.map(|(key, value)| (key.to_owned(), Value::from(value.as_str()))));
+        annotations.extend(owner.map(|(key, value)| (key.to_owned(), Value::from(&**value))));
     }
 
     /// Puts the mark on something that is not made for one pod.
@@ -92,8 +92,7 @@ impl Mark {
         if [namespace, name, uid].iter().any(|part| part.is_empty() || part.len() > ID_CHARS_MAX) {
             return Ownership::Unreadable;
         }
-        let [namespace, name, uid] = [namespace, name, uid].map(str::to_owned);
-        Ownership::Ours(PodRef { namespace, name, uid: Uid(uid) })
+        Ownership::Ours(PodRef { namespace: namespace.into(), name: name.into(), uid: Uid(uid.into()) })
     }
 
     /// The cluster that a marked namespace belongs to, if it is marked and not ours.

@@ -211,9 +211,9 @@ impl LeanPod<'_> {
     pub(super) fn identity(&self) -> Result<PodRef, BadObject> {
         let metadata = &self.metadata;
         let pod = PodRef {
-            namespace: metadata.namespace.clone(),
-            name: metadata.name.clone(),
-            uid: Uid(metadata.uid.clone()),
+            namespace: metadata.namespace.as_str().into(),
+            name: metadata.name.as_str().into(),
+            uid: Uid(metadata.uid.as_str().into()),
         };
         match identity_fault(&pod) {
             None => Ok(pod),
@@ -228,7 +228,7 @@ impl LeanPod<'_> {
         BadObject {
             namespace: within(&self.metadata.namespace, NAME_BYTES_MAX),
             name: within(&self.metadata.name, NAME_BYTES_MAX),
-            uid: Uid(within(&self.metadata.uid, UID_BYTES_MAX)),
+            uid: Uid(within(&self.metadata.uid, UID_BYTES_MAX).into()),
             resource_version: within(&self.metadata.resource_version, RESOURCE_VERSION_BYTES_MAX),
             fault: fault.to_owned(),
         }

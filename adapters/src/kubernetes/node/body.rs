@@ -59,7 +59,7 @@ impl NodeHead {
     }
 
     pub(super) fn uid(&self) -> Uid {
-        Uid(self.metadata.uid.clone())
+        Uid(self.metadata.uid.as_str().into())
     }
 
     pub(super) fn label(&self, key: &str) -> Option<&str> {

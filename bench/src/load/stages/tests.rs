@@ -66,15 +66,15 @@ impl Told {
             status_digest: PodStatus::default().digest(),
             ..PodFacts::default()
         };
-        self.tell(START + 100_000, Event::PodObserved(facts));
-        let pending = Answer::CloudPod(Box::new(cloud(&pod, Phase::Pending, "cloud-0", 0)));
+        self.tell(START + 100_000, Event::PodObserved(facts.into()));
+        let pending = Answer::CloudPod(cloud(&pod, Phase::Pending, "cloud-0", 0).into());
         self.answer(START + 150_000, "create_cloud_pod", pending, times(102_000));
         // Its status goes to the API server, and the answer is there 12 ms after the cloud's.
         let written = times(152_000);
         self.answer(START + 170_000, "patch_pod_status", Answer::StatusWritten, written);
         let changed = START + 980_000;
         let running = cloud(&pod, Phase::Running, "cloud-0", changed);
-        self.tell(changed + 20_000, Event::CloudPodObserved(running));
+        self.tell(changed + 20_000, Event::CloudPodObserved(running.into()));
         self.answer(changed + 60_000, "patch_pod_status", Answer::StatusWritten, times(980_000 + 22_000));
     }
 }
@@ -140,7 +140,7 @@ fn a_retry_is_measured_from_the_record_that_issued_it() {
     let mut told = Told::ready();
     let pod = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-0".into()) };
     let facts = PodFacts { pod, status_digest: PodStatus::default().digest(), ..PodFacts::default() };
-    told.tell(START + 100_000, Event::PodObserved(facts));
+    told.tell(START + 100_000, Event::PodObserved(facts.into()));
     let effect = told.issued.iter().find(|effect| effect.kind.name() == "create_cloud_pod").unwrap().clone();
     let later =
         Outcome::Later { wait_ms: None, reason: engine::LaterReason::Throttled, message: String::new() };
@@ -165,7 +165,7 @@ fn a_retry_is_measured_from_the_record_that_issued_it() {
 fn a_second_cloud_pod_of_a_pod_is_counted() {
     let mut told = told();
     let pod = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-0".into()) };
-    told.tell(START + 2_000_000, Event::CloudPodObserved(cloud(&pod, Phase::Running, "cloud-1", 0)));
+    told.tell(START + 2_000_000, Event::CloudPodObserved(cloud(&pod, Phase::Running, "cloud-1", 0).into()));
     assert_eq!(told.replay.finish().duplicates, 1);
 }
 
