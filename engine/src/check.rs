@@ -99,8 +99,8 @@ impl State {
                 };
                 let possible = match &row.cloud {
                     CloudView::Never | CloudView::Unproven => true,
-                    CloudView::Unknown { .. }
-                    | CloudView::Present { .. }
+                    CloudView::Unknown { proofs } => *proofs > 0,
+                    CloudView::Present { .. }
                     | CloudView::Doubted { .. }
                     | CloudView::Ending { .. }
                     | CloudView::Gone { .. } => false,

@@ -207,6 +207,11 @@ pub enum NodeReadiness {
         /// What it said, or did not.
         message: String,
     },
+    /// The cloud has not done what we need since the start, and so has not been listed.
+    NeverAnswered {
+        /// What it said, or did not.
+        message: String,
+    },
 }
 
 /// What the world answered to one attempt of an effect.

@@ -119,9 +119,12 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
             Phase::Running | Phase::Unknown => plan.cloud = Some(look_up(row)),
             Phase::Succeeded | Phase::Failed => {}
         },
-        CloudView::Unknown { .. } | CloudView::Doubted { .. } | CloudView::Ending { missing: true, .. } => {
+        CloudView::Unknown { proofs: 0 }
+        | CloudView::Doubted { .. }
+        | CloudView::Ending { missing: true, .. } => {
             plan.cloud = Some(look_up(row));
         }
+        CloudView::Unknown { .. } => create(gates, row, &mut plan),
         CloudView::Present { .. } | CloudView::Ending { .. } | CloudView::Gone { .. } => {}
     }
     plan

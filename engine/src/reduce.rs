@@ -3,6 +3,7 @@
 mod cloud;
 mod kubernetes;
 mod outcome;
+mod start;
 mod turn;
 
 use alloc::vec::Vec;
@@ -10,10 +11,10 @@ use alloc::vec::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::check::Violation;
-use crate::effect::{Effect, EffectKind};
+use crate::effect::Effect;
 use crate::event::{Command, Event, Record};
 use crate::id::{PodRef, Seq};
-use crate::state::{CloudView, HoldReason, Side, State, Wake};
+use crate::state::{HoldReason, State};
 use turn::Turn;
 
 /// What a record gave rise to.
@@ -80,63 +81,5 @@ impl Turn<'_> {
         if let Some(id) = self.state.node.effect.take() {
             self.state.effects.remove(&id);
         }
-    }
-
-    /// Nothing is known to be in flight any more; both sides are to be read anew before anything is
-    /// destroyed or made (invariants S3, S4). What was outstanding is issued again under the same ids once
-    /// the plan still wants it.
-    fn started(&mut self, features: u64, identity: &crate::event::Identity) {
-        let state = &mut *self.state;
-        state.agent.started = state.applied;
-        state.agent.features = features;
-        state.agent.identity = identity.clone();
-        state.kubernetes = Side::default();
-        state.cloud = Side::default();
-        state.poll = Default::default();
-        state.node = Default::default();
-        state.brake_released = false;
-        state.wakes.retain(|(_, wake)| matches!(wake, Wake::Pod(_)));
-
-        let at = state.at;
-        let uids: Vec<_> = state.pods.keys().cloned().collect();
-        state.effects.retain(|_, outstanding| match outstanding.effect.kind {
-            EffectKind::CreateCloudPod { .. }
-            | EffectKind::DeleteCloudPod { .. }
-            | EffectKind::LookUpCloudPod { .. }
-            | EffectKind::PatchPodStatus { .. }
-            | EffectKind::ReleasePod { .. }
-            | EffectKind::LookUpPod { .. } => true,
-            EffectKind::ListCloudPods
-            | EffectKind::EnsureCloudNamespace
-            | EffectKind::PatchNode { .. }
-            | EffectKind::EmitNotice { .. } => false,
-        });
-        for uid in uids {
-            let Some(row) = self.state.pods.get_mut(&uid) else { continue };
-            row.released = false;
-            row.look_again = None;
-            let in_flight = |id: &crate::id::EffectId| {
-                self.state.effects.get(id).is_some_and(|outstanding| outstanding.retry_at.is_none())
-            };
-            let creating =
-                row.lanes.cloud.filter(in_flight).filter(|id| {
-                    matches!(self.state.effects[id].effect.kind, EffectKind::CreateCloudPod { .. })
-                });
-            if let Some(id) = creating {
-                // Whether it was made is not known: it is looked up, never created a second time blindly.
-                row.cloud = CloudView::Unknown { proofs: 0 };
-                row.cloud_seq = self.state.applied;
-                row.lanes.cloud = None;
-                self.state.effects.remove(&id);
-            }
-            for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
-                if let Some(outstanding) = self.state.effects.get_mut(&id) {
-                    outstanding.retry_at = Some(at);
-                }
-            }
-            self.touch(&uid);
-        }
-        self.advance_all();
-        self.poll_now();
     }
 }

@@ -51,8 +51,16 @@ pub(crate) struct Agent {
 pub(crate) struct Side {
     /// The record of the first complete list since the start.
     pub(crate) listed: Option<Seq>,
-    /// What the side last failed with; cleared by its next success.
-    pub(crate) failing: Option<String>,
+    /// What the side fails with; cleared by its next success.
+    pub(crate) failing: Option<Trouble>,
+}
+
+/// What a side fails with, as people are told.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Trouble {
+    pub(crate) message: String,
+    /// Since when it is told in these words.
+    pub(crate) since: Micros,
 }
 
 /// The poll of the cloud.
@@ -144,7 +152,8 @@ pub(crate) enum CloudView {
     Unproven,
     /// We have not created it, and nobody else can have.
     Never,
-    /// We asked for it and do not know what came of that.
+    /// We asked for it and do not know what came of that; looked up and found absent `proofs` times since. Once
+    /// absent it may be asked for again, as a late one has the same name, but it is not known to be absent.
     Unknown { proofs: u32 },
     /// It is there.
     Present { facts: Arc<CloudFacts>, since: Micros },
@@ -407,7 +416,7 @@ impl State {
     /// What the cloud last failed with, if it has not answered since.
     #[must_use]
     pub fn cloud_failing(&self) -> Option<&str> {
-        self.cloud.failing.as_deref()
+        self.cloud.failing.as_ref().map(|trouble| trouble.message.as_str())
     }
 
     /// How many pods the mass-delete brake holds.

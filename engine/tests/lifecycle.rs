@@ -233,40 +233,102 @@ fn a_retry_keeps_its_id_and_obeys_the_wait() {
 }
 
 #[test]
-fn a_restart_looks_up_creates_and_reissues_deletes_under_their_ids() {
+fn a_restart_looks_up_what_was_in_flight_and_reissues_what_waited_under_its_id() {
     let mut story = Story::ready();
-    let (half, ending) = (pod("half", "u1"), pod("ending", "u2"));
+    let (half, ending, refused) = (pod("half", "u1"), pod("ending", "u2"), pod("refused", "u3"));
     story.run(&ending);
+    story.run(&refused);
     story.tell(Event::PodObserved(facts(&half).into()));
+    story.tell(Event::PodObserved(deleting(&refused, 30).into()));
+    story.answer("delete_cloud_pod", transient());
     story.tell(Event::PodObserved(deleting(&ending, 30).into()));
     let before: Vec<_> = story.state.outstanding().map(|outstanding| outstanding.effect.id).collect();
     story.issued.clear();
     check(
         story.start(),
         expect![[r#"
-        held shop/half: KubernetesNotListed because of #11 #13
-        held shop/ending: KubernetesNotListed because of #8 #12 #13
-        13.0 ensure the cloud namespace because of #13
-        13.1 node is Starting because of #13
-    "#]],
+            held shop/half: KubernetesNotListed because of #15 #19
+            19.0 write shop/ending: Running because of #18 #19
+            held shop/refused: KubernetesNotListed because of #12 #16 #19
+            19.1 ensure the cloud namespace because of #19
+            19.2 node is Starting because of #19
+        "#]],
     );
     check(
         story.tell(Event::PodObserved(facts(&half).into())),
         expect![[r#"
-        14.0 look up shop/half in the cloud because of #13 #14
-    "#]],
+            20.0 look up shop/half in the cloud because of #19 #20
+        "#]],
     );
-    check(story.tell(Event::PodObserved(deleting(&ending, 30).into())), expect![[r#""#]]);
     check(
         story.list_both(),
         expect![[r#"
-        held shop/ending: CloudNotListed because of #8 #15 #16
-        17.0 list the cloud because of #17
-        12.0 delete shop/ending (cloud-u2) with grace 30 s attempt 2 because of #8 #12
-    "#]],
+            held shop/refused: CloudNotListed because of #12 #16 #21
+            22.0 list the cloud because of #22
+            16.0 delete shop/refused (cloud-u3) with grace 30 s attempt 2 because of #12 #16
+        "#]],
     );
     let again = story.issued.iter().find(|effect| effect.kind.name() == "delete_cloud_pod");
     assert!(before.contains(&again.expect("the delete is issued again").id));
+}
+
+#[test]
+fn a_deletion_that_a_kill_interrupted_does_not_wait_for_the_create_lag() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(deleting(&web, 30).into()));
+    story.issued.clear();
+    story.start();
+    story.list_both();
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
+            19.0 release shop/web (u1) because of #11 #19
+        "#]],
+    );
+}
+
+#[test]
+fn a_force_delete_of_unknown_fate_is_not_taken_for_the_deletion_before_it() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 30) }.into()));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted });
+    story.answer("patch_pod_status", Outcome::Done(Answer::PodAbsent));
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    let ending = CloudFacts { deleting: true, ..cloud(&web, Phase::Running) };
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(ending.into())));
+    check(
+        story.later(1_000),
+        expect![[r#"
+        17.0 delete shop/web (cloud-u1) with grace 0 s because of #13 #16 #17
+    "#]],
+    );
+}
+
+#[test]
+fn a_create_of_unknown_fate_is_not_known_absent_when_the_pod_is_to_go() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    check(
+        story.tell(Event::PodObserved(deleting(&web, 0).into())),
+        expect![[r#"
+            10.0 look up shop/web in the cloud because of #9 #10
+        "#]],
+    );
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
+            11.0 release shop/web (u1) because of #10 #11
+        "#]],
+    );
 }
 
 #[test]
@@ -510,6 +572,33 @@ fn the_node_tells_when_the_cloud_is_away_and_back() {
         story.listed(),
         expect![[r#"
         13.0 node is Ready because of #13
+    "#]],
+    );
+}
+
+#[test]
+fn a_node_whose_cloud_never_answered_says_why_and_changes_its_words_once_a_minute() {
+    let mut story = Story::started();
+    story.tell(Event::PodsListed { resource_version: "1".into(), count: 0 });
+    story.answer("patch_node", Outcome::Done(Answer::Nothing));
+    let refused = |message: &str| {
+        let class = RefusalClass::Forbidden;
+        Outcome::Refused(Refusal { class, code: String::new(), message: message.into() })
+    };
+    check(
+        story.answer("ensure_cloud_namespace", refused("wrong password")),
+        expect![[r#"
+            4.0 node is NeverAnswered { message: "wrong password" } because of #4
+        "#]],
+    );
+    story.answer("patch_node", Outcome::Done(Answer::Nothing));
+    story.later(30_000);
+    check(story.answer("ensure_cloud_namespace", refused("account locked")), expect![[r#""#]]);
+    story.later(30_000);
+    check(
+        story.answer("ensure_cloud_namespace", refused("account locked")),
+        expect![[r#"
+        9.0 node is NeverAnswered { message: "account locked" } because of #9
     "#]],
     );
 }

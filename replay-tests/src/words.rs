@@ -163,6 +163,9 @@ fn effect(kind: &EffectKind) -> String {
             NodeReadiness::Starting => "the node is starting".to_owned(),
             NodeReadiness::Ready => "the node is ready".to_owned(),
             NodeReadiness::CloudAway { message } => format!("the node's cloud is away: \"{message}\""),
+            NodeReadiness::NeverAnswered { message } => {
+                format!("the node's cloud never answered: \"{message}\"")
+            }
         },
     }
 }

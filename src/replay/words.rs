@@ -129,6 +129,9 @@ pub fn effect(kind: &EffectKind) -> String {
             NodeReadiness::Starting => "patch node: starting".to_owned(),
             NodeReadiness::Ready => "patch node: ready".to_owned(),
             NodeReadiness::CloudAway { message } => format!("patch node: the cloud is away: {message}"),
+            NodeReadiness::NeverAnswered { message } => {
+                format!("patch node: starting; the cloud has not answered yet: {message}")
+            }
         },
     }
 }

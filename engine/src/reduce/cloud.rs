@@ -7,11 +7,14 @@ use crate::effect::EffectKind;
 use crate::facts::CloudFacts;
 use crate::id::{CloudName, EffectId, Uid};
 use crate::reduce::turn::Turn;
-use crate::state::{CloudView, Pod, Wake};
+use crate::state::{CloudView, Pod, Trouble, Wake};
 use crate::time::Micros;
 
 /// How much longer than its grace period a cloud pod may take to end before it is looked up.
 const ENDING_SLACK_MS: u64 = 30_000;
+
+/// How long a trouble of the cloud is told in the same words, whatever else it says meanwhile.
+const WORDS_STAY_MS: u64 = 60_000;
 
 impl Turn<'_> {
     /// A cloud pod with our mark was seen.
@@ -101,7 +104,7 @@ impl Turn<'_> {
         row.cloud_seq = seq;
         row.cloud = match &row.cloud {
             // Nothing to lose: the next create meets a late one under the same name.
-            CloudView::Unknown { .. } if wanted => CloudView::Never,
+            CloudView::Unknown { proofs } if wanted => CloudView::Unknown { proofs: proofs + 1 },
             CloudView::Unknown { proofs } if proofs + 1 < u32::from(policy.absence_proofs) => {
                 row.cloud = CloudView::Unknown { proofs: proofs + 1 };
                 return Some(again);
@@ -146,6 +149,26 @@ impl Turn<'_> {
         }
     }
 
+    /// A deletion of unknown fate: a look-up is to tell. A deletion that was accepted before is the one that
+    /// counts until then, or a shorter grace period that never arrived would be taken for granted.
+    pub(crate) fn cloud_pod_may_be_ending(&mut self, uid: &Uid, grace_s: u32) {
+        let row = self.state.pods.get(uid);
+        let accepted_s = match row.map(|row| &row.cloud) {
+            Some(CloudView::Ending { grace_s, .. }) => *grace_s,
+            Some(
+                CloudView::Unproven
+                | CloudView::Never
+                | CloudView::Unknown { .. }
+                | CloudView::Present { .. }
+                | CloudView::Doubted { .. }
+                | CloudView::Gone { .. },
+            )
+            | None => 0,
+        };
+        self.cloud_pod_ending(uid, grace_s.max(accepted_s));
+        self.cloud_pod_doubted(uid);
+    }
+
     // === the poll ===
 
     /// Reads the whole cloud, or first sees that our namespace exists.
@@ -187,10 +210,14 @@ impl Turn<'_> {
         }
     }
 
-    /// The cloud does not do what we need. The first words stay until it does: a node condition whose
+    /// The cloud does not do what we need. The words change at most once in a while: a node condition whose
     /// message changes with each try would be written with each try.
     pub(crate) fn cloud_fails(&mut self, message: &str) {
-        self.state.cloud.failing.get_or_insert_with(|| String::from(message));
+        let at = self.state.at;
+        let told = self.state.cloud.failing.as_ref();
+        if told.is_none_or(|told| told.message != message && at.ms_since(told.since) >= WORDS_STAY_MS) {
+            self.state.cloud.failing = Some(Trouble { message: String::from(message), since: at });
+        }
     }
 
     /// The namespace is gone: it has to be made again before anything else.

@@ -237,8 +237,7 @@ impl Turn<'_> {
     fn delete_unknown(&mut self, id: EffectId, uid: &Uid, grace_s: u32) {
         self.end(id);
         self.pause(id, uid);
-        self.cloud_pod_ending(uid, grace_s);
-        self.cloud_pod_doubted(uid);
+        self.cloud_pod_may_be_ending(uid, grace_s);
     }
 
     /// Something that is not ours has our name: it is left alone (invariant S11).
@@ -349,7 +348,7 @@ impl Turn<'_> {
         self.retry_capped(id, imposed_ms, cap_ms);
     }
 
-    fn end(&mut self, id: EffectId) {
+    pub(crate) fn end(&mut self, id: EffectId) {
         let Some(outstanding) = self.state.effects.remove(&id) else { return };
         let row = outstanding.effect.kind.uid().and_then(|uid| self.state.pods.get_mut(uid));
         if let Some(row) = row {

@@ -269,8 +269,9 @@ impl State {
     fn node_readiness(&self) -> NodeReadiness {
         match (self.kubernetes.listed, self.cloud.listed, &self.cloud.failing) {
             (Some(_), Some(_), None) => NodeReadiness::Ready,
-            (Some(_), Some(_), Some(message)) => NodeReadiness::CloudAway { message: message.clone() },
-            (_, None, _) | (None, _, _) => NodeReadiness::Starting,
+            (Some(_), Some(_), Some(told)) => NodeReadiness::CloudAway { message: told.message.clone() },
+            (_, None, Some(told)) => NodeReadiness::NeverAnswered { message: told.message.clone() },
+            (_, None, None) | (None, Some(_), _) => NodeReadiness::Starting,
         }
     }
 }

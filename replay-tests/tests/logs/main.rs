@@ -5,7 +5,9 @@
 //! --effects` reads it as well.
 //!
 //! * `UPDATE_LOGS=1 cargo test -p replay-tests --test logs` records the logs that are **missing**, and no
-//!   other: a log that a build can no longer replay is a finding, not a file to be made anew.
+//!   other: a log that a build can no longer replay is a finding, not a file to be made anew. (Until the first
+//!   release no log is anybody's: a decision may change without a feature that switches it, and its story is
+//!   recorded anew.)
 //! * `UPDATE_EXPECT=1` writes the `.expected` files, which a change of words may need; the decisions
 //!   themselves are held by the digests in the logs.
 

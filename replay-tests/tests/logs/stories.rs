@@ -114,10 +114,10 @@ pub fn restart() -> Story {
         Event::PodObserved(stopping.into()),
         Event::PodObserved(there.into()),
     ]);
+    story.answer("look_up_cloud_pod", done(Answer::CloudPodAbsent));
     story.answer("look_up_cloud_pod", in_cloud(&making, Phase::Running));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
     story.answer("patch_pod_status", done(Answer::StatusWritten));
-    story.answer("delete_cloud_pod", done(Answer::CloudPodAbsent));
     story.answer("release_pod", done(Answer::Nothing));
     story.tell(gone(&ending, Gone::Deleted));
     story

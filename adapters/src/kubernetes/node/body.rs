@@ -170,6 +170,14 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
             (Truth::True, "KubeletReady", "the node takes pods; they wait until the cloud answers"),
             (Truth::False, "CloudAway", message.as_str()),
         ),
+        NodeReadiness::NeverAnswered { message } => (
+            (
+                Truth::False,
+                "BurstAgentStarting",
+                "the pods of the cloud cannot be listed; see CloudReachable",
+            ),
+            (Truth::False, "CloudAway", message.as_str()),
+        ),
     };
     vec![
         ("Ready", ready.0, ready.1, ready.2),

@@ -1,0 +1,92 @@
+//! What a start changes: both sides are to be read anew, and what was in flight has an unknown fate.
+
+use crate::effect::EffectKind;
+use crate::event::Identity;
+use crate::id::Uid;
+use crate::reduce::turn::Turn;
+use crate::state::{CloudView, Side, Wake};
+
+impl Turn<'_> {
+    /// Both sides are read anew before anything is destroyed or made (invariants S3, S4). What was outstanding
+    /// is issued again under the same ids once the plan still wants it.
+    pub(crate) fn started(&mut self, features: u64, identity: &Identity) {
+        let state = &mut *self.state;
+        state.agent.started = state.applied;
+        state.agent.features = features;
+        state.agent.identity = identity.clone();
+        state.kubernetes = Side::default();
+        state.cloud = Side::default();
+        state.poll = Default::default();
+        state.node = Default::default();
+        state.brake_released = false;
+        state.wakes.retain(|(_, wake)| matches!(wake, Wake::Pod(_)));
+        state.effects.retain(|_, outstanding| outlives_a_start(&outstanding.effect.kind));
+        let uids: alloc::vec::Vec<Uid> = state.pods.keys().cloned().collect();
+        for uid in &uids {
+            self.interrupted(uid);
+            self.due_at_once(uid);
+            self.touch(uid);
+        }
+        self.advance_all();
+        self.poll_now();
+    }
+
+    /// A call that changes the cloud was in flight: it is looked up what came of it.
+    fn interrupted(&mut self, uid: &Uid) {
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let outstanding = row.lanes.cloud.and_then(|id| self.state.effects.get(&id));
+        let Some(effect) = outstanding.filter(|one| one.retry_at.is_none()).map(|one| &one.effect) else {
+            return;
+        };
+        let id = effect.id;
+        match effect.kind {
+            EffectKind::CreateCloudPod { .. } => {
+                row.cloud = CloudView::Unknown { proofs: 0 };
+                row.cloud_seq = self.state.applied;
+                self.end(id);
+            }
+            // It may be gone already: its absence is then no lag of the cloud.
+            EffectKind::DeleteCloudPod { grace_s, .. } => {
+                self.end(id);
+                self.cloud_pod_may_be_ending(uid, grace_s);
+            }
+            EffectKind::LookUpCloudPod { .. }
+            | EffectKind::PatchPodStatus { .. }
+            | EffectKind::ReleasePod { .. }
+            | EffectKind::LookUpPod { .. }
+            | EffectKind::ListCloudPods
+            | EffectKind::EnsureCloudNamespace
+            | EffectKind::PatchNode { .. }
+            | EffectKind::EmitNotice { .. } => {}
+        }
+    }
+
+    /// What the pod still waits for is due at once.
+    fn due_at_once(&mut self, uid: &Uid) {
+        let at = self.state.at;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        row.released = false;
+        row.look_again = None;
+        for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
+            if let Some(outstanding) = self.state.effects.get_mut(&id) {
+                outstanding.retry_at = Some(at);
+            }
+        }
+    }
+}
+
+/// What concerns one pod is still owed; the rest begins anew.
+fn outlives_a_start(kind: &EffectKind) -> bool {
+    match kind {
+        EffectKind::CreateCloudPod { .. }
+        | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::LookUpCloudPod { .. }
+        | EffectKind::PatchPodStatus { .. }
+        | EffectKind::ReleasePod { .. }
+        | EffectKind::LookUpPod { .. } => true,
+        EffectKind::ListCloudPods
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::PatchNode { .. }
+        | EffectKind::EmitNotice { .. } => false,
+    }
+}
