@@ -25,11 +25,16 @@ impl CloudMirror {
         CloudMirror { mirror, owners: pods.into_iter().collect() }
     }
 
-    /// Notes a sight; true when it is to be reported.
-    fn observe(&mut self, facts: &CloudFacts) -> bool {
+    /// Notes a sight; true when it is to be reported. The facts then share the names that are known already.
+    fn observe(&mut self, facts: &mut CloudFacts) -> bool {
         let news = self.mirror.observe(&facts.name, facts.digest());
         if news {
-            self.owners.insert(facts.name.clone(), facts.owner.clone());
+            match self.owners.get_key_value(&facts.name) {
+                Some((name, owner)) if *owner == facts.owner => {
+                    (facts.name, facts.owner) = (name.clone(), owner.clone());
+                }
+                Some(_) | None => drop(self.owners.insert(facts.name.clone(), facts.owner.clone())),
+            }
         }
         news
     }
@@ -134,8 +139,8 @@ impl World {
         };
         let at = self.clock.now();
         let count = listing.pods.len() as u32 + listing.unchanged;
-        for facts in listing.pods {
-            if self.mirror.lock().observe(&facts) {
+        for mut facts in listing.pods {
+            if self.mirror.lock().observe(&mut facts) {
                 self.report(at, Event::CloudPodObserved(facts.into())).await;
             }
         }

@@ -1,7 +1,7 @@
 //! The calls of CCI that the agent makes, each answered with exactly one outcome.
 
 use bytes::Bytes;
-use engine::{Answer, CloudName, LaterReason, Outcome, PodRef, Refusal, RefusalClass};
+use engine::{Answer, CloudFacts, CloudName, LaterReason, Outcome, PodRef, Refusal, RefusalClass};
 use reqwest::Method;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -130,7 +130,9 @@ impl CciClient {
             Sighting::Ours(facts) if facts.name != *name => {
                 not_understood(reply, intent, "the answer is about another pod")
             }
+            // The effect's own names, which are in memory already, in place of the answer's copies.
             Sighting::Ours(facts) if facts.owner.uid == owner.uid => {
+                let facts = CloudFacts { name: name.clone(), owner: owner.clone(), ..*facts };
                 Outcome::Done(Answer::CloudPod(facts.into()))
             }
             Sighting::Ours(facts) => {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, HashMap};
 
 use engine::{CloudFacts, CloudName, Outcome, RefusalClass};
-use xxhash_rust::xxh3::xxh3_64_with_seed;
+use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
 use super::client::{CciClient, not_understood};
 use super::error::Intent;
@@ -50,7 +50,8 @@ impl Default for Listed {
 #[derive(Clone)]
 struct Known {
     name: CloudName,
-    cloud_uid: String,
+    /// A digest of the cloud's identity of it.
+    cloud_uid: u64,
 }
 
 /// Pages of one list, as they come in.
@@ -62,8 +63,8 @@ struct Pages {
     pods: BTreeMap<CloudName, CloudFacts>,
     /// All of them, by the digest of their JSON.
     by_digest: HashMap<u64, Known>,
-    /// The cloud's identities of all of them, to notice two of one name.
-    uids: HashMap<CloudName, String>,
+    /// Digests of the cloud's identities of all of them, to notice two of one name.
+    uids: HashMap<CloudName, u64>,
     unchanged: u32,
     unreadable: u32,
     /// Why the list cannot be complete.
@@ -153,7 +154,7 @@ impl Pages {
     }
 
     fn note(&mut self, digest: u64, known: Known) {
-        let before = self.uids.insert(known.name.clone(), known.cloud_uid.clone());
+        let before = self.uids.insert(known.name.clone(), known.cloud_uid);
         if before.is_some_and(|before| before != known.cloud_uid) {
             self.flaw("two pods of one name");
         }
@@ -163,7 +164,8 @@ impl Pages {
     fn add(&mut self, digest: u64, sighting: Sighting) {
         match sighting {
             Sighting::Ours(facts) => {
-                self.note(digest, Known { name: facts.name.clone(), cloud_uid: facts.cloud_uid.clone() });
+                let cloud_uid = xxh3_64(facts.cloud_uid.as_bytes());
+                self.note(digest, Known { name: facts.name.clone(), cloud_uid });
                 self.pods.insert(facts.name.clone(), *facts);
             }
             Sighting::Foreign(_) => {}

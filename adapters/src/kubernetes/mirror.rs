@@ -2,6 +2,7 @@
 //! which must not hear its own echo.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use engine::{Mirror, Phase, PodFacts, PodRef, PodStatus, Uid};
 use parking_lot::Mutex;
@@ -20,14 +21,19 @@ struct Inner {
 
 #[derive(Debug)]
 struct Known {
-    pod: PodRef,
-    /// What was last reported, its resource version included, corrected by our own writes since; `None` for a
-    /// pod that was only remembered.
-    facts: Option<PodFacts>,
+    sight: Sight,
     /// The newest resource version: that of a sight which changed nothing, or of our own write.
     latest: String,
     /// What our write in flight will make the status.
     expected: Option<Expected>,
+}
+
+#[derive(Debug)]
+enum Sight {
+    /// It is known from the recovered state, and was not seen since.
+    Remembered(PodRef),
+    /// What was last reported, its resource version included, corrected by our own writes since.
+    Reported(Arc<PodFacts>),
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,15 +64,14 @@ impl PodMirror {
     #[must_use]
     pub fn knowing(pods: impl IntoIterator<Item = PodRef>) -> PodMirror {
         let remembered = |pod: PodRef| {
-            let known = Known { pod, facts: None, latest: String::new(), expected: None };
-            (known.pod.uid.clone(), known)
+            (pod.uid.clone(), Known { sight: Sight::Remembered(pod), latest: String::new(), expected: None })
         };
         let known: BTreeMap<Uid, Known> = pods.into_iter().map(remembered).collect();
         PodMirror { inner: Mutex::new(Inner { mirror: Mirror::knowing(known.keys().cloned()), known }) }
     }
 
     /// Notes a sight of a pod; true when it is to be reported.
-    pub fn observe(&self, facts: &PodFacts) -> bool {
+    pub fn observe(&self, facts: &Arc<PodFacts>) -> bool {
         let inner = &mut *self.inner.lock();
         let uid = &facts.pod.uid;
         let echo = inner.known.get_mut(uid).is_some_and(|known| known.is_echo(facts));
@@ -78,16 +83,11 @@ impl PodMirror {
                 return false;
             }
             if changed {
-                known.facts = Some(facts.clone());
+                known.sight = Sight::Reported(Arc::clone(facts));
             }
         } else {
-            let known = Known {
-                pod: facts.pod.clone(),
-                facts: Some(facts.clone()),
-                latest: facts.resource_version.clone(),
-                expected: None,
-            };
-            inner.known.insert(uid.clone(), known);
+            let (sight, latest) = (Sight::Reported(Arc::clone(facts)), facts.resource_version.clone());
+            inner.known.insert(uid.clone(), Known { sight, latest, expected: None });
         }
         changed
     }
@@ -96,7 +96,7 @@ impl PodMirror {
     pub fn keep(&self, uid: &Uid) {
         let inner = &mut *self.inner.lock();
         if let Some(known) = inner.known.get(uid) {
-            let digest = known.facts.as_ref().map_or(0, PodFacts::digest);
+            let digest = known.facts().map_or(0, PodFacts::digest);
             inner.mirror.observe(uid, digest);
         }
     }
@@ -117,7 +117,7 @@ impl PodMirror {
     pub fn end_list(&self) -> Vec<PodRef> {
         let inner = &mut *self.inner.lock();
         let missing = inner.mirror.end_list();
-        missing.iter().filter_map(|uid| inner.known.remove(uid)).map(|known| known.pod).collect()
+        missing.iter().filter_map(|uid| inner.known.remove(uid)).map(Known::into_pod).collect()
     }
 
     /// Where a status write stands that follows from the observation at `resource_version`. When it is
@@ -125,7 +125,7 @@ impl PodMirror {
     pub fn begin_write(&self, uid: &Uid, resource_version: &str, status: &PodStatus) -> Standing {
         let mut inner = self.inner.lock();
         let Some(known) = inner.known.get_mut(uid) else { return Standing::Unknown };
-        let Some(facts) = &known.facts else { return Standing::Unknown };
+        let Some(facts) = known.facts() else { return Standing::Unknown };
         let status_digest = status.digest();
         if facts.status_digest == status_digest {
             return Standing::Written;
@@ -146,7 +146,7 @@ impl PodMirror {
         if let Some(written) = written.filter(|_| known.latest == sent) {
             written.clone_into(&mut known.latest);
             known.settle();
-            if let Some(facts) = &known.facts {
+            if let Some(facts) = known.facts() {
                 inner.mirror.observe(uid, facts.digest());
             }
         }
@@ -156,12 +156,7 @@ impl PodMirror {
     /// The digest of the status that the API server is known to have.
     #[must_use]
     pub fn status_digest(&self, uid: &Uid) -> Option<u64> {
-        self.inner
-            .lock()
-            .known
-            .get(uid)
-            .and_then(|known| known.facts.as_ref())
-            .map(|facts| facts.status_digest)
+        self.inner.lock().known.get(uid).and_then(Known::facts).map(|facts| facts.status_digest)
     }
 
     /// How many pods are known.
@@ -178,9 +173,23 @@ impl PodMirror {
 }
 
 impl Known {
+    fn facts(&self) -> Option<&PodFacts> {
+        match &self.sight {
+            Sight::Remembered(_) => None,
+            Sight::Reported(facts) => Some(facts),
+        }
+    }
+
+    fn into_pod(self) -> PodRef {
+        match self.sight {
+            Sight::Remembered(pod) => pod,
+            Sight::Reported(facts) => facts.pod.clone(),
+        }
+    }
+
     /// Whether `facts` differ from what was last reported by nothing but our write in flight.
     fn is_echo(&self, facts: &PodFacts) -> bool {
-        let (Some(expected), Some(reported)) = (self.expected, &self.facts) else { return false };
+        let (Some(expected), Some(reported)) = (self.expected, self.facts()) else { return false };
         let with_write =
             PodFacts { status_digest: expected.status_digest, phase: expected.phase, ..reported.clone() };
         facts.status_digest == expected.status_digest && facts.digest() == with_write.digest()
@@ -189,7 +198,8 @@ impl Known {
     /// The write in flight arrived: what it made is what the API server has. The resource version stays that
     /// of the report, by which later writes are known to be current.
     fn settle(&mut self) {
-        if let (Some(expected), Some(facts)) = (self.expected.take(), &mut self.facts) {
+        if let (Some(expected), Sight::Reported(facts)) = (self.expected.take(), &mut self.sight) {
+            let facts = Arc::make_mut(facts);
             facts.status_digest = expected.status_digest;
             facts.phase = expected.phase;
         }
@@ -202,15 +212,15 @@ mod tests {
 
     const UID: &str = "u-1";
 
-    fn facts(resource_version: &str, spec_digest: u64, status: &PodStatus) -> PodFacts {
-        PodFacts {
+    fn facts(resource_version: &str, spec_digest: u64, status: &PodStatus) -> Arc<PodFacts> {
+        Arc::new(PodFacts {
             pod: PodRef { namespace: "shop".into(), name: "web".into(), uid: Uid(UID.into()) },
             resource_version: resource_version.into(),
             phase: status.phase,
             status_digest: status.digest(),
             spec_digest,
             ..PodFacts::default()
-        }
+        })
     }
 
     fn running() -> PodStatus {
@@ -273,7 +283,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_was_only_remembered_is_unknown_until_seen() {
-        let pod = facts("1", 0, &running()).pod;
+        let pod = facts("1", 0, &running()).pod.clone();
         let mirror = PodMirror::knowing([pod.clone()]);
         assert_eq!(mirror.begin_write(&pod.uid, "1", &running()), Standing::Unknown);
         mirror.begin_list();
