@@ -275,8 +275,6 @@ impl Status {
         let mut seen = std::collections::BTreeSet::new();
         pod_ips.retain(|ip| seen.insert(ip.clone()));
         pod_ips.truncate(POD_IPS_MAX);
-        let containers =
-            |list: Vec<RawContainer>| list.into_iter().take(CONTAINERS_MAX).map(RawContainer::into_facts);
         PodStatus {
             phase,
             reason: words(self.reason),
@@ -285,11 +283,18 @@ impl Status {
             pod_ips: pod_ips.iter().map(|ip| cut(ip)).collect(),
             start_time_s: seconds(&self.start_time),
             conditions: conditions(self.conditions),
-            init_containers: containers(self.init_container_statuses).collect(),
-            containers: containers(self.container_statuses).collect(),
-            ephemeral_containers: containers(self.ephemeral_container_statuses).collect(),
+            init_containers: containers(self.init_container_statuses),
+            containers: containers(self.container_statuses),
+            ephemeral_containers: containers(self.ephemeral_container_statuses),
         }
     }
+}
+
+/// The list without the room that was left in it: it is kept for as long as the pod is.
+fn containers(raw: Vec<RawContainer>) -> Vec<ContainerStatus> {
+    let mut containers = Vec::with_capacity(raw.len().min(CONTAINERS_MAX));
+    containers.extend(raw.into_iter().take(CONTAINERS_MAX).map(RawContainer::into_facts));
+    containers
 }
 
 /// The conditions that a node agent owns, one of each kind, in their order.
