@@ -1,6 +1,7 @@
 //! What the adapters report of either side: small, comparable, and enough to decide on again without
 //! the object it came from. No value of a Secret, a ConfigMap or an environment variable is in here.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 
@@ -210,8 +211,8 @@ pub struct ContainerStatus {
     pub restart_count: u32,
     /// What it does now.
     pub state: ContainerState,
-    /// How it ended the last time.
-    pub last_state: Option<ContainerState>,
+    /// How it ended the last time. Most never did, and keep no room for it.
+    pub last_state: Option<Box<ContainerState>>,
 }
 
 /// The part of a pod's status that a node agent owns; the same type for what the cloud reports, for what

@@ -1,5 +1,6 @@
 //! Everything the reducer remembers; rebuilt from the log at any time.
 
+use alloc::boxed::Box;
 use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -25,7 +26,8 @@ pub struct State {
     pub(crate) cloud: Side,
     pub(crate) poll: Poll,
     pub(crate) node: Node,
-    pub(crate) pods: BTreeMap<Uid, Pod>,
+    /// Boxed: an insertion moves half a node of the tree.
+    pub(crate) pods: BTreeMap<Uid, Box<Pod>>,
     pub(crate) effects: BTreeMap<EffectId, Outstanding>,
     pub(crate) wakes: BTreeSet<(Micros, Wake)>,
     /// Pods whose API object is gone by absence alone: what the mass-delete brake counts.
@@ -363,13 +365,13 @@ impl State {
 
     /// All pods known, by UID.
     pub fn pods(&self) -> impl Iterator<Item = &Pod> {
-        self.pods.values()
+        self.pods.values().map(|pod| &**pod)
     }
 
     /// One pod.
     #[must_use]
     pub fn pod(&self, uid: &Uid) -> Option<&Pod> {
-        self.pods.get(uid)
+        self.pods.get(uid).map(|pod| &**pod)
     }
 
     /// Effects that have not ended, in order of their ids.
@@ -398,7 +400,7 @@ impl State {
                 false
             }
         };
-        self.pods.values().filter(there).map(|pod| (pod.cloud_name(), pod.pod.clone())).collect()
+        self.pods().filter(there).map(|pod| (pod.cloud_name(), pod.pod.clone())).collect()
     }
 
     /// Whether the API server has been listed since the start.

@@ -109,7 +109,7 @@ fn render_container(container: &ContainerStatus) -> Value {
         "ready": container.ready,
         "restartCount": container.restart_count,
         "state": render_state(&container.state),
-        "lastState": container.last_state.as_ref().map_or_else(|| json!({}), render_state),
+        "lastState": container.last_state.as_deref().map_or_else(|| json!({}), render_state),
     });
     if let Some(members) = json.as_object_mut() {
         insert_text(members, "containerID", &container.container_id);

@@ -96,7 +96,7 @@ prop_compose! {
         state in state(),
         last_state in option::of(state()),
     ) -> ContainerStatus {
-        ContainerStatus { name, image, image_id, container_id, ready, started, restart_count, state, last_state }
+        ContainerStatus { name, image, image_id, container_id, ready, started, restart_count, state, last_state: last_state.map(Box::new) }
     }
 }
 

@@ -1,5 +1,6 @@
 //! News from the cloud, and the poll that brings them.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::sync::Arc;
 
@@ -24,7 +25,8 @@ impl Turn<'_> {
             return;
         }
         let uid = &facts.owner.uid;
-        let row = self.state.pods.entry(uid.clone()).or_insert_with(|| Pod::new(facts.owner.clone()));
+        let row =
+            self.state.pods.entry(uid.clone()).or_insert_with(|| Box::new(Pod::new(facts.owner.clone())));
         match &mut row.cloud {
             // A list may be older than the deletion: only a direct look-up can say that it did not take.
             CloudView::Ending { facts: old, missing, .. } if old.cloud_uid == facts.cloud_uid => {

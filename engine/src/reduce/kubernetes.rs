@@ -1,5 +1,6 @@
 //! News from the API server.
 
+use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use crate::event::Gone;
@@ -16,7 +17,7 @@ impl Turn<'_> {
         let both_listed = self.state.kubernetes.listed.is_some() && self.state.cloud.listed.is_some();
         let uid = &facts.pod.uid;
         let row = self.state.pods.entry(uid.clone()).or_insert_with(|| {
-            let mut row = Pod::new(facts.pod.clone());
+            let mut row = Box::new(Pod::new(facts.pod.clone()));
             // Born before our eyes and never started: nobody can have made it in the cloud.
             if both_listed && facts.phase == Phase::Pending {
                 row.cloud = CloudView::Never;

@@ -362,11 +362,7 @@ impl Turn<'_> {
 
     /// Whether the pod is still to run.
     fn wanted(&self, uid: &Uid) -> bool {
-        self.state
-            .pods
-            .get(uid)
-            .and_then(crate::state::Pod::facts)
-            .is_some_and(|facts| facts.deletion.is_none())
+        self.state.pods.get(uid).and_then(|row| row.facts()).is_some_and(|facts| facts.deletion.is_none())
     }
 }
 

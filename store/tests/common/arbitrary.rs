@@ -89,7 +89,7 @@ fn container() -> impl Strategy<Value = ContainerStatus> {
                 started,
                 restart_count,
                 state,
-                last_state,
+                last_state: last_state.map(Box::new),
             }
         },
     )

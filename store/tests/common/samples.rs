@@ -22,7 +22,7 @@ fn status() -> PodStatus {
         finished_at_s: Some(-5),
         container_id: "containerd://c".into(),
     };
-    let container = |name: &str, state: ContainerState, last_state| ContainerStatus {
+    let container = |name: &str, state: ContainerState, last_state: Option<ContainerState>| ContainerStatus {
         name: name.into(),
         image: "nginx".into(),
         image_id: "sha256:1".into(),
@@ -31,7 +31,7 @@ fn status() -> PodStatus {
         started: Some(false),
         restart_count: 3,
         state,
-        last_state,
+        last_state: last_state.map(Box::new),
     };
     let truths = [Truth::True, Truth::False, Truth::Unknown, Truth::True];
     let condition = |(kind, status)| Condition {

@@ -332,7 +332,7 @@ impl RawContainer {
             started: self.started,
             restart_count: self.restart_count.unwrap_or(0).clamp(0, i64::from(u32::MAX)) as u32,
             state: self.state.and_then(RawState::into_facts).unwrap_or_else(waiting),
-            last_state: self.last_state.and_then(RawState::into_facts),
+            last_state: self.last_state.and_then(RawState::into_facts).map(Box::new),
         }
     }
 }

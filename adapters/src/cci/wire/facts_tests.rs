@@ -75,7 +75,10 @@ fn a_running_pod_is_read_whole() {
     let container = &status.containers[0];
     assert_eq!((container.restart_count, container.started), (2, Some(true)));
     assert_eq!(container.state, ContainerState::Running { started_at_s: Some(1_767_225_607) });
-    assert!(matches!(container.last_state, Some(ContainerState::Terminated { exit_code: 137, .. })));
+    assert!(matches!(
+        container.last_state.as_deref(),
+        Some(ContainerState::Terminated { exit_code: 137, .. })
+    ));
 }
 
 #[test]

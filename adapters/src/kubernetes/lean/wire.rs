@@ -359,7 +359,7 @@ impl LeanContainer {
             restart_count: self.restart_count.clamp(0, u32::MAX.into()) as u32,
             // The API's own reading of a state with no member set.
             state: self.state.into_state().unwrap_or_else(not_started),
-            last_state: self.last_state.into_state(),
+            last_state: self.last_state.into_state().map(Box::new),
         }
     }
 }
