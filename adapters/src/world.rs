@@ -1,6 +1,5 @@
 //! The real world: one arm for each effect, and no decision.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::{Answer, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef};
@@ -11,49 +10,31 @@ use crate::execute::Perform;
 use crate::kubernetes::{Manifests, Notices, PodWriter, VirtualNode};
 use crate::{Clock, Reports, Seen};
 
-/// What was last reported of the cloud's pods.
+/// What was last reported of the cloud's pods, and whose they are.
 pub struct CloudMirror {
-    mirror: Mirror<CloudName>,
-    owners: BTreeMap<CloudName, PodRef>,
+    mirror: Mirror<CloudName, PodRef>,
 }
 
 impl CloudMirror {
     /// A mirror that knows of these pods from the recovered state, but not how they look.
     #[must_use]
     pub fn knowing(pods: Vec<(CloudName, PodRef)>) -> CloudMirror {
-        let mirror = Mirror::knowing(pods.iter().map(|(name, _)| name.clone()));
-        CloudMirror { mirror, owners: pods.into_iter().collect() }
+        CloudMirror { mirror: Mirror::knowing(pods) }
     }
 
     /// Notes a sight; true when it is to be reported. The facts then share the names that are known already.
     fn observe(&mut self, facts: &mut CloudFacts) -> bool {
-        let news = self.mirror.observe(&facts.name, facts.digest());
-        if news {
-            match self.owners.get_key_value(&facts.name) {
-                Some((name, owner)) if *owner == facts.owner => {
-                    (facts.name, facts.owner) = (name.clone(), owner.clone());
-                }
-                Some(_) | None => drop(self.owners.insert(facts.name.clone(), facts.owner.clone())),
-            }
+        let news = self.mirror.observe(&facts.name, facts.digest(), || facts.owner.clone());
+        if let Some((name, owner)) = self.mirror.get(&facts.name).filter(|(_, owner)| **owner == facts.owner)
+        {
+            (facts.name, facts.owner) = (name.clone(), owner.clone());
         }
         news
     }
 
     /// Notes a direct answer: it may be older than what a list has shown meanwhile, and so is compared again.
     fn observe_direct(&mut self, facts: &CloudFacts) {
-        self.mirror.observe_direct(&facts.name, facts.digest());
-        self.owners.insert(facts.name.clone(), facts.owner.clone());
-    }
-
-    fn forget(&mut self, name: &CloudName) {
-        self.mirror.remove(name);
-        self.owners.remove(name);
-    }
-
-    /// What a complete list lacked.
-    fn missing(&mut self) -> Vec<(CloudName, PodRef)> {
-        let missing = self.mirror.end_list();
-        missing.into_iter().filter_map(|name| self.owners.remove_entry(&name)).collect()
+        self.mirror.observe_direct(&facts.name, facts.digest(), || facts.owner.clone());
     }
 }
 
@@ -122,7 +103,7 @@ impl World {
                 self.mirror.lock().observe_direct(facts);
             }
             Outcome::Done(Answer::CloudPodAbsent | Answer::CloudPodForeign { .. }) => {
-                self.mirror.lock().forget(name);
+                self.mirror.lock().mirror.remove(name);
             }
             Outcome::Done(_) | Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => {}
         }
@@ -145,7 +126,7 @@ impl World {
             }
         }
         if listing.complete {
-            let missing = self.mirror.lock().missing();
+            let missing = self.mirror.lock().mirror.end_list();
             for (name, owner) in missing {
                 self.report(at, Event::CloudPodMissing { name, owner, list }).await;
             }

@@ -177,7 +177,7 @@ fn facts(pod: &PodRef, deletion: Option<Deletion>) -> PodFacts {
 fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
     CloudFacts {
         name: CloudName::of(pod),
-        cloud_uid: format!("cloud-{}", pod.uid),
+        cloud_uid: format!("cloud-{}", pod.uid).into(),
         owner: pod.clone(),
         deleting: false,
         status: status(phase),

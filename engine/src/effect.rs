@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{CloudFacts, PodStatus};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
+use crate::shared;
 use crate::time::Micros;
 
 /// An intention addressed to the outside.
@@ -41,7 +42,8 @@ pub enum EffectKind {
         /// Which.
         name: CloudName,
         /// The cloud's identity of it: another object under that name is left alone.
-        cloud_uid: String,
+        #[serde(deserialize_with = "shared::text")]
+        cloud_uid: Arc<str>,
         /// For which Kubernetes pod it was made.
         owner: PodRef,
         /// How long its processes have to end by themselves.

@@ -3,12 +3,14 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
 use crate::digest::digest_of;
 use crate::id::{CloudName, PodRef};
+use crate::shared;
 
 /// The phase of a pod, on either side.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -85,15 +87,19 @@ impl PodFacts {
     /// left out: it moves with every write of anybody.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        digest_of(&(
-            &self.pod,
-            self.phase,
-            self.status_digest,
-            self.restart_policy,
-            self.deletion,
-            self.spec_digest,
-            &self.readiness_gates,
-        ))
+        Self::digest_with(self.digest_but_status(), self.phase, self.status_digest)
+    }
+
+    /// The part of [`PodFacts::digest`] that no status write changes.
+    #[must_use]
+    pub fn digest_but_status(&self) -> u64 {
+        digest_of(&(&self.pod, self.restart_policy, self.deletion, self.spec_digest, &self.readiness_gates))
+    }
+
+    /// [`PodFacts::digest`] of a pod whose other part has the digest `rest`.
+    #[must_use]
+    pub fn digest_with(rest: u64, phase: Phase, status_digest: u64) -> u64 {
+        digest_of(&(rest, phase, status_digest))
     }
 }
 
@@ -226,7 +232,8 @@ pub struct PodStatus {
     /// `message`.
     pub message: String,
     /// `hostIP`, or empty.
-    pub host_ip: String,
+    #[serde(deserialize_with = "shared::text")]
+    pub host_ip: Arc<str>,
     /// `podIPs`, the first of them also as `podIP`.
     pub pod_ips: Vec<String>,
     /// `startTime`, seconds since the epoch.
@@ -275,7 +282,8 @@ pub struct CloudFacts {
     /// Its name in the cloud namespace.
     pub name: CloudName,
     /// The cloud's own identity of it: another one means another object under the same name.
-    pub cloud_uid: String,
+    #[serde(deserialize_with = "shared::text")]
+    pub cloud_uid: Arc<str>,
     /// The Kubernetes pod it was made for, from its mark. Only pods whose mark names this cluster and this
     /// node are ever reported.
     pub owner: PodRef,

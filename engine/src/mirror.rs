@@ -5,37 +5,37 @@ use alloc::collections::BTreeMap;
 use alloc::vec::Vec;
 
 #[derive(Clone, Debug)]
-struct Entry {
+struct Entry<V> {
     digest: Option<u64>,
     listing: u64,
     /// The digest is that of a direct answer, which may be older than what the last list showed.
     direct: bool,
+    value: V,
 }
 
-/// What was last reported, by key.
+/// What was last reported, by key, each with what else the border has to know of it.
 #[derive(Clone, Debug)]
-pub struct Mirror<K> {
-    entries: BTreeMap<K, Entry>,
+pub struct Mirror<K, V = ()> {
+    entries: BTreeMap<K, Entry<V>>,
     listing: u64,
 }
 
-impl<K: Ord + Clone> Default for Mirror<K> {
-    fn default() -> Mirror<K> {
+impl<K: Ord + Clone, V> Default for Mirror<K, V> {
+    fn default() -> Mirror<K, V> {
         Mirror { entries: BTreeMap::new(), listing: 0 }
     }
 }
 
-impl<K: Ord + Clone> Mirror<K> {
-    /// A mirror that knows of `keys` but of nothing they look like: each is reported at first sight, and
+impl<K: Ord + Clone, V> Mirror<K, V> {
+    /// A mirror that knows of these but of nothing they look like: each is reported at first sight, and
     /// reported missing when the first complete list lacks it.
-    pub fn knowing(keys: impl IntoIterator<Item = K>) -> Mirror<K> {
-        let entries =
-            keys.into_iter().map(|key| (key, Entry { digest: None, listing: 0, direct: false })).collect();
-        Mirror { entries, listing: 0 }
+    pub fn knowing(known: impl IntoIterator<Item = (K, V)>) -> Mirror<K, V> {
+        let entry = |value| Entry { digest: None, listing: 0, direct: false, value };
+        Mirror { entries: known.into_iter().map(|(key, value)| (key, entry(value))).collect(), listing: 0 }
     }
 
-    /// Notes a sight of `key`; true when it is to be reported.
-    pub fn observe(&mut self, key: &K, digest: u64) -> bool {
+    /// Notes a sight of `key`; true when it is to be reported. A new one is kept with `value`.
+    pub fn observe(&mut self, key: &K, digest: u64, value: impl FnOnce() -> V) -> bool {
         let listing = self.listing;
         match self.entries.get_mut(key) {
             Some(entry) => {
@@ -44,15 +44,16 @@ impl<K: Ord + Clone> Mirror<K> {
                 entry.digest.replace(digest) != Some(digest)
             }
             None => {
-                self.entries.insert(key.clone(), Entry { digest: Some(digest), listing, direct: false });
+                let entry = Entry { digest: Some(digest), listing, direct: false, value: value() };
+                self.entries.insert(key.clone(), entry);
                 true
             }
         }
     }
 
     /// Notes what a direct answer about `key` said, which is reported by itself.
-    pub fn observe_direct(&mut self, key: &K, digest: u64) {
-        self.observe(key, digest);
+    pub fn observe_direct(&mut self, key: &K, digest: u64, value: impl FnOnce() -> V) {
+        self.observe(key, digest, value);
         if let Some(entry) = self.entries.get_mut(key) {
             entry.direct = true;
         }
@@ -66,9 +67,20 @@ impl<K: Ord + Clone> Mirror<K> {
         !entry.direct
     }
 
-    /// Forgets `key`; true when it was known, and its end is to be reported.
-    pub fn remove(&mut self, key: &K) -> bool {
-        self.entries.remove(key).is_some()
+    /// Forgets `key`, and returns what was known of it if its end is to be reported.
+    pub fn remove(&mut self, key: &K) -> Option<V> {
+        self.entries.remove(key).map(|entry| entry.value)
+    }
+
+    /// What else is known of `key`, and the key as it was first seen.
+    #[must_use]
+    pub fn get(&self, key: &K) -> Option<(&K, &V)> {
+        self.entries.get_key_value(key).map(|(key, entry)| (key, &entry.value))
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, key: &K) -> Option<&mut V> {
+        self.entries.get_mut(key).map(|entry| &mut entry.value)
     }
 
     /// Begins a list: sights from here on count for it.
@@ -78,18 +90,10 @@ impl<K: Ord + Clone> Mirror<K> {
 
     /// Ends a **complete** list and forgets, and returns, what it did not hold. A list that was cut is ended
     /// by beginning the next one.
-    pub fn end_list(&mut self) -> Vec<K> {
+    pub fn end_list(&mut self) -> Vec<(K, V)> {
         let listing = self.listing;
-        let missing: Vec<K> = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.listing != listing)
-            .map(|(key, _)| key.clone())
-            .collect();
-        for key in &missing {
-            self.entries.remove(key);
-        }
-        missing
+        let missing = self.entries.extract_if(.., |_, entry| entry.listing != listing);
+        missing.map(|(key, entry)| (key, entry.value)).collect()
     }
 
     /// How many are known.
@@ -111,20 +115,20 @@ mod tests {
 
     #[test]
     fn only_change_is_reported_and_a_complete_list_tells_absence() {
-        let mut mirror = Mirror::knowing(["old"]);
+        let mut mirror = Mirror::knowing([("old", ())]);
         mirror.begin_list();
-        assert!(mirror.observe(&"a", 1));
-        assert!(!mirror.observe(&"a", 1));
-        assert_eq!(mirror.end_list(), ["old"]);
+        assert!(mirror.observe(&"a", 1, || ()));
+        assert!(!mirror.observe(&"a", 1, || ()));
+        assert_eq!(mirror.end_list(), [("old", ())]);
 
-        assert!(mirror.observe(&"b", 7), "a sight between lists is a report");
+        assert!(mirror.observe(&"b", 7, || ()), "a sight between lists is a report");
         mirror.begin_list();
-        assert!(!mirror.observe(&"b", 7));
+        assert!(!mirror.observe(&"b", 7, || ()));
         mirror.begin_list();
-        assert!(!mirror.observe(&"a", 1), "the cut list is forgotten, not believed");
-        assert!(!mirror.observe(&"b", 7));
+        assert!(!mirror.observe(&"a", 1, || ()), "the cut list is forgotten, not believed");
+        assert!(!mirror.observe(&"b", 7, || ()));
         assert!(mirror.end_list().is_empty());
-        assert!(mirror.remove(&"b"));
-        assert!(!mirror.remove(&"b"));
+        assert!(mirror.remove(&"b").is_some());
+        assert!(mirror.remove(&"b").is_none());
     }
 }

@@ -94,7 +94,7 @@ pub struct Pod {
     pub(crate) cloud_seq: Seq,
     pub(crate) lanes: Lanes,
     /// What the cloud last refused to do for this pod.
-    pub(crate) failure: Option<Failure>,
+    pub(crate) failure: Option<Box<Failure>>,
     pub(crate) written: Option<Written>,
     /// Set when the API object was told to go; it may linger for others' finalizers.
     pub(crate) released: bool,

@@ -32,8 +32,7 @@ pub struct World {
     blind_creates: u32,
     released: BTreeSet<Uid>,
     polls: u64,
-    mirror: Mirror<CloudName>,
-    owners: BTreeMap<CloudName, PodRef>,
+    mirror: Mirror<CloudName, PodRef>,
 }
 
 /// The status of a pod with one container that runs.
@@ -168,9 +167,7 @@ impl World {
     /// An agent has started with this state: what the border reported before is forgotten.
     pub fn connect(&mut self, state: &State) {
         self.news.clear();
-        let known = state.known_cloud_pods();
-        self.mirror = Mirror::knowing(known.iter().map(|(name, _)| name.clone()));
-        self.owners.extend(known);
+        self.mirror = Mirror::knowing(state.known_cloud_pods());
     }
 
     /// What a complete list of the API server makes known.
@@ -196,16 +193,12 @@ impl World {
         self.mirror.begin_list();
         let mut events = Vec::new();
         for Body { facts, .. } in self.bodies.values() {
-            if self.mirror.observe(&facts.name, facts.digest()) {
-                self.owners.insert(facts.name.clone(), facts.owner.clone());
+            if self.mirror.observe(&facts.name, facts.digest(), || facts.owner.clone()) {
                 events.push(Event::CloudPodObserved(facts.clone().into()));
             }
         }
-        for name in self.mirror.end_list() {
-            if let Some(owner) = self.owners.get(&name).cloned() {
-                events.push(Event::CloudPodMissing { name, owner, list });
-            }
-        }
+        let missing = self.mirror.end_list();
+        events.extend(missing.into_iter().map(|(name, owner)| Event::CloudPodMissing { name, owner, list }));
         let count = self.bodies.len() as u32;
         (events, Outcome::Done(Answer::Listed { complete: true, count }))
     }
@@ -214,8 +207,7 @@ impl World {
     fn told(&mut self, name: &CloudName) -> Answer {
         match self.bodies.get(name) {
             Some(Body { facts, .. }) => {
-                self.mirror.observe(name, facts.digest());
-                self.owners.insert(name.clone(), facts.owner.clone());
+                self.mirror.observe(name, facts.digest(), || facts.owner.clone());
                 Answer::CloudPod(facts.clone().into())
             }
             None => {
@@ -274,7 +266,7 @@ impl World {
     fn body_of(&self, pod: &PodRef) -> Body {
         let facts = CloudFacts {
             name: CloudName::of(pod),
-            cloud_uid: format!("cloud-of-{}", pod.uid.0.get(..8).unwrap_or(&pod.uid.0)),
+            cloud_uid: format!("cloud-of-{}", pod.uid.0.get(..8).unwrap_or(&pod.uid.0)).into(),
             owner: pod.clone(),
             deleting: false,
             status: self.statuses.get(&pod.uid).cloned().unwrap_or_else(running),
@@ -289,7 +281,7 @@ impl World {
         match self.bodies.get_mut(name) {
             Some(body) => {
                 assert_eq!(body.facts.owner, *owner, "S2: a deletion of another incarnation");
-                assert_eq!(body.facts.cloud_uid, cloud_uid, "S2: a deletion of another body");
+                assert_eq!(body.facts.cloud_uid, cloud_uid.into(), "S2: a deletion of another body");
                 body.facts.deleting = true;
                 body.grace_s = Some(grace_s);
                 Answer::DeleteAccepted

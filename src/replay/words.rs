@@ -139,7 +139,7 @@ pub fn effect(kind: &EffectKind) -> String {
 /// What more is known of what is asked, by name.
 pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
     match &effect.kind {
-        EffectKind::DeleteCloudPod { cloud_uid, .. } => vec![("cloud_uid", cloud_uid.clone())],
+        EffectKind::DeleteCloudPod { cloud_uid, .. } => vec![("cloud_uid", cloud_uid.to_string())],
         EffectKind::PatchPodStatus { resource_version, status, .. } => {
             let conditions: Vec<String> = status
                 .conditions
@@ -148,7 +148,7 @@ pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
                 .collect();
             let all = [
                 ("resource_version", resource_version.clone()),
-                ("host_ip", status.host_ip.clone()),
+                ("host_ip", status.host_ip.to_string()),
                 ("pod_ips", status.pod_ips.join(", ")),
                 ("conditions", conditions.join(", ")),
             ];

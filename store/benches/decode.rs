@@ -22,7 +22,7 @@ fn written() -> (Memory, Log) {
     let mut batch = Batch::new();
     for _ in 0..FRAMES {
         for seq in log.last().0 + 1..=log.last().0 + RECORDS_PER_FRAME {
-            let mut facts = CloudFacts { cloud_uid: format!("uid-{seq}"), ..CloudFacts::default() };
+            let mut facts = CloudFacts { cloud_uid: format!("uid-{seq}").into(), ..CloudFacts::default() };
             facts.owner.namespace = "shop".into();
             facts.owner.name = format!("web-{seq}").into();
             facts.status.message = "x".repeat(300);

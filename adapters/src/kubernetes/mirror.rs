@@ -1,39 +1,34 @@
 //! What the API server is known to have, shared by the watch, which learns it, and by the status writer,
 //! which must not hear its own echo.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
 use engine::{Mirror, Phase, PodFacts, PodRef, PodStatus, Uid};
 use parking_lot::Mutex;
 
 /// The pods that were reported, and how they looked.
 #[derive(Debug)]
 pub struct PodMirror {
-    inner: Mutex<Inner>,
-}
-
-#[derive(Debug)]
-struct Inner {
-    mirror: Mirror<Uid>,
-    known: BTreeMap<Uid, Known>,
+    mirror: Mutex<Mirror<Uid, Known>>,
 }
 
 #[derive(Debug)]
 struct Known {
-    sight: Sight,
+    pod: PodRef,
+    /// `None` for a pod that is only remembered from the recovered state.
+    reported: Option<Reported>,
     /// The newest resource version: that of a sight which changed nothing, or of our own write.
     latest: String,
     /// What our write in flight will make the status.
     expected: Option<Expected>,
 }
 
+/// What was last reported, corrected by our own writes since.
 #[derive(Debug)]
-enum Sight {
-    /// It is known from the recovered state, and was not seen since.
-    Remembered(PodRef),
-    /// What was last reported, its resource version included, corrected by our own writes since.
-    Reported(Arc<PodFacts>),
+struct Reported {
+    /// That of the report, by which later writes are known to be current.
+    resource_version: String,
+    status: Expected,
+    /// Digest of all but the status.
+    rest_digest: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,74 +58,58 @@ impl PodMirror {
     /// first sight, and reported missing when the first complete list lacks it.
     #[must_use]
     pub fn knowing(pods: impl IntoIterator<Item = PodRef>) -> PodMirror {
-        let remembered = |pod: PodRef| {
-            (pod.uid.clone(), Known { sight: Sight::Remembered(pod), latest: String::new(), expected: None })
-        };
-        let known: BTreeMap<Uid, Known> = pods.into_iter().map(remembered).collect();
-        PodMirror { inner: Mutex::new(Inner { mirror: Mirror::knowing(known.keys().cloned()), known }) }
+        let remembered = pods.into_iter().map(|pod| (pod.uid.clone(), Known::new(pod)));
+        PodMirror { mirror: Mutex::new(Mirror::knowing(remembered)) }
     }
 
     /// Notes a sight of a pod; true when it is to be reported.
-    pub fn observe(&self, facts: &Arc<PodFacts>) -> bool {
-        let inner = &mut *self.inner.lock();
+    pub fn observe(&self, facts: &PodFacts) -> bool {
+        let mirror = &mut *self.mirror.lock();
         let uid = &facts.pod.uid;
-        let echo = inner.known.get_mut(uid).is_some_and(|known| known.is_echo(facts));
-        let changed = inner.mirror.observe(uid, facts.digest());
-        if let Some(known) = inner.known.get_mut(uid) {
-            known.latest.clone_from(&facts.resource_version);
-            if echo {
-                known.settle();
-                return false;
-            }
-            if changed {
-                known.sight = Sight::Reported(Arc::clone(facts));
-            }
-        } else {
-            let (sight, latest) = (Sight::Reported(Arc::clone(facts)), facts.resource_version.clone());
-            inner.known.insert(uid.clone(), Known { sight, latest, expected: None });
+        let changed = mirror.observe(uid, facts.digest(), || Known::new(facts.pod.clone()));
+        let Some(known) = mirror.get_mut(uid) else { return changed };
+        known.latest.clone_from(&facts.resource_version);
+        if known.is_echo(facts) {
+            known.settle();
+            return false;
+        }
+        if changed {
+            known.reported = Some(Reported::of(facts));
         }
         changed
     }
 
     /// Notes that a known pod is there, though it cannot be read: it is not missing from this list.
     pub fn keep(&self, uid: &Uid) {
-        let inner = &mut *self.inner.lock();
-        if let Some(known) = inner.known.get(uid) {
-            let digest = known.facts().map_or(0, PodFacts::digest);
-            inner.mirror.observe(uid, digest);
-        }
+        self.mirror.lock().keep(uid);
     }
 
     /// Forgets a pod; true when it was known, and its end is to be reported.
     pub fn remove(&self, uid: &Uid) -> bool {
-        let inner = &mut *self.inner.lock();
-        inner.known.remove(uid);
-        inner.mirror.remove(uid)
+        self.mirror.lock().remove(uid).is_some()
     }
 
     /// Begins a list.
     pub fn begin_list(&self) {
-        self.inner.lock().mirror.begin_list();
+        self.mirror.lock().begin_list();
     }
 
     /// Ends a **complete** list: forgets, and returns, the pods that it did not hold.
     pub fn end_list(&self) -> Vec<PodRef> {
-        let inner = &mut *self.inner.lock();
-        let missing = inner.mirror.end_list();
-        missing.iter().filter_map(|uid| inner.known.remove(uid)).map(Known::into_pod).collect()
+        self.mirror.lock().end_list().into_iter().map(|(_, known)| known.pod).collect()
     }
 
     /// Where a status write stands that follows from the observation at `resource_version`. When it is
     /// [`Standing::Current`], its echo is awaited from here on: it is to be ended by [`PodMirror::end_write`].
     pub fn begin_write(&self, uid: &Uid, resource_version: &str, status: &PodStatus) -> Standing {
-        let mut inner = self.inner.lock();
-        let Some(known) = inner.known.get_mut(uid) else { return Standing::Unknown };
-        let Some(facts) = known.facts() else { return Standing::Unknown };
+        let mut mirror = self.mirror.lock();
+        let Some(known) = mirror.get_mut(uid) else { return Standing::Unknown };
+        let Some(reported) = &known.reported else { return Standing::Unknown };
         let status_digest = status.digest();
-        if facts.status_digest == status_digest {
+        if reported.status.status_digest == status_digest {
             return Standing::Written;
         }
-        if facts.resource_version != resource_version {
+        if reported.resource_version != resource_version {
             return Standing::Superseded;
         }
         known.expected = Some(Expected { status_digest, phase: status.phase });
@@ -140,29 +119,33 @@ impl PodMirror {
     /// Ends a write that was sent with the resource version `sent`. `written` is the one that it made, or
     /// `None` when it failed or its fate is unknown: then its echo, should one come, is news.
     pub fn end_write(&self, uid: &Uid, sent: &str, written: Option<&str>) {
-        let inner = &mut *self.inner.lock();
-        let Some(known) = inner.known.get_mut(uid) else { return };
+        let mirror = &mut *self.mirror.lock();
+        let Some(known) = mirror.get_mut(uid) else { return };
         // Any sight since has told us what the API server has now, and may be newer than our write.
         if let Some(written) = written.filter(|_| known.latest == sent) {
             written.clone_into(&mut known.latest);
             known.settle();
-            if let Some(facts) = known.facts() {
-                inner.mirror.observe(uid, facts.digest());
+            if let Some(digest) = known.reported.as_ref().map(Reported::digest) {
+                let pod = known.pod.clone();
+                mirror.observe(uid, digest, || Known::new(pod));
             }
+        } else {
+            known.expected = None;
         }
-        known.expected = None;
     }
 
     /// The digest of the status that the API server is known to have.
     #[must_use]
     pub fn status_digest(&self, uid: &Uid) -> Option<u64> {
-        self.inner.lock().known.get(uid).and_then(Known::facts).map(|facts| facts.status_digest)
+        let mirror = self.mirror.lock();
+        let reported = mirror.get(uid).and_then(|(_, known)| known.reported.as_ref());
+        reported.map(|reported| reported.status.status_digest)
     }
 
     /// How many pods are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.inner.lock().known.len()
+        self.mirror.lock().len()
     }
 
     /// Whether none is known.
@@ -173,36 +156,36 @@ impl PodMirror {
 }
 
 impl Known {
-    fn facts(&self) -> Option<&PodFacts> {
-        match &self.sight {
-            Sight::Remembered(_) => None,
-            Sight::Reported(facts) => Some(facts),
-        }
-    }
-
-    fn into_pod(self) -> PodRef {
-        match self.sight {
-            Sight::Remembered(pod) => pod,
-            Sight::Reported(facts) => facts.pod.clone(),
-        }
+    fn new(pod: PodRef) -> Known {
+        Known { pod, reported: None, latest: String::new(), expected: None }
     }
 
     /// Whether `facts` differ from what was last reported by nothing but our write in flight.
     fn is_echo(&self, facts: &PodFacts) -> bool {
-        let (Some(expected), Some(reported)) = (self.expected, self.facts()) else { return false };
-        let with_write =
-            PodFacts { status_digest: expected.status_digest, phase: expected.phase, ..reported.clone() };
-        facts.status_digest == expected.status_digest && facts.digest() == with_write.digest()
+        let (Some(expected), Some(reported)) = (self.expected, &self.reported) else { return false };
+        let seen = Expected { status_digest: facts.status_digest, phase: facts.phase };
+        seen == expected && facts.digest_but_status() == reported.rest_digest
     }
 
-    /// The write in flight arrived: what it made is what the API server has. The resource version stays that
-    /// of the report, by which later writes are known to be current.
+    /// The write in flight arrived: what it made is what the API server has.
     fn settle(&mut self) {
-        if let (Some(expected), Sight::Reported(facts)) = (self.expected.take(), &mut self.sight) {
-            let facts = Arc::make_mut(facts);
-            facts.status_digest = expected.status_digest;
-            facts.phase = expected.phase;
+        if let (Some(expected), Some(reported)) = (self.expected.take(), &mut self.reported) {
+            reported.status = expected;
         }
+    }
+}
+
+impl Reported {
+    fn of(facts: &PodFacts) -> Reported {
+        Reported {
+            resource_version: facts.resource_version.clone(),
+            status: Expected { status_digest: facts.status_digest, phase: facts.phase },
+            rest_digest: facts.digest_but_status(),
+        }
+    }
+
+    fn digest(&self) -> u64 {
+        PodFacts::digest_with(self.rest_digest, self.status.phase, self.status.status_digest)
     }
 }
 
@@ -212,15 +195,15 @@ mod tests {
 
     const UID: &str = "u-1";
 
-    fn facts(resource_version: &str, spec_digest: u64, status: &PodStatus) -> Arc<PodFacts> {
-        Arc::new(PodFacts {
+    fn facts(resource_version: &str, spec_digest: u64, status: &PodStatus) -> PodFacts {
+        PodFacts {
             pod: PodRef { namespace: "shop".into(), name: "web".into(), uid: Uid(UID.into()) },
             resource_version: resource_version.into(),
             phase: status.phase,
             status_digest: status.digest(),
             spec_digest,
             ..PodFacts::default()
-        })
+        }
     }
 
     fn running() -> PodStatus {
@@ -283,7 +266,7 @@ mod tests {
 
     #[test]
     fn a_pod_that_was_only_remembered_is_unknown_until_seen() {
-        let pod = facts("1", 0, &running()).pod.clone();
+        let pod = facts("1", 0, &running()).pod;
         let mirror = PodMirror::knowing([pod.clone()]);
         assert_eq!(mirror.begin_write(&pod.uid, "1", &running()), Standing::Unknown);
         mirror.begin_list();

@@ -20,16 +20,16 @@ pub fn status_patch(pod: &PodRef, resource_version: &str, status: &PodStatus) ->
 /// The `status` of the patch.
 #[must_use]
 pub fn render_status(status: &PodStatus) -> Value {
-    let host_ips = if status.host_ip.is_empty() { &[][..] } else { std::slice::from_ref(&status.host_ip) };
+    let host_ip = Some(&*status.host_ip).filter(|ip| !ip.is_empty());
     json!({
         "phase": render_phase(status.phase),
         "reason": text_or_null(&status.reason),
         "message": text_or_null(&status.message),
         "hostIP": text_or_null(&status.host_ip),
         // The API server refuses a hostIP that is not the first of the hostIPs.
-        "hostIPs": render_ips(host_ips),
+        "hostIPs": render_ips(host_ip.into_iter()),
         "podIP": text_or_null(status.pod_ips.first().map_or("", String::as_str)),
-        "podIPs": render_ips(&status.pod_ips),
+        "podIPs": render_ips(status.pod_ips.iter().map(String::as_str)),
         "startTime": status.start_time_s.and_then(rfc3339),
         "conditions": ConditionKind::ALL.map(|kind| render_condition(kind, status.condition(kind))),
         "initContainerStatuses": render_containers(&status.init_containers),
@@ -72,12 +72,13 @@ fn text_or_null(text: &str) -> Value {
     if text.is_empty() { Value::Null } else { text.into() }
 }
 
-fn render_ips(ips: &[String]) -> Value {
-    if ips.is_empty() {
+fn render_ips<'a>(ips: impl Iterator<Item = &'a str>) -> Value {
+    let mut ips = ips.peekable();
+    if ips.peek().is_none() {
         return Value::Null;
     }
     let replace = std::iter::once(json!({ "$patch": "replace" }));
-    replace.chain(ips.iter().map(|ip| json!({ "ip": ip }))).collect()
+    replace.chain(ips.map(|ip| json!({ "ip": ip }))).collect()
 }
 
 /// A condition of ours that the status does not have is taken away: a merge would keep it for ever.

@@ -265,7 +265,6 @@ impl PodWatch {
         facts: PodFacts,
         manifest: impl FnOnce() -> Option<&'a RawValue>,
     ) -> Result<(), Stop> {
-        let facts = Arc::new(facts);
         if !self.mirror.observe(&facts) {
             return Ok(());
         }
@@ -274,7 +273,7 @@ impl PodWatch {
             Some(manifest) => self.manifests.put(&facts.pod.uid, manifest),
             None => self.manifests.forget(&facts.pod.uid),
         }
-        self.report(Event::PodObserved(facts)).await
+        self.report(Event::PodObserved(facts.into())).await
     }
 
     async fn gone(&self, pod: PodRef) -> Result<(), Stop> {

@@ -129,7 +129,7 @@ prop_compose! {
         ephemeral_containers in vec(container().boxed(), 0..2),
     ) -> PodStatus {
         PodStatus {
-            phase, reason, message, host_ip, pod_ips, start_time_s, conditions,
+            phase, reason, message, host_ip: host_ip.into(), pod_ips, start_time_s, conditions,
             init_containers, containers, ephemeral_containers,
         }
     }

@@ -2,6 +2,7 @@
 //! effect it ends, and each effect the records that caused it.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use engine::{
     Answer, Decision, EffectId, EffectKind, EffectTimes, Event, Micros, Outcome, Record, Seq, State, Uid,
@@ -152,7 +153,7 @@ struct Issued {
 /// What was seen so far of the cloud pods of one Kubernetes pod.
 #[derive(Debug, Default)]
 struct CloudSights {
-    uids: BTreeSet<String>,
+    uids: BTreeSet<Arc<str>>,
     changed_at_us: u64,
 }
 

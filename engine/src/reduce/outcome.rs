@@ -1,5 +1,6 @@
 //! Answers to our effects, and what to do when there is none.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
@@ -270,7 +271,7 @@ impl Turn<'_> {
         if row.failure.as_ref().is_some_and(|failure| failure.message == message) {
             return;
         }
-        row.failure = Some(Failure { message: message.clone(), permanent, at });
+        row.failure = Some(Box::new(Failure { message: message.clone(), permanent, at }));
         self.notice(pod, true, reason, &message);
     }
 

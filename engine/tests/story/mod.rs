@@ -52,7 +52,7 @@ pub fn status(phase: Phase) -> PodStatus {
 pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
     CloudFacts {
         name: CloudName::of(pod),
-        cloud_uid: format!("cloud-{}", pod.uid),
+        cloud_uid: format!("cloud-{}", pod.uid).into(),
         owner: pod.clone(),
         deleting: false,
         status: status(phase),

@@ -75,7 +75,7 @@ pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
     };
     CloudFacts {
         name: CloudName::of(pod),
-        cloud_uid: format!("cloud-{}", pod.uid),
+        cloud_uid: format!("cloud-{}", pod.uid).into(),
         owner: pod.clone(),
         status,
         ..CloudFacts::default()

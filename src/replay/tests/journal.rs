@@ -47,7 +47,7 @@ pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
     let containers = if phase == Phase::Running { vec![main] } else { Vec::new() };
     CloudFacts {
         name: CloudName::of(pod),
-        cloud_uid: format!("cloud-{}", pod.uid),
+        cloud_uid: format!("cloud-{}", pod.uid).into(),
         owner: pod.clone(),
         status: PodStatus { phase, host_ip: "10.0.0.7".into(), containers, ..PodStatus::default() },
         ..CloudFacts::default()

@@ -114,7 +114,7 @@ fn pod_status() -> impl Strategy<Value = PodStatus> {
                 phase,
                 reason,
                 message,
-                host_ip,
+                host_ip: host_ip.into(),
                 pod_ips,
                 start_time_s,
                 conditions,
@@ -130,7 +130,7 @@ fn cloud_facts() -> impl Strategy<Value = CloudFacts> {
     (text(), text(), pod(), any::<bool>(), pod_status(), any::<u64>()).prop_map(
         |(name, cloud_uid, owner, deleting, status, changed_at_us)| CloudFacts {
             name: CloudName(name.into()),
-            cloud_uid,
+            cloud_uid: cloud_uid.into(),
             owner,
             deleting,
             status,

@@ -34,7 +34,9 @@ pub fn record_of(seq: u64, text_bytes: usize) -> Record {
     let event = if seq.is_multiple_of(2) {
         Event::PodObserved(PodFacts { pod, resource_version: text, ..PodFacts::default() }.into())
     } else {
-        Event::CloudPodObserved(CloudFacts { owner: pod, cloud_uid: text, ..CloudFacts::default() }.into())
+        Event::CloudPodObserved(
+            CloudFacts { owner: pod, cloud_uid: text.into(), ..CloudFacts::default() }.into(),
+        )
     };
     Record { seq: Seq(seq), at: Micros(1_000_000 + seq), seen: Micros(999_000 + seq), event }
 }

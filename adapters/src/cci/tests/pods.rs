@@ -43,7 +43,7 @@ async fn a_created_pod_is_the_one_that_is_found() {
     let created = client.create_pod(&owner(), &name(), &manifest()).await;
     let found = client.look_up_pod(&name(), &owner()).await;
     let Outcome::Done(Answer::CloudPod(facts)) = &created else { panic!("{created:?}") };
-    assert_eq!((facts.cloud_uid.as_str(), &facts.owner), ("cloud-1", &owner()));
+    assert_eq!((&*facts.cloud_uid, &facts.owner), ("cloud-1", &owner()));
     assert_eq!(created, found);
 
     let seen = server.seen();

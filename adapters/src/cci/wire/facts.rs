@@ -104,7 +104,7 @@ pub(in crate::cci) fn read_pod(mark: &Mark, namespace: &str, json: &[u8]) -> Sig
     let status = body.status;
     Sighting::Ours(Box::new(CloudFacts {
         name: CloudName(head.metadata.name.into()),
-        cloud_uid: head.metadata.uid,
+        cloud_uid: head.metadata.uid.into(),
         owner,
         deleting: head.metadata.deletion_timestamp.is_some(),
         changed_at_us: changed_at_us.unwrap_or_else(|| status.changed_at_us()),
@@ -279,7 +279,7 @@ impl Status {
             phase,
             reason: words(self.reason),
             message: words(self.message),
-            host_ip: words(self.host_ip),
+            host_ip: words(self.host_ip).into(),
             pod_ips: pod_ips.iter().map(|ip| cut(ip)).collect(),
             start_time_s: seconds(&self.start_time),
             conditions: conditions(self.conditions),

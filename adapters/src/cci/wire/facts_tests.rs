@@ -57,7 +57,7 @@ fn a_running_pod_is_read_whole() {
         facts.owner,
         PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) }
     );
-    assert_eq!((facts.cloud_uid.as_str(), facts.deleting), ("cloud-1", false));
+    assert_eq!((&*facts.cloud_uid, facts.deleting), ("cloud-1", false));
     assert_eq!(facts.changed_at_us, 1_767_225_607_000_000);
     let status = facts.status;
     assert_eq!(status.phase, Phase::Running);

@@ -302,7 +302,7 @@ impl LeanStatus {
             phase: parse_phase(&self.phase),
             reason: self.reason,
             message: self.message,
-            host_ip: self.host_ip,
+            host_ip: self.host_ip.into(),
             pod_ips,
             start_time_s: seconds(self.start_time),
             conditions,
