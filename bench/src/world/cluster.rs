@@ -92,8 +92,8 @@ struct Tally {
     present: i64,
 }
 
-/// A cluster.
-#[derive(Debug)]
+/// A cluster. A copy of it is what a dry run is done to; the objects in it are shared.
+#[derive(Clone, Debug)]
 pub struct Cluster {
     options: ClusterOptions,
     revision: u64,

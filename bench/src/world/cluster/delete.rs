@@ -19,6 +19,8 @@ pub struct DeleteOptions {
     pub revision: Option<String>,
     /// `propagationPolicy: Orphan`: what the object owns stays.
     pub orphan: bool,
+    /// `dryRun: [All]`: only what it would answer is wanted. The caller sees to that.
+    pub dry_run: bool,
 }
 
 impl DeleteOptions {
@@ -33,6 +35,7 @@ impl DeleteOptions {
             uid: precondition("uid"),
             revision: precondition("resourceVersion"),
             orphan: text(body, "/propagationPolicy") == "Orphan",
+            dry_run: !items(body, "/dryRun").is_empty(),
         }
     }
 }
