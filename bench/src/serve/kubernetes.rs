@@ -10,6 +10,7 @@ mod protobuf;
 mod request;
 mod route;
 mod stream;
+mod validate;
 mod write;
 
 use std::collections::BTreeMap;

@@ -17,6 +17,7 @@ mod list;
 mod object;
 mod patch;
 mod schedule;
+pub mod schema;
 mod selector;
 mod status;
 mod storage;

@@ -40,3 +40,43 @@ async fn a_dry_run_says_what_would_be_and_changes_nothing() {
     assert_eq!(world.revision(), before);
     assert_eq!(world.get(PODS).await["items"].as_array().unwrap().len(), 1);
 }
+
+#[tokio::test]
+async fn fields_that_are_not_there_are_refused_warned_of_or_dropped() {
+    let world = World::start().await;
+    let mut misspelt = pod("a");
+    misspelt["spec"]["containers"][0]["imagee"] = json!("b");
+    let body = misspelt.to_string();
+    let asked = async |method, path: &str, kind, body: &str| {
+        let (code, text) = world.ask(method, path, kind, JSON, body).await;
+        (code.as_u16(), text.parse::<Value>().unwrap())
+    };
+    let (code, refused) = asked("POST", &format!("{PODS}?fieldValidation=Strict"), JSON, &body).await;
+    let says = r#"Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "spec.containers[0].imagee""#;
+    assert_eq!((code, &refused["message"], &refused["reason"]), (400, &json!(says), &json!("BadRequest")));
+
+    let request = http::Request::post(format!("{PODS}?fieldValidation=Warn")).header("content-type", JSON);
+    let answer = world.client.send(request.body(body.clone().into_bytes().into()).unwrap()).await.unwrap();
+    assert_eq!(answer.headers()["warning"], r#"299 - "unknown field \"spec.containers[0].imagee\"""#);
+    assert_eq!(world.get(&format!("{PODS}/a")).await["spec"]["containers"][0].get("imagee"), None);
+
+    let patch = json!({ "spec": { "replica": 3 } }).to_string();
+    let (code, refused) = asked("PATCH", &format!("{PODS}/a?fieldValidation=Strict"), MERGE, &patch).await;
+    assert_eq!((code, &refused["reason"]), (422, &json!("Invalid")));
+    let (code, _) = asked("PATCH", &format!("{PODS}/a?fieldValidation=Ignore"), MERGE, &patch).await;
+    assert_eq!(code, 200);
+    let apply = "application/apply-patch+yaml";
+    let (code, refused) = asked("PATCH", &format!("{PODS}/b?fieldManager=m"), apply, &body).await;
+    let says = "failed to create typed patch object (demo/b; /v1, Kind=Pod): .spec.containers[0].imagee: field not declared in schema";
+    assert_eq!((code, &refused["message"]), (500, &json!(says)));
+}
+
+#[tokio::test]
+async fn a_value_of_the_wrong_type_is_refused() {
+    let world = World::start().await;
+    let mut wrong = pod("a");
+    wrong["spec"]["containers"][0]["image"] = json!(1);
+    let (code, text) = world.ask("POST", PODS, JSON, JSON, &wrong.to_string()).await;
+    let says = r#"Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string"#;
+    assert_eq!((code.as_u16(), &text.parse::<Value>().unwrap()["message"]), (400, &json!(says)));
+}

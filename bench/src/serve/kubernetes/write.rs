@@ -69,10 +69,11 @@ impl Ask<'_> {
             return Err(Status::method_not_allowed());
         }
         let (kind, namespace) = (self.at.kind, self.at.namespace.unwrap_or_default());
-        let body = self.object()?;
-        self.change_object(service, form, |cluster, writer| {
+        let (body, warnings) = self.checked_object()?;
+        let answer = self.change_object(service, form, |cluster, writer| {
             cluster.create(writer, kind, namespace, body).map(|object| (object, true))
-        })
+        })?;
+        Ok(warnings.on(answer))
     }
 
     pub(super) fn create_subresource(&self, service: &Service) -> Result<Response, Status> {
@@ -87,24 +88,27 @@ impl Ask<'_> {
     }
 
     pub(super) fn update(&self, service: &Service, form: Form) -> Result<Response, Status> {
-        let (target, body) = (self.target()?, self.object()?);
+        let (target, (body, warnings)) = (self.target()?, self.checked_object()?);
         if self.at.subresource == "scale" {
             return self.rescale(service, target, ScaleChange::Replace(body));
         }
-        self.change_object(service, form, |cluster, writer| {
+        let answer = self.change_object(service, form, |cluster, writer| {
             cluster.update(writer, target, self.part(), body).map(|object| (object, false))
-        })
+        })?;
+        Ok(warnings.on(answer))
     }
 
     pub(super) fn patch(&self, service: &Service, form: Form) -> Result<Response, Status> {
         let target = self.target()?;
-        let patch = body::patch(self.headers, &self.body, &self.query)?;
+        let mut patch = body::patch(self.headers, &self.body, &self.query)?;
+        let warnings = self.check_patch(&mut patch)?;
         if self.at.subresource == "scale" {
             return self.rescale(service, target, ScaleChange::Patch(patch));
         }
-        self.change_object(service, form, |cluster, writer| {
+        let answer = self.change_object(service, form, |cluster, writer| {
             cluster.patch(writer, target, self.part(), &patch)
-        })
+        })?;
+        Ok(warnings.on(answer))
     }
 
     fn rescale(
