@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod discovery;
 mod fault;
+mod openapi;
 mod protobuf;
 mod request;
 mod route;

@@ -80,3 +80,36 @@ async fn a_value_of_the_wrong_type_is_refused() {
     let says = r#"Pod in version "v1" cannot be handled as a Pod: json: cannot unmarshal number into Go struct field Container.spec.containers.image of type string"#;
     assert_eq!((code.as_u16(), &text.parse::<Value>().unwrap()["message"]), (400, &json!(says)));
 }
+
+#[tokio::test]
+async fn what_kubectl_reads_of_the_schemas_is_there() {
+    let world = World::start().await;
+    let document = world.get("/openapi/v3/api/v1").await;
+    let schemas = &document["components"]["schemas"];
+    let pod = &schemas["io.k8s.api.core.v1.Pod"];
+    let kinds = json!([{ "group": "", "version": "v1", "kind": "Pod" }]);
+    assert_eq!(pod["x-kubernetes-group-version-kind"], kinds);
+    let spec = json!([{ "$ref": "#/components/schemas/io.k8s.api.core.v1.PodSpec" }]);
+    assert_eq!(pod["properties"]["spec"]["allOf"], spec);
+    let container = &schemas["io.k8s.api.core.v1.Container"];
+    assert_eq!(container["required"], json!(["name"]));
+    assert_eq!(container["properties"]["args"]["items"]["type"], "string");
+    // Everything that a schema points at is in the document.
+    let text = schemas.to_string();
+    for reference in text.split("#/components/schemas/").skip(1) {
+        let name = reference.split('"').next().unwrap();
+        assert!(schemas.get(name).is_some(), "{name}");
+    }
+
+    // A `kind: List` is looked up in version 2 first, which is asked for as protobuf.
+    let asked = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+    let request = http::Request::get("/openapi/v2").header("accept", asked).body(Vec::new().into()).unwrap();
+    let answer = world.client.send(request).await.unwrap();
+    assert_eq!(
+        answer.headers()["content-type"],
+        "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
+    );
+    let body = http_body_util::BodyExt::collect(answer.into_body()).await.unwrap().to_bytes();
+    assert!(body.starts_with(b"\x0a\x032.0\x12"), "{body:?}");
+    assert_eq!(world.get("/openapi/v2").await["swagger"], "2.0");
+}

@@ -30,6 +30,10 @@ pub(super) enum Document<'p> {
     Group(&'p str),
     /// `/api/v1`, `/apis/GROUP/VERSION`
     Resources(&'p str, &'p str),
+    /// `/`
+    Paths,
+    /// `/openapi/v2`
+    OpenApiV2,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/GROUP/VERSION`
@@ -61,6 +65,8 @@ impl<'p> Route<'p> {
             ["apis", group] => Route::Document(Document::Group(group)),
             ["api", version] => Route::Document(Document::Resources("", version)),
             ["apis", group, version] => Route::Document(Document::Resources(group, version)),
+            [] => Route::Document(Document::Paths),
+            ["openapi", "v2"] => Route::Document(Document::OpenApiV2),
             ["openapi", "v3"] => Route::Document(Document::OpenApiIndex),
             ["openapi", "v3", "api", version] => Route::Document(Document::OpenApi("", version)),
             ["openapi", "v3", "apis", group, version] => Route::Document(Document::OpenApi(group, version)),
@@ -121,7 +127,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_not_found() {
         for path in
-            ["/", "/api/v2/pods", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/n/nodes"]
+            ["/nothing", "/api/v2/pods", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/n/nodes"]
         {
             assert_eq!(read(path), None, "{path}");
         }
