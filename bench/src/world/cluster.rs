@@ -16,6 +16,7 @@ mod kind;
 mod list;
 mod object;
 mod patch;
+mod quantity;
 mod schedule;
 pub mod schema;
 mod selector;

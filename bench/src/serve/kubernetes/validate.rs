@@ -56,7 +56,7 @@ impl Ask<'_> {
             return Ok(Warnings::default());
         }
         let sent = (body == Body::Patch).then(|| value.to_string());
-        let unknown = schema::prune(self.at.kind, value).map_err(|why| self.cannot_handle(&why))?;
+        let unknown = schema::conform(self.at.kind, value).map_err(|why| self.cannot_handle(&why))?;
         let directive = self.query.get("fieldValidation").map(String::as_str);
         if unknown.is_empty() || directive == Some("Ignore") {
             return Ok(Warnings::default());

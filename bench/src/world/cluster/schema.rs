@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use serde_json::{Map, Value};
 
 use super::Kind;
+use super::quantity::Quantity;
 
 /// A type of object, or of something in one.
 #[derive(Debug)]
@@ -149,11 +150,12 @@ impl Shape {
     }
 }
 
-/// Takes from an object, or from a patch of one, every field that its kind does not have. Returns their paths.
+/// Makes an object, or a patch of one, what its kind allows: takes out every field that the kind does not have
+/// and writes amounts in their one form. Returns the paths of what was taken out.
 ///
 /// # Errors
-/// A sentence that names a field whose value is of the wrong type.
-pub fn prune(kind: &Kind, body: &mut Value) -> Result<Vec<String>, String> {
+/// A sentence about a value of the wrong type.
+pub fn conform(kind: &Kind, body: &mut Value) -> Result<Vec<String>, String> {
     let mut walk = Walk { unknown: Vec::new(), trail: Vec::new() };
     let (Some(members), Some(root)) = (body.as_object_mut(), TYPES.get(kind.kind)) else {
         return Ok(Vec::new());
@@ -206,6 +208,11 @@ impl Walk {
             return Err(self.mistyped(owner, shape, value));
         }
         match shape {
+            Shape::Quantity => {
+                let text = value.as_str().map_or_else(|| value.to_string(), |text| text.trim().to_owned());
+                *value = Value::String(Quantity::read(&text)?.canonical());
+                Ok(())
+            }
             Shape::Type(name) => {
                 value.as_object_mut().map_or(Ok(()), |members| self.members(&TYPES[name], members))
             }
@@ -231,7 +238,6 @@ impl Walk {
             | Shape::Int64
             | Shape::Flag
             | Shape::Bytes
-            | Shape::Quantity
             | Shape::IntOrString
             | Shape::Time
             | Shape::MicroTime
@@ -315,7 +321,7 @@ mod tests {
 
     fn pruned(body: Value) -> (Value, Result<Vec<String>, String>) {
         let mut body = body;
-        let unknown = prune(Kind::of("deployments").unwrap(), &mut body);
+        let unknown = conform(Kind::of("deployments").unwrap(), &mut body);
         (body, unknown)
     }
 
@@ -329,7 +335,7 @@ mod tests {
             "spec": { "replica": 2, "template": { "spec": { "containers": [container], "$setElementOrder/containers": [] } } },
         }));
         assert_eq!(unknown.unwrap(), ["spec.replica", "spec.template.spec.containers[0].imagee"]);
-        let spec = json!({ "name": "a", "resources": { "limits": { "cpu": 1, "gpu": "2" } } });
+        let spec = json!({ "name": "a", "resources": { "limits": { "cpu": "1", "gpu": "2" } } });
         assert_eq!(body["spec"]["template"]["spec"]["containers"][0], spec);
         assert_eq!(
             (&body["kind"], &body["metadata"]["labels"]["any"]),
@@ -349,5 +355,8 @@ mod tests {
         let template = json!({ "spec": { "containers": {} } });
         assert_eq!(pruned(json!({ "spec": { "template": template } })).1.unwrap_err(), says);
         assert_eq!(pruned(json!({ "spec": { "replicas": null } })).1.unwrap(), [""; 0]);
+        let container = json!({ "resources": { "limits": { "memory": "1Gib" } } });
+        let body = json!({ "spec": { "template": { "spec": { "containers": [container] } } } });
+        assert!(pruned(body).1.unwrap_err().starts_with("quantities must match"));
     }
 }

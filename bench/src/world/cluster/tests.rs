@@ -1,3 +1,4 @@
+mod checks;
 mod controllers;
 
 use serde_json::{Value, json};

@@ -212,11 +212,12 @@ impl Cluster {
                 if kind.has_status() {
                     copy_member(&old.value, &mut new, "status");
                 }
+                if kind.plural == "services" {
+                    keep_address(&old.value, &mut new);
+                }
                 self.fill(kind, &mut new, false);
                 check::check(kind, name, &new)?;
-                if kind.plural == "pods" {
-                    check::check_pod_update(name, &old.value, &new)?;
-                }
+                check::check_update(kind, name, &old.value, &new)?;
             }
             Part::Status => {
                 let mut whole = old.value.clone();
@@ -307,6 +308,15 @@ fn keep_metadata(old: &Value, new: &mut Value) {
         new.as_object_mut().map(|new| new.remove(whole));
     }
     drop_empty(&mut new["metadata"]);
+}
+
+/// A service keeps its address when it is replaced by one that names none.
+fn keep_address(old: &Value, new: &mut Value) {
+    for member in ["clusterIP", "clusterIPs"] {
+        if new["spec"].get(member).is_none() {
+            copy_member(&old["spec"], &mut new["spec"], member);
+        }
+    }
 }
 
 /// Empty lists and maps of the metadata are not stored; nor is a null.
