@@ -79,10 +79,28 @@ const DEPLOYMENT: &[Column] = &[
     wide("Selector"),
 ];
 
-const REPLICA_SET: &[Column] =
-    &[narrow("Name"), narrow("Desired"), narrow("Current"), narrow("Ready"), narrow("Age")];
-const JOB: &[Column] =
-    &[narrow("Name"), narrow("Status"), narrow("Completions"), narrow("Duration"), narrow("Age")];
+const REPLICA_SET: &[Column] = &[
+    narrow("Name"),
+    narrow("Desired"),
+    narrow("Current"),
+    narrow("Ready"),
+    narrow("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
+
+const JOB: &[Column] = &[
+    narrow("Name"),
+    narrow("Status"),
+    narrow("Completions"),
+    narrow("Duration"),
+    narrow("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
+
 const NAMESPACE: &[Column] = &[narrow("Name"), narrow("Status"), narrow("Age")];
 const CONFIG_MAP: &[Column] = &[narrow("Name"), narrow("Data"), narrow("Age")];
 const SECRET: &[Column] = &[narrow("Name"), narrow("Type"), narrow("Data"), narrow("Age")];
@@ -164,7 +182,10 @@ impl Columns {
                 number("/spec/replicas"),
                 number("/status/replicas"),
                 number("/status/readyReplicas"),
-                age
+                age,
+                container_texts(value, "/name"),
+                container_texts(value, "/image"),
+                pairs(value, "/spec/selector/matchLabels"),
             ]),
             "jobs" => job_cells(value, name, &age, now),
             "namespaces" => json!([name, text(value, "/status/phase"), age]),
@@ -322,6 +343,9 @@ fn job_cells(job: &Value, name: &str, age_text: &str, now: Timestamp) -> Value {
         ),
         age(text(job, "/status/startTime"), end),
         age_text,
+        container_texts(job, "/name"),
+        container_texts(job, "/image"),
+        or_none(&pairs(job, "/spec/selector/matchLabels")),
     ])
 }
 

@@ -28,10 +28,26 @@ impl Cluster {
         let last = object.at(self.revision);
         let before = Some(object.clone());
         self.commit(Change { revision: self.revision, before, object: last.clone(), deleted: true });
-        if !orphan && self.dependents.contains_key(last.uid()) {
+        if orphan {
+            self.release(last.uid());
+        } else if self.dependents.contains_key(last.uid()) {
             self.ownerless.insert(last.uid().to_owned());
         }
         last
+    }
+
+    /// Has what an owner leaves behind forget it.
+    fn release(&mut self, uid: &str) {
+        for (plural, key) in self.dependents.get(uid).cloned().unwrap_or_default() {
+            let Some(object) = self.storages[plural].get(&key).cloned() else { continue };
+            let mut value = object.value.clone();
+            if let Some(owners) = value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut)
+            {
+                owners.retain(|owner| text(owner, "/uid") != uid);
+            }
+            super::write::drop_empty(&mut value["metadata"]);
+            self.store(object.kind, Some(object), value);
+        }
     }
 
     fn commit(&mut self, change: Change) {

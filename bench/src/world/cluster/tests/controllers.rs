@@ -71,6 +71,74 @@ fn a_deployment_rolls_scales_and_takes_its_pods_with_it() {
     assert!(cluster.tallies.is_empty() && cluster.dependents.is_empty(), "nothing is kept of what is gone");
 }
 
+fn revisions(cluster: &Cluster) -> Vec<String> {
+    let sets = cluster.list(kind("replicasets"), &Selector::default(), &ListOptions::default()).unwrap();
+    let told = |set: &Arc<Object>| {
+        let revision = &set.value["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+        format!(
+            "{} {}",
+            text(&set.value, "/spec/template/spec/containers/0/image"),
+            revision.as_str().unwrap()
+        )
+    };
+    let mut told: Vec<String> = sets.objects.iter().map(told).collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn templates_are_counted_and_only_so_many_kept() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    let mut first = web("a:1");
+    first["spec"]["revisionHistoryLimit"] = json!(1);
+    make(&mut cluster, "deployments", first);
+    let target = Target { kind: kind("deployments"), namespace: "default", name: "web" };
+    let roll = |cluster: &mut Cluster, image: &str| {
+        let containers = json!([{ "name": "web", "image": image }]);
+        let patch = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+        cluster.patch(writer(), target, Part::Main, &Patch::Strategic(patch)).unwrap();
+        for _ in 0..20 {
+            play(cluster);
+        }
+    };
+    play(&mut cluster);
+    assert_eq!(revisions(&cluster), ["a:1 1"]);
+    roll(&mut cluster, "a:2");
+    assert_eq!(revisions(&cluster), ["a:1 1", "a:2 2"]);
+    roll(&mut cluster, "a:1");
+    assert_eq!(revisions(&cluster), ["a:1 3", "a:2 2"], "one that comes back is the newest again");
+    roll(&mut cluster, "a:3");
+    assert_eq!(revisions(&cluster), ["a:1 3", "a:3 4"], "one is kept to go back to");
+    let deployment = cluster.get(target.kind, "default", "web").unwrap();
+    let revision = &deployment.value["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    assert_eq!(revision, "4");
+}
+
+#[test]
+fn what_an_owner_leaves_behind_is_adopted_by_the_next() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    make(&mut cluster, "deployments", web("a:1"));
+    play(&mut cluster);
+    let before = names(&pods(&cluster)).join(",");
+    let target = Target { kind: kind("deployments"), namespace: "default", name: "web" };
+    let orphan = DeleteOptions { orphan: true, ..DeleteOptions::default() };
+    cluster.delete(writer(), target, &orphan).unwrap();
+    play(&mut cluster);
+    let sets = cluster.list(kind("replicasets"), &Selector::default(), &ListOptions::default()).unwrap();
+    assert_eq!(sets.objects[0].value["metadata"].get("ownerReferences"), None);
+    assert_eq!(names(&pods(&cluster)).join(","), before, "the pods run on");
+
+    make(&mut cluster, "deployments", web("a:1"));
+    play(&mut cluster);
+    assert_eq!(names(&pods(&cluster)).join(","), before, "and are the new deployment's");
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    play(&mut cluster);
+    play(&mut cluster);
+    assert!(pods(&cluster).is_empty());
+}
+
 #[test]
 fn a_job_runs_until_enough_pods_have_succeeded() {
     let mut cluster = cluster();
