@@ -9,6 +9,7 @@ mod fault;
 mod openapi;
 mod protobuf;
 mod request;
+mod review;
 mod route;
 mod stream;
 mod validate;

@@ -113,3 +113,15 @@ async fn what_kubectl_reads_of_the_schemas_is_there() {
     assert!(body.starts_with(b"\x0a\x032.0\x12"), "{body:?}");
     assert_eq!(world.get("/openapi/v2").await["swagger"], "2.0");
 }
+
+#[tokio::test]
+async fn everybody_is_told_that_everything_is_allowed() {
+    let world = World::start().await;
+    let asked = async |path: &str| world.post(path, json!({})).await["status"].clone();
+    let access = asked("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews").await;
+    assert_eq!(access["allowed"], true);
+    let rules = asked("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews").await;
+    assert_eq!(rules["resourceRules"][0]["resources"], json!(["*"]));
+    let subject = asked("/apis/authentication.k8s.io/v1/selfsubjectreviews").await;
+    assert_eq!(subject["userInfo"]["username"], "anybody");
+}

@@ -7,7 +7,7 @@ use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::{Form, refuse, respond};
 use super::fault::FaultKind;
@@ -38,7 +38,7 @@ pub(super) async fn handle(State(service): State<Service>, request: Request) -> 
     let route = Route::of(parts.uri.path());
     let fault = match &route {
         Route::Resource(at) => service.kubernetes.fault_for(&parts.method, at.kind.plural, at.subresource),
-        Route::Document(_) | Route::AccessReview | Route::Unknown => None,
+        Route::Document(_) | Route::Review(_) | Route::Unknown => None,
     };
     let mut latency = service.kubernetes.options.latency;
     match fault {
@@ -77,7 +77,10 @@ async fn answer(
             let (content_type, text) = discovery::document(&document, accept, service.address)?;
             Ok(respond(StatusCode::OK, content_type, text))
         }
-        Route::AccessReview => Ok(review()),
+        Route::Review(review) if *method == Method::POST => {
+            Ok(respond(StatusCode::CREATED, "application/json", review.answer().to_string()))
+        }
+        Route::Review(_) => Err(Status::method_not_allowed()),
         Route::Unknown => Err(Status::no_such_resource()),
         Route::Resource(at) => {
             let query = Query::<BTreeMap<String, String>>::try_from_uri(uri)
@@ -95,18 +98,6 @@ async fn answer(
 fn client_name(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
     agent.split('/').next().unwrap_or(agent).to_owned()
-}
-
-/// Everybody may do everything, so the question need not be read: kubectl asks it in protobuf.
-fn review() -> Response {
-    let review = json!({
-        "kind": "SelfSubjectAccessReview",
-        "apiVersion": "authorization.k8s.io/v1",
-        "metadata": {},
-        "spec": {},
-        "status": { "allowed": true },
-    });
-    respond(StatusCode::CREATED, "application/json", review.to_string())
 }
 
 impl<'r> Ask<'r> {

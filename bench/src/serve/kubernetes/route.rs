@@ -9,8 +9,8 @@ pub(super) enum Route<'p> {
     Document(Document<'p>),
     /// An object, or the objects, of a resource.
     Resource(ResourcePath<'p>),
-    /// A question whether something is allowed: `selfsubjectaccessreviews`.
-    AccessReview,
+    /// A question of who one is and what one may do.
+    Review(Review),
     /// Nothing.
     Unknown,
 }
@@ -38,6 +38,17 @@ pub(super) enum Document<'p> {
     OpenApiIndex,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/GROUP/VERSION`
     OpenApi(&'p str, &'p str),
+}
+
+/// What people ask about themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Review {
+    /// `selfsubjectaccessreviews`: may I do this?
+    Access,
+    /// `selfsubjectrulesreviews`: what may I do?
+    Rules,
+    /// `selfsubjectreviews`: who am I?
+    Subject,
 }
 
 /// A path below a group and version.
@@ -70,7 +81,11 @@ impl<'p> Route<'p> {
             ["openapi", "v3"] => Route::Document(Document::OpenApiIndex),
             ["openapi", "v3", "api", version] => Route::Document(Document::OpenApi("", version)),
             ["openapi", "v3", "apis", group, version] => Route::Document(Document::OpenApi(group, version)),
-            ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => Route::AccessReview,
+            ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => {
+                Route::Review(Review::Access)
+            }
+            ["apis", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"] => Route::Review(Review::Rules),
+            ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] => Route::Review(Review::Subject),
             ["api", version, rest @ ..] => Route::below("", version, rest),
             ["apis", group, version, rest @ ..] => Route::below(group, version, rest),
             _ => Route::Unknown,
@@ -107,7 +122,7 @@ mod tests {
     fn read(path: &str) -> Option<(&'static str, Option<&str>, Option<&str>, &str)> {
         match Route::of(path) {
             Route::Resource(at) => Some((at.kind.plural, at.namespace, at.name, at.subresource)),
-            Route::Document(_) | Route::AccessReview | Route::Unknown => None,
+            Route::Document(_) | Route::Review(_) | Route::Unknown => None,
         }
     }
 
