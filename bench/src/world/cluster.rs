@@ -14,6 +14,7 @@ mod defaults;
 mod delete;
 mod kind;
 mod list;
+mod notice;
 mod object;
 mod patch;
 mod quantity;

@@ -113,9 +113,9 @@ impl Cluster {
             metadata["ownerReferences"] = json!([owner_reference(owner)]);
             let body = json!({ "metadata": metadata, "spec": template["spec"] });
             // A name that is taken by chance, or a namespace that is ending: the next step looks again.
-            if self.make(writer, pods, owner.namespace(), body).is_err() {
-                return;
-            }
+            let Ok(pod) = self.make(writer, pods, owner.namespace(), body) else { return };
+            let message = format!("Created pod: {}", pod.name());
+            self.say(writer, component(owner), owner, "SuccessfulCreate", &message);
         }
         if count > CHANGES_A_STEP_MAX {
             self.dirty.insert((owner.kind.plural, owner.key()));
@@ -132,6 +132,8 @@ impl Cluster {
         });
         for pod in pods.iter().take(count.min(CHANGES_A_STEP_MAX) as usize) {
             self.end(writer, pod, &DeleteOptions::default());
+            let message = format!("Deleted pod: {}", pod.name());
+            self.say(writer, component(owner), owner, "SuccessfulDelete", &message);
         }
     }
 
@@ -180,11 +182,24 @@ impl Cluster {
         if complete && !ended {
             status["completionTime"] = time(writer.now);
             turn_condition(&mut whole, writer, "Complete", true, "CompletionsReached");
+            self.say(writer, component(job), job, "Completed", "Job completed");
         } else if failed && !ended {
             turn_condition(&mut whole, writer, "Failed", true, "BackoffLimitExceeded");
+            let message = "Job has reached the specified backoff limit";
+            self.say(writer, component(job), job, "BackoffLimitExceeded", message);
             self.end_pods(writer, job, tally.active);
         }
         self.write_status(writer, job, whole["status"].take());
+    }
+}
+
+/// Which controller speaks of an object.
+fn component(object: &Object) -> &'static str {
+    match object.kind.plural {
+        "deployments" => "deployment-controller",
+        "replicasets" => "replicaset-controller",
+        "jobs" => "job-controller",
+        _ => "kube-controller-manager",
     }
 }
 

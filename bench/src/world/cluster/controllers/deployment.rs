@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use super::super::object::{integer, map_mut, members, text};
 use super::super::{Cluster, DeleteOptions, Kind, Object, Part, Tally, Writer, defaults, letters};
-use super::{owner_reference, replicas, turn_condition};
+use super::{component, owner_reference, replicas, turn_condition};
 
 /// Which template of a deployment it is: counted up at each rollout.
 const REVISION: &str = "deployment.kubernetes.io/revision";
@@ -146,7 +146,7 @@ impl Cluster {
         let room =
             if recreate { if old_present > 0 { 0 } else { wanted } } else { wanted + surge - old_total };
         let new_count = if replicas(new) > wanted { wanted } else { room.clamp(replicas(new), wanted) };
-        self.rescale_set(writer, new, new_count);
+        self.rescale_set(writer, deployment, new, new_count);
         let mut kept = (wanted - unavailable - self.tally_of(new).ready).max(0).min(old_total);
         if recreate {
             kept = 0;
@@ -155,14 +155,18 @@ impl Cluster {
         for set in old {
             let count = (replicas(set) - surplus).max(0);
             surplus -= replicas(set) - count;
-            self.rescale_set(writer, set, count);
+            self.rescale_set(writer, deployment, set, count);
         }
     }
 
-    fn rescale_set(&mut self, writer: Writer<'_>, set: &Arc<Object>, count: i64) {
-        if replicas(set) == count {
+    fn rescale_set(&mut self, writer: Writer<'_>, deployment: &Object, set: &Arc<Object>, count: i64) {
+        let before = replicas(set);
+        if before == count {
             return;
         }
+        let way = if count > before { "up" } else { "down" };
+        let message = format!("Scaled {way} replica set {} from {before} to {count}", set.name());
+        self.say(writer, component(deployment), deployment, "ScalingReplicaSet", &message);
         let mut value = set.value.clone();
         value["spec"]["replicas"] = json!(count);
         self.replace(writer, set, Part::Main, value).expect("only the number of replicas changes");

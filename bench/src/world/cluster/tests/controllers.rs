@@ -139,6 +139,48 @@ fn what_an_owner_leaves_behind_is_adopted_by_the_next() {
     assert!(pods(&cluster).is_empty());
 }
 
+/// What was said, as reason and message.
+fn said(cluster: &Cluster) -> Vec<String> {
+    let events = cluster.list(kind("events"), &Selector::default(), &ListOptions::default()).unwrap();
+    let tell =
+        |event: &Arc<Object>| format!("{} {}", text(&event.value, "/reason"), text(&event.value, "/message"));
+    events.objects.iter().map(tell).collect()
+}
+
+#[test]
+fn who_acts_says_so_and_why_a_pod_goes_nowhere() {
+    let mut cluster = cluster();
+    let mut pod = pod("a", "");
+    pod["spec"]["tolerations"] = json!([]);
+    make(&mut cluster, "pods", pod);
+    settle(&mut cluster);
+    let nowhere = "FailedScheduling no nodes available to schedule pods";
+    assert_eq!(said(&cluster), [nowhere]);
+    let taint = json!({ "key": "k", "value": "v", "effect": "NoSchedule" });
+    for (name, spec) in [("x", json!({ "taints": [taint] })), ("y", json!({ "unschedulable": true }))] {
+        let conditions = json!([{ "type": "Ready", "status": "True" }]);
+        let node =
+            json!({ "metadata": { "name": name }, "spec": spec, "status": { "conditions": conditions } });
+        make(&mut cluster, "nodes", node);
+    }
+    settle(&mut cluster);
+    settle(&mut cluster);
+    let why = "FailedScheduling 0/2 nodes are available: 1 node(s) had untolerated taint {k: v}, 1 node(s) were \
+               unschedulable.";
+    let mut told = said(&cluster);
+    told.sort();
+    assert_eq!(told, [why, nowhere]);
+
+    ready_node(&mut cluster, "z");
+    settle(&mut cluster);
+    assert!(said(&cluster).contains(&"Scheduled Successfully assigned default/a to z".to_owned()));
+    make(&mut cluster, "deployments", web("a:1"));
+    settle(&mut cluster);
+    let set = pods(&cluster)[1].value["metadata"]["ownerReferences"][0]["name"].as_str().unwrap().to_owned();
+    let scaled = format!("ScalingReplicaSet Scaled up replica set {set} from 0 to 3");
+    assert!(said(&cluster).contains(&scaled), "{:?}", said(&cluster));
+}
+
 #[test]
 fn a_job_runs_until_enough_pods_have_succeeded() {
     let mut cluster = cluster();
