@@ -140,14 +140,19 @@ fn agent_config(
 /// The cluster as a user reaches it.
 struct Cluster {
     http: reqwest::Client,
+    nodes: String,
     pods: String,
 }
 
 impl Cluster {
     fn of(simulation: &Simulation) -> Result<Cluster, Failure> {
         let Some((_, address)) = &simulation.cluster else { return Err("no cluster".into()) };
-        let pods = format!("http://{address}/api/v1/namespaces/default/pods");
-        Ok(Cluster { http: reqwest::Client::builder().no_proxy().build()?, pods })
+        let root = format!("http://{address}/api/v1");
+        Ok(Cluster {
+            http: reqwest::Client::builder().no_proxy().build()?,
+            nodes: format!("{root}/nodes"),
+            pods: format!("{root}/namespaces/default/pods"),
+        })
     }
 
     async fn create(&self, name: &str) -> Result<(), Failure> {
@@ -173,11 +178,22 @@ impl Cluster {
         Ok(())
     }
 
+    async fn get(&self, url: &str) -> Result<Value, Failure> {
+        let answer = self.http.get(url).send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    /// Whether the node takes pods.
+    async fn has_ready_node(&self) -> Result<bool, Failure> {
+        let nodes = self.get(&self.nodes).await?;
+        let conditions = nodes["items"][0]["status"]["conditions"].as_array().map(Vec::as_slice);
+        let ready = |one: &Value| one["type"] == "Ready" && one["status"] == "True";
+        Ok(conditions.unwrap_or_default().iter().any(ready))
+    }
+
     /// How many of our pods there are, and how many of them are in a phase.
     async fn count(&self, phase: &str) -> Result<(u32, u32), Failure> {
-        let url = format!("{}?labelSelector=app%3Ddemo", self.pods);
-        let list: Value =
-            serde_json::from_slice(&self.http.get(url).send().await?.error_for_status()?.bytes().await?)?;
+        let list = self.get(&format!("{}?labelSelector=app%3Ddemo", self.pods)).await?;
         let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of_phase = items.iter().filter(|pod| pod["status"]["phase"] == phase).count();
         Ok((items.len() as u32, of_phase as u32))
@@ -192,6 +208,8 @@ async fn show(
     addresses: Addresses,
     stop: &CancellationToken,
 ) -> Result<Option<Value>, Failure> {
+    // Pods that come before the node would begin with a warning that nothing takes them.
+    until("the node is ready", 0, stop, || cluster.has_ready_node()).await?;
     let began = Instant::now();
     let names: Vec<String> = (0..args.pods).map(|i| format!("demo-{i}")).collect();
     for name in &names {

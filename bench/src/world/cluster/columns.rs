@@ -352,13 +352,24 @@ fn job_cells(job: &Value, name: &str, age_text: &str, now: Timestamp) -> Value {
 fn service_cells(service: &Value, name: &str, age: &str) -> Value {
     let ports: Vec<String> = items(service, "/spec/ports")
         .iter()
-        .map(|port| format!("{}/{}", integer(port, "/port").unwrap_or(0), text(port, "/protocol")))
+        .map(|port| {
+            let own = integer(port, "/nodePort").map(|own| format!(":{own}")).unwrap_or_default();
+            format!("{}{own}/{}", integer(port, "/port").unwrap_or(0), text(port, "/protocol"))
+        })
         .collect();
+    let external = match text(service, "/spec/type") {
+        "ExternalName" => text(service, "/spec/externalName"),
+        "LoadBalancer" => match text(service, "/status/loadBalancer/ingress/0/ip") {
+            "" => "<pending>",
+            address => address,
+        },
+        _ => text(service, "/spec/externalIPs/0"),
+    };
     json!([
         name,
         text(service, "/spec/type"),
         or_none(text(service, "/spec/clusterIP")),
-        "<none>",
+        or_none(external),
         or_none(&ports.join(",")),
         age,
         or_none(&pairs(service, "/spec/selector")),
@@ -411,6 +422,24 @@ mod tests {
         let ages: Vec<String> = [0, 119, 534, 600, 7_199, 11_000, 90_000, 180_000, 900_000].map(since).into();
         assert_eq!(ages, ["0s", "119s", "8m54s", "10m", "119m", "3h3m", "25h", "2d2h", "10d"]);
         assert_eq!(age("", now), "<unknown>");
+    }
+
+    #[test]
+    fn a_service_shows_where_it_is_reached() {
+        let reached = |spec: Value| {
+            let cells = service_cells(&json!({ "spec": spec }), "s", "1s");
+            format!("{} {}", cells[3].as_str().unwrap(), cells[4].as_str().unwrap())
+        };
+        let ports = json!([{ "port": 80, "nodePort": 30080, "protocol": "TCP" }]);
+        assert_eq!(reached(json!({ "type": "LoadBalancer", "ports": ports })), "<pending> 80:30080/TCP");
+        assert_eq!(
+            reached(json!({ "type": "ExternalName", "externalName": "example.com" })),
+            "example.com <none>"
+        );
+        assert_eq!(
+            reached(json!({ "type": "ClusterIP", "ports": [{ "port": 80, "protocol": "TCP" }] })),
+            "<none> 80/TCP"
+        );
     }
 
     #[test]

@@ -12,6 +12,9 @@ const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 /// The first service address is 10.96.0.1.
 const SERVICE_NETWORK: [u8; 2] = [10, 96];
 
+/// The first of the ports of nodes, and how many there are.
+const NODE_PORTS: [u64; 2] = [30_000, 2_768];
+
 impl Cluster {
     /// Fills in what the writer left out. `first` when the object is being made.
     pub(super) fn fill(&mut self, kind: &Kind, value: &mut Value, first: bool) {
@@ -78,11 +81,16 @@ impl Cluster {
         set(spec, "internalTrafficPolicy", json!("Cluster"));
         set(spec, "ipFamilies", json!(["IPv4"]));
         set(spec, "ipFamilyPolicy", json!("SingleStack"));
+        let on_nodes = matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             let number = port["port"].clone();
             if let Some(port) = port.as_object_mut() {
                 set(port, "protocol", json!("TCP"));
                 set(port, "targetPort", number);
+                if on_nodes {
+                    let [first, count] = NODE_PORTS;
+                    set(port, "nodePort", json!(first + self.draw() % count));
+                }
             }
         }
         if !first {
