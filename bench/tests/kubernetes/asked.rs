@@ -125,3 +125,16 @@ async fn everybody_is_told_that_everything_is_allowed() {
     let subject = asked("/apis/authentication.k8s.io/v1/selfsubjectreviews").await;
     assert_eq!(subject["userInfo"]["username"], "anybody");
 }
+
+#[tokio::test]
+async fn a_body_that_is_too_large_is_told_so() {
+    let world = World::start().await;
+    let map = json!({ "metadata": { "name": "c" }, "data": { "a": "x".repeat(8 << 20) } }).to_string();
+    let path = "/api/v1/namespaces/demo/configmaps";
+    let (code, text) = world.ask("POST", path, JSON, JSON, &map).await;
+    let answer: Value = text.parse().unwrap();
+    assert_eq!(
+        (code.as_u16(), &answer["message"]),
+        (413, &json!("Request entity too large: limit is 3145728"))
+    );
+}

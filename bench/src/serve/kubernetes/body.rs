@@ -13,16 +13,26 @@ use crate::world::cluster::{Patch, Status};
 /// kube-apiserver reads 3 MiB at most of a request.
 const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
 
+/// What is read and dropped of a body that is too large: a client that is still sending would not hear why.
+const DROPPED_BYTES_MAX: usize = 128 * 1024 * 1024;
+
 /// Takes in a body.
-pub(super) async fn read(body: Body) -> Result<Bytes, Status> {
-    let limited = http_body_util::Limited::new(body, BODY_BYTES_MAX);
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Status::too_large(BODY_BYTES_MAX))
+pub(super) async fn read(mut body: Body) -> Result<Bytes, Status> {
+    let (mut taken, mut bytes) = (Vec::new(), 0);
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|error| Status::bad_request(format!("cannot read the body: {error}")))?;
+        let Ok(data) = frame.into_data() else { continue };
+        bytes += data.len();
+        if bytes <= BODY_BYTES_MAX {
+            taken.extend_from_slice(&data);
+        } else if bytes > DROPPED_BYTES_MAX {
+            break;
         }
-        Err(error) => Err(Status::bad_request(format!("cannot read the body: {error}"))),
     }
+    if bytes > BODY_BYTES_MAX {
+        return Err(Status::too_large(BODY_BYTES_MAX));
+    }
+    Ok(taken.into())
 }
 
 fn content_type(headers: &HeaderMap) -> &str {

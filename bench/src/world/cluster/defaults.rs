@@ -37,7 +37,12 @@ impl Cluster {
                     value["status"] = json!({ "phase": "Active" });
                 }
             }
-            "deployments" | "replicasets" | "jobs" => fill_workload(kind, value, first),
+            "deployments" | "replicasets" | "jobs" => {
+                if first && kind.plural == "jobs" {
+                    label_job(value);
+                }
+                fill_workload(kind, value, first);
+            }
             "services" => self.fill_service(value, first),
             "secrets" => fill_secret(value),
             "nodes" => {
@@ -254,6 +259,21 @@ fn mount_token(spec: &mut Map<String, Value>, volume: &str) {
     if let Some(volumes) = volumes.as_array_mut() {
         volumes.push(json!({ "name": volume, "projected": { "sources": sources, "defaultMode": 0o644 } }));
     }
+}
+
+/// A job finds its pods by its own identity, unless it says by what.
+fn label_job(job: &mut Value) {
+    if job["spec"]["manualSelector"] == true {
+        return;
+    }
+    let (name, uid) = (job["metadata"]["name"].clone(), job["metadata"]["uid"].clone());
+    let template = map_mut_value(map_mut_value(job, "spec"), "template");
+    let labels = map_mut(map_mut_value(template, "metadata"), "labels");
+    for (key, value) in [("controller-uid", &uid), ("job-name", &name)] {
+        labels.insert(key.to_owned(), value.clone());
+        labels.insert(format!("batch.kubernetes.io/{key}"), value.clone());
+    }
+    job["spec"]["selector"] = json!({ "matchLabels": { "batch.kubernetes.io/controller-uid": uid } });
 }
 
 fn fill_workload(kind: &Kind, value: &mut Value, first: bool) {

@@ -177,8 +177,10 @@ impl Cluster {
             && name.ends_with(edge);
         if !valid {
             let why = format!(
-                "Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower \
-                 case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+                "Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
+                 characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+                 regex used for validation is \
+                 '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
             );
             return Err(Status::invalid(kind, &name, "metadata.name", &why));
         }

@@ -199,6 +199,9 @@ fn a_job_runs_until_enough_pods_have_succeeded() {
     }
     settle(&mut cluster);
     let job = cluster.get(kind("jobs"), "default", "j").unwrap();
+    let selector = Selector::parse(kind("pods"), None, "job-name=j", "").unwrap();
+    let selected = cluster.list(kind("pods"), &selector, &ListOptions::default()).unwrap();
+    assert_eq!(selected.objects.len(), 3, "its pods are found by its name");
     assert_eq!(integer(&job.value, "/status/succeeded"), Some(2));
     assert_eq!(text(&job.value, "/status/conditions/0/type"), "Complete");
     assert_eq!(pods(&cluster).len(), 3);
