@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::demo::DemoArgs;
-use crate::args::{self, Command};
+use crate::args::{self, Command, EXIT_USAGE};
 use crate::config::RunConfig;
 use crate::run::{self, Addresses};
 use crate::runtime::runtime;
-use crate::simulate::Simulation;
+use crate::simulate::{self, Simulation};
 use crate::telemetry;
 
 /// How long the pods of `--once` may take to come, and again to go, beyond what their number takes.
@@ -38,8 +38,17 @@ pub fn run(args: DemoArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("burst-agent: the demo failed: {error}");
-            ExitCode::FAILURE
+            exit_code(&error)
         }
+    }
+}
+
+/// An option that cannot be followed is not a demo that failed.
+fn exit_code(error: &Failure) -> ExitCode {
+    match error.downcast_ref::<run::Error>() {
+        Some(error) => ExitCode::from(error.exit_code()),
+        None if error.is::<simulate::Error>() => ExitCode::from(EXIT_USAGE),
+        None => ExitCode::FAILURE,
     }
 }
 
@@ -52,7 +61,7 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let mut simulation = Simulation::default();
     simulation.serve_cluster(args.cluster, KubernetesOptions::default(), &worlds_stop).await?;
     simulation.serve_cloud(args.cloud, CloudOptions::default(), 1, &worlds_stop).await?;
-    simulation.write_kubeconfig(&args.kubeconfig)?;
+    simulation.write_kubeconfig("--kubeconfig", &args.kubeconfig)?;
     let credentials = scratch.path().join("credentials");
     simulation.write_credentials(&credentials)?;
 
@@ -61,10 +70,7 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let agent_stop = stop.child_token();
     let (sender, reachable) = oneshot::channel();
     let mut agent = tokio::spawn(run::serve(config, agent_stop.clone(), Some(sender)));
-    let addresses = tokio::select! {
-        ended = &mut agent => return Err(early(ended)),
-        addresses = reachable => addresses?,
-    };
+    let Ok(addresses) = reachable.await else { return Err(early(agent.await)) };
 
     let cluster = Cluster::of(&simulation)?;
     let summary = tokio::select! {
