@@ -117,10 +117,9 @@ mod tests {
 
     fn checked(arguments: &[&str]) -> Result<(), String> {
         let typed = ["burst-agent", "bench"].iter().chain(arguments).map(Into::into);
-        match args::parse(typed, &Default::default()).unwrap().command {
-            Command::Bench(args) => check_reports(&args),
-            other => panic!("{other:?}"),
-        }
+        let parsed = args::parse(typed, &Default::default()).unwrap();
+        let Command::Bench(args) = parsed.command else { panic!("{:?}", parsed.command) };
+        check_reports(&args)
     }
 
     #[test]

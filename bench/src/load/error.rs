@@ -108,10 +108,7 @@ const EXIT_USAGE: i32 = 2;
 
 /// What the cluster said, or why it could not be asked. An API error in full would be a page of its structure.
 pub(crate) fn words(error: &kube::Error) -> String {
-    match error {
-        kube::Error::Api(status) => status.message.clone(),
-        other => other.to_string(),
-    }
+    if let kube::Error::Api(status) = error { status.message.clone() } else { error.to_string() }
 }
 
 impl Error {
