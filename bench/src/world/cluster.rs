@@ -168,7 +168,7 @@ impl Cluster {
     pub fn events_since(&self, kind: &Kind, revision: u64) -> Result<impl Iterator<Item = &Change>, Status> {
         let storage = self.storage(kind);
         if revision < storage.forgotten() {
-            return Err(Status::expired_watch(revision, storage.forgotten() + 1));
+            return Err(Status::expired_watch(kind, revision, storage.forgotten() + 1));
         }
         Ok(storage.changes_after(revision))
     }

@@ -5,6 +5,7 @@
 
 mod asked;
 mod live;
+mod objects;
 mod recorded;
 
 use std::sync::Arc;

@@ -18,6 +18,12 @@ pub(super) const GIT_VERSION: &str = "v1.36.2";
 
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
+/// The verbs of a kind: nobody deletes all namespaces at once.
+fn verbs(kind: &Kind) -> Vec<&'static str> {
+    let served = |verb: &&&str| kind.plural != "namespaces" || **verb != "deletecollection";
+    VERBS.iter().filter(served).copied().collect()
+}
+
 /// A document and its content type.
 pub(super) fn document(
     document: &Document<'_>,
@@ -128,7 +134,7 @@ fn aggregate_resource(kind: &Kind) -> Value {
         "responseKind": { "group": "", "version": "", "kind": kind.kind },
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": verbs(kind),
     });
     add_names(&mut resource, kind);
     let subresource = |name: &&str| {
@@ -180,7 +186,7 @@ fn resources(group: &str, version: &str) -> Result<Value, Status> {
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": VERBS,
+            "verbs": verbs(kind),
         });
         add_names(&mut resource, kind);
         list.push(resource);

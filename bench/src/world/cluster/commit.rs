@@ -56,7 +56,12 @@ impl Cluster {
         self.index_owners(&change, &place);
         match object.kind.plural {
             "pods" => self.queue_pod(&change, &place.1),
-            "nodes" => self.unbound.append(&mut self.parked),
+            "nodes" => {
+                self.unbound.append(&mut self.parked);
+                if !change.deleted {
+                    self.dirty.insert(place.clone());
+                }
+            }
             "deployments" | "replicasets" | "jobs" | "namespaces" if !change.deleted => {
                 self.dirty.insert(place);
             }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::object::{integer, items, text};
 use super::subresource::set_condition;
 use super::write::time;
-use super::{Cluster, DeleteOptions, Kind, Object, Part, Tally, Writer};
+use super::{Cluster, DeleteOptions, Kind, Object, Part, Tally, Writer, defaults};
 
 /// Objects made or deleted for one owner in one step: bounds the time the cluster is busy with it.
 const CHANGES_A_STEP_MAX: i64 = 500;
@@ -32,6 +32,7 @@ impl Cluster {
                 "replicasets" => self.control_replica_set(writer, &object),
                 "jobs" => self.control_job(writer, &object),
                 "namespaces" => self.control_namespace(writer, &object),
+                "nodes" => self.control_node(writer, &object),
                 _ => {}
             }
         }
@@ -81,6 +82,36 @@ impl Cluster {
         }
     }
 
+    /// Keeps the taints that follow from a node's condition.
+    fn control_node(&mut self, writer: Writer<'_>, node: &Arc<Object>) {
+        const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+        let holds = |status| defaults::has_condition(&node.value, "Ready", status);
+        let unready = !holds("True") && !holds("Unknown");
+        let cordoned = node.value["spec"]["unschedulable"] == true;
+        let wanted = [
+            (defaults::NOT_READY, unready),
+            (defaults::UNREACHABLE, holds("Unknown")),
+            (UNSCHEDULABLE, cordoned),
+        ];
+        let ours = |taint: &Value| {
+            taint["effect"] == "NoSchedule" && wanted.iter().any(|(key, _)| taint["key"] == *key)
+        };
+        let mut taints = items(&node.value, "/spec/taints").to_vec();
+        taints.retain(|taint| !ours(taint));
+        for (key, _) in wanted.iter().filter(|(_, holds)| *holds) {
+            taints.push(json!({ "key": key, "effect": "NoSchedule" }));
+        }
+        if taints == items(&node.value, "/spec/taints") {
+            return;
+        }
+        let mut value = node.value.clone();
+        value["spec"]["taints"] = json!(taints);
+        if taints.is_empty() {
+            value["spec"].as_object_mut().map(|spec| spec.remove("taints"));
+        }
+        self.replace(writer, node, Part::Main, value).expect("only the taints change");
+    }
+
     fn control_replica_set(&mut self, writer: Writer<'_>, set: &Arc<Object>) {
         let wanted = integer(&set.value, "/spec/replicas").unwrap_or(1);
         let missing = wanted - self.tally_of(set).active;
@@ -127,7 +158,7 @@ impl Cluster {
         let mut pods = self.active_pods(owner);
         pods.sort_by_key(|pod| {
             let bound = !text(&pod.value, "/spec/nodeName").is_empty();
-            let ready = super::defaults::has_condition(&pod.value, "Ready", "True");
+            let ready = defaults::has_condition(&pod.value, "Ready", "True");
             (bound, ready, std::cmp::Reverse(text(&pod.value, "/metadata/creationTimestamp").to_owned()))
         });
         for pod in pods.iter().take(count.min(CHANGES_A_STEP_MAX) as usize) {
@@ -141,7 +172,7 @@ impl Cluster {
         let places = self.dependents.get(owner.uid()).into_iter().flatten();
         let pods = places.filter(|(plural, _)| *plural == "pods");
         pods.filter_map(|(plural, key)| self.storages[plural].get(key))
-            .filter(|pod| !pod.is_deleting() && !super::defaults::is_terminal(&pod.value))
+            .filter(|pod| !pod.is_deleting() && !defaults::is_terminal(&pod.value))
             .cloned()
             .collect()
     }
@@ -163,8 +194,8 @@ impl Cluster {
         let tally = self.tally_of(job);
         let complete = tally.succeeded >= count("completions");
         let failed = tally.failed > count("backoffLimit");
-        let ended = super::defaults::has_condition(&job.value, "Complete", "True")
-            || super::defaults::has_condition(&job.value, "Failed", "True");
+        let ended = defaults::has_condition(&job.value, "Complete", "True")
+            || defaults::has_condition(&job.value, "Failed", "True");
         if !ended && !complete && !failed && spec["suspend"] != true {
             let wanted = count("parallelism").min(count("completions") - tally.succeeded);
             self.make_pods(writer, job, wanted - tally.active);

@@ -6,6 +6,12 @@ use serde_json::{Map, Value, json};
 use super::object::{base64, items, map_mut, members, text};
 use super::{Cluster, Kind, Writer};
 
+/// The taint of a node that is not ready.
+pub(super) const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+/// The taint of a node that nobody hears of.
+pub(super) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
 /// Where the token of a pod's service account is mounted.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
@@ -46,7 +52,14 @@ impl Cluster {
             "services" => self.fill_service(value, first),
             "secrets" => fill_secret(value),
             "nodes" => {
-                map_mut(value, "spec");
+                let spec = map_mut(value, "spec");
+                if first && self.options.controllers {
+                    // The controller takes it away once the node is ready.
+                    let taints = spec.entry("taints").or_insert_with(|| json!([]));
+                    if let Some(taints) = taints.as_array_mut() {
+                        taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
+                    }
+                }
                 let status = map_mut(value, "status");
                 if first {
                     status
@@ -71,7 +84,7 @@ impl Cluster {
         set(spec, "priority", json!(0));
         set(spec, "enableServiceLinks", json!(true));
         set(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
-        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        for key in [NOT_READY, UNREACHABLE] {
             tolerate(spec, key);
         }
         if mounts {
@@ -359,6 +372,16 @@ fn qos_class(spec: &Value) -> &'static str {
         (false, _) => "BestEffort",
         (true, true) => "Guaranteed",
         (true, false) => "Burstable",
+    }
+}
+
+/// The API shows when a condition of a pod was last probed, also when it never was.
+pub(super) fn fill_conditions(pod: &mut Value) {
+    for condition in pod.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        if let Some(condition) = condition.as_object_mut() {
+            condition.entry("lastProbeTime").or_insert(Value::Null);
+        }
     }
 }
 

@@ -1,4 +1,5 @@
-//! A scheduler that knows readiness, taints and node selectors. It counts no resources.
+//! A scheduler that knows taints, cordons and node selectors; that a node is not ready is a taint of it. It
+//! counts no resources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -102,8 +103,7 @@ fn obstacle(pod: &Value, node: &Value) -> Option<String> {
     if let Some(taint) = refused {
         return Some(format!("had untolerated taint {{{}: {}}}", text(taint, "/key"), text(taint, "/value")));
     }
-    if members(pod, "/spec/nodeSelector").any(|(label, wanted)| labels.get(label) != Some(wanted)) {
-        return Some("didn't match Pod's node affinity/selector".to_owned());
-    }
-    (!defaults::has_condition(node, "Ready", "True")).then(|| "were not ready".to_owned())
+    let unselected =
+        members(pod, "/spec/nodeSelector").any(|(label, wanted)| labels.get(label) != Some(wanted));
+    unselected.then(|| "didn't match Pod's node affinity/selector".to_owned())
 }

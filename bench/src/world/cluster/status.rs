@@ -208,8 +208,13 @@ impl Status {
 
     /// 410: a watch from a revision that has left the window, whose oldest revision is `oldest`.
     #[must_use]
-    pub fn expired_watch(revision: u64, oldest: u64) -> Status {
-        Status::new(410, "Expired", format!("too old resource version: {revision} ({oldest})"))
+    pub fn expired_watch(kind: &Kind, revision: u64, oldest: u64) -> Status {
+        // Events have no watch cache: it is the store that says so.
+        let message = match kind.plural {
+            "events" => "The resourceVersion for the provided watch is too old.".to_owned(),
+            _ => format!("too old resource version: {revision} ({oldest})"),
+        };
+        Status::new(410, "Expired", message)
     }
 
     /// 504: a revision that has not been reached.

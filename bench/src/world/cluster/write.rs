@@ -228,6 +228,9 @@ impl Cluster {
                     copy_member(&new["metadata"], &mut whole["metadata"], meta);
                 }
                 new = whole;
+                if kind.plural == "pods" {
+                    super::defaults::fill_conditions(&mut new);
+                }
             }
         }
         if kind.has_generation && new["spec"] != old.value["spec"] {
