@@ -89,8 +89,6 @@ struct Tally {
     active: i64,
     /// Of these, ready.
     ready: i64,
-    succeeded: i64,
-    failed: i64,
     /// There at all, in whatever state.
     present: i64,
 }

@@ -136,8 +136,7 @@ impl Tally {
     fn add(&mut self, pod: &Object, sign: i64) {
         self.present += sign;
         match text(&pod.value, "/status/phase") {
-            "Succeeded" => self.succeeded += sign,
-            "Failed" => self.failed += sign,
+            "Succeeded" | "Failed" => {}
             _ if pod.is_deleting() => {}
             _ => {
                 self.active += sign;

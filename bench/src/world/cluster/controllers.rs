@@ -2,6 +2,7 @@
 //! lost its owner. Each looks at what is, not at what changed.
 
 mod deployment;
+mod job;
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ impl Cluster {
             self.ownerless.insert(uid.to_owned());
         }
         for (plural, key) in going {
+            self.untrack(writer, plural, &key);
             if let Some(object) = self.storages[plural].get(&key).cloned()
                 && !object.is_deleting()
             {
@@ -142,6 +144,9 @@ impl Cluster {
             let mut metadata = template["metadata"].clone();
             metadata["generateName"] = json!(format!("{}-", owner.name()));
             metadata["ownerReferences"] = json!([owner_reference(owner)]);
+            if owner.kind.plural == "jobs" {
+                metadata["finalizers"] = json!([job::TRACKING]);
+            }
             let body = json!({ "metadata": metadata, "spec": template["spec"] });
             // A name that is taken by chance, or a namespace that is ending: the next step looks again.
             let Ok(pod) = self.make(writer, pods, owner.namespace(), body) else { return };
@@ -186,41 +191,6 @@ impl Cluster {
         value["status"] = status;
         // Based on what is stored at this moment, so neither stale nor another object's.
         self.replace(writer, &stored, Part::Status, value).expect("a status of our own making is acceptable");
-    }
-
-    fn control_job(&mut self, writer: Writer<'_>, job: &Arc<Object>) {
-        let spec = &job.value["spec"];
-        let count = |name: &str| spec[name].as_i64().unwrap_or(1);
-        let tally = self.tally_of(job);
-        let complete = tally.succeeded >= count("completions");
-        let failed = tally.failed > count("backoffLimit");
-        let ended = defaults::has_condition(&job.value, "Complete", "True")
-            || defaults::has_condition(&job.value, "Failed", "True");
-        if !ended && !complete && !failed && spec["suspend"] != true {
-            let wanted = count("parallelism").min(count("completions") - tally.succeeded);
-            self.make_pods(writer, job, wanted - tally.active);
-        }
-        let tally = self.tally_of(job);
-        let mut whole = json!({ "status": job.value["status"] });
-        let status = &mut whole["status"];
-        status["active"] = json!(tally.active);
-        status["ready"] = json!(tally.ready);
-        status["succeeded"] = json!(tally.succeeded);
-        status["failed"] = json!(tally.failed);
-        if status.get("startTime").is_none() {
-            status["startTime"] = time(writer.now);
-        }
-        if complete && !ended {
-            status["completionTime"] = time(writer.now);
-            turn_condition(&mut whole, writer, "Complete", true, "CompletionsReached");
-            self.say(writer, component(job), job, "Completed", "Job completed");
-        } else if failed && !ended {
-            turn_condition(&mut whole, writer, "Failed", true, "BackoffLimitExceeded");
-            let message = "Job has reached the specified backoff limit";
-            self.say(writer, component(job), job, "BackoffLimitExceeded", message);
-            self.end_pods(writer, job, tally.active);
-        }
-        self.write_status(writer, job, whole["status"].take());
     }
 }
 

@@ -205,6 +205,36 @@ fn a_job_runs_until_enough_pods_have_succeeded() {
     assert_eq!(integer(&job.value, "/status/succeeded"), Some(2));
     assert_eq!(text(&job.value, "/status/conditions/0/type"), "Complete");
     assert_eq!(pods(&cluster).len(), 3);
+    assert!(pods(&cluster).iter().all(|pod| !pod.has_finalizers()), "all are counted");
+}
+
+#[test]
+fn a_job_counts_what_is_gone_and_leaves_nothing_behind() {
+    let mut cluster = cluster();
+    let template = json!({ "spec": { "restartPolicy": "Never", "nodeName": "v", "containers": [{ "name": "main", "image": "b" }] } });
+    let spec = json!({ "completions": 2, "template": template });
+    make(&mut cluster, "jobs", json!({ "metadata": { "name": "j" }, "spec": spec }));
+    settle(&mut cluster);
+    let first = pods(&cluster)[0].name().to_owned();
+    assert!(pods(&cluster)[0].has_finalizers());
+    set_status(&mut cluster, &first, json!({ "phase": "Succeeded" }));
+    settle(&mut cluster);
+    cluster.delete(writer(), pod_at(&first), &DeleteOptions::default()).unwrap();
+    settle(&mut cluster);
+    let succeeded = |cluster: &Cluster| {
+        integer(&cluster.get(kind("jobs"), "default", "j").unwrap().value, "/status/succeeded")
+    };
+    assert_eq!((succeeded(&cluster), pods(&cluster).len()), (Some(1), 1), "what was counted stays counted");
+
+    let target = Target { kind: kind("jobs"), namespace: "default", name: "j" };
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    settle(&mut cluster);
+    let left = pods(&cluster)[0].clone();
+    assert!(left.is_deleting() && !left.has_finalizers(), "nobody would count it any more");
+    let force = DeleteOptions { grace_s: Some(0), ..DeleteOptions::default() };
+    cluster.delete(writer(), pod_at(left.name()), &force).unwrap();
+    settle(&mut cluster);
+    assert!(pods(&cluster).is_empty());
 }
 
 #[test]
