@@ -2,6 +2,8 @@
 
 mod pod;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -211,9 +213,15 @@ fn node_cells(node: &Value, name: &str, age: &str) -> Value {
     if node.pointer("/spec/unschedulable") == Some(&json!(true)) {
         status.push_str(",SchedulingDisabled");
     }
-    let roles: Vec<&str> = members(node, "/metadata/labels")
-        .filter_map(|(label, _)| label.strip_prefix("node-role.kubernetes.io/"))
+    // Of two forms of label, and in order.
+    let roles: BTreeSet<&str> = members(node, "/metadata/labels")
+        .filter_map(|(label, value)| match label.strip_prefix("node-role.kubernetes.io/") {
+            None if label == "kubernetes.io/role" => value.as_str(),
+            role => role,
+        })
+        .filter(|role| !role.is_empty())
         .collect();
+    let roles: Vec<&str> = roles.into_iter().collect();
     let address = |kind: &str| {
         let found = items(node, "/status/addresses").iter().find(|one| one["type"] == kind);
         or_none(found.map(|one| text(one, "/address")).unwrap_or_default()).to_owned()
@@ -356,6 +364,15 @@ mod tests {
         let ages: Vec<String> = [0, 119, 534, 600, 7_199, 11_000, 90_000, 180_000, 900_000].map(since).into();
         assert_eq!(ages, ["0s", "119s", "8m54s", "10m", "119m", "3h3m", "25h", "2d2h", "10d"]);
         assert_eq!(age("", now), "<unknown>");
+    }
+
+    #[test]
+    fn the_roles_of_a_node_are_in_either_form_of_label() {
+        let roles =
+            |labels: Value| node_cells(&json!({ "metadata": { "labels": labels } }), "n", "1s")[2].clone();
+        let labels = json!({ "kubernetes.io/role": "agent", "node-role.kubernetes.io/burst": "" });
+        assert_eq!(roles(labels), "agent,burst");
+        assert_eq!(roles(json!({})), "<none>");
     }
 
     #[test]
