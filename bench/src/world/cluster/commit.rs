@@ -65,6 +65,10 @@ impl Cluster {
             "deployments" | "replicasets" | "jobs" | "namespaces" if !change.deleted => {
                 self.dirty.insert(place);
             }
+            // What every namespace holds may have been deleted.
+            "configmaps" | "serviceaccounts" if change.deleted => {
+                self.dirty.insert(("namespaces", object.namespace().to_owned()));
+            }
             _ => {}
         }
         let window = self.options.watch_window;

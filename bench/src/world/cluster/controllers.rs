@@ -58,6 +58,7 @@ impl Cluster {
 
     fn control_namespace(&mut self, writer: Writer<'_>, namespace: &Arc<Object>) {
         if !namespace.is_deleting() {
+            self.furnish_namespace(namespace.name(), writer.now);
             return;
         }
         let prefix = format!("{}/", namespace.name());

@@ -137,7 +137,8 @@ impl Cluster {
             .expect("the first namespaces have valid, different names");
     }
 
-    /// Makes what every namespace holds: a service account and the cluster's certificate authority.
+    /// Makes what every namespace holds, as far as it is not there: a service account and the cluster's
+    /// certificate authority.
     pub(super) fn furnish_namespace(&mut self, name: &str, now: Timestamp) {
         let writer = Writer { now, manager: "kube-controller-manager" };
         let certificate = json!({
@@ -148,7 +149,10 @@ impl Cluster {
             [("serviceaccounts", json!({ "metadata": { "name": "default" } })), ("configmaps", certificate)]
         {
             let kind = Kind::of(plural).expect("the kind is in the table");
-            self.make(writer, kind, name, body).expect("the namespace was made a line before, and is empty");
+            if self.storage(kind).get(&super::key(name, text(&body, "/metadata/name"))).is_none() {
+                self.make(writer, kind, name, body)
+                    .expect("the namespace is there and has none of that name");
+            }
         }
     }
 }

@@ -256,6 +256,17 @@ fn a_namespace_goes_when_its_content_is_gone() {
 }
 
 #[test]
+fn what_every_namespace_holds_comes_back() {
+    let mut cluster = cluster();
+    for (plural, name) in [("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")] {
+        let target = Target { kind: kind(plural), namespace: "default", name };
+        cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+        settle(&mut cluster);
+        assert!(cluster.get(target.kind, "default", name).is_ok(), "{name}");
+    }
+}
+
+#[test]
 fn the_same_seed_gives_the_same_cluster() {
     let run = |seed| {
         let mut cluster = Cluster::new(ClusterOptions { seed, ..ClusterOptions::default() }, now());
