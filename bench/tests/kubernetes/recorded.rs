@@ -230,7 +230,11 @@ async fn tables_have_the_columns_that_were_recorded() {
             .map(|one| json!([one["name"], one["type"], one["format"], one["priority"]]))
             .collect()
     };
-    for (name, path) in [("nodes", "/api/v1/nodes?limit=500"), ("events", "/api/v1/events")] {
+    for (name, path) in [
+        ("nodes", "/api/v1/nodes?limit=500"),
+        ("events", "/api/v1/events"),
+        ("pods", "/api/v1/pods?limit=500"),
+    ] {
         let (_, text) = world.ask("GET", path, JSON, &format!("{TABLE},application/json"), "").await;
         let table: Value = text.parse().unwrap();
         let expected: Value = recorded(&format!("{name}.table.list.json")).parse().unwrap();

@@ -8,12 +8,13 @@ use super::{Kind, Status};
 
 /// Refuses an object that lacks what its kind needs.
 pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> {
-    check_labels(kind, name, value)?;
+    check_labels(kind, name, "metadata.labels", &value["metadata"])?;
     let (spec, prefix) = match kind.plural {
         "pods" => (&value["spec"], "spec"),
         "deployments" | "replicasets" | "jobs" => (&value["spec"]["template"]["spec"], "spec.template.spec"),
         _ => return Ok(()),
     };
+    check_labels(kind, name, "spec.template.labels", &value["spec"]["template"]["metadata"])?;
     let containers = items(spec, "/containers");
     if containers.is_empty() {
         return Err(Status::invalid(kind, name, &format!("{prefix}.containers"), "Required value"));
@@ -63,8 +64,8 @@ fn check_resources(kind: &Kind, name: &str, path: &str, container: &Value) -> Re
 /// The most characters of a label's name, and of its value.
 const LABEL_CHARS_MAX: usize = 63;
 
-fn check_labels(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> {
-    for (key, label) in members(value, "/metadata/labels") {
+fn check_labels(kind: &Kind, name: &str, field: &str, metadata: &Value) -> Result<(), Status> {
+    for (key, label) in members(metadata, "/labels") {
         let own = key.rsplit('/').next().unwrap_or_default();
         let label = label.as_str().unwrap_or_default();
         let why = if own.is_empty() || !is_label(own) {
@@ -83,7 +84,7 @@ fn check_labels(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> {
         } else {
             continue;
         };
-        return Err(Status::invalid(kind, name, "metadata.labels", &why));
+        return Err(Status::invalid(kind, name, field, &why));
     }
     Ok(())
 }

@@ -40,6 +40,11 @@ fn labels_have_their_letters() {
         );
     }
     make(&mut cluster, "configmaps", labelled("example.com/a.b_c", ""));
+    let labels = json!({ "app": "a b" });
+    let template = json!({ "metadata": { "labels": labels }, "spec": pod("a", "")["spec"] });
+    let spec = json!({ "selector": { "matchLabels": labels }, "template": template });
+    let refused = refused(&mut cluster, "deployments", json!({ "metadata": { "name": "d" }, "spec": spec }));
+    assert!(refused.contains("spec.template.labels"), "{refused}");
 }
 
 #[test]
