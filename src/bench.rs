@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use bench::load::{self, Measurements, Options, html, table};
 
+use crate::args::EXIT_USAGE;
 use crate::args::bench::BenchArgs;
 use crate::config::Durability;
 use crate::run::stop_on_signal;
@@ -19,17 +20,47 @@ pub fn run(args: BenchArgs) -> ExitCode {
         eprintln!("burst-agent: {error}");
         return ExitCode::FAILURE;
     }
-    let written = options(&args).and_then(|options| {
-        let measured = runtime().block_on(async { load::run(&options, stop_on_signal()).await });
-        write(&args, &measured.map_err(|error| error.to_string())?)
-    });
-    match written {
+    match measure(&args) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(reason) => {
+        Err(Failure::Usage(reason)) => {
+            eprintln!("burst-agent: {reason}");
+            ExitCode::from(EXIT_USAGE)
+        }
+        Err(Failure::Run(reason)) => {
             eprintln!("burst-agent: the load test failed: {reason}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// Why there are no figures.
+enum Failure {
+    /// An option is wrong.
+    Usage(String),
+    /// The run went wrong.
+    Run(String),
+}
+
+fn measure(args: &BenchArgs) -> Result<(), Failure> {
+    check_reports(args).map_err(Failure::Usage)?;
+    let options = options(args).map_err(Failure::Run)?;
+    let measured = runtime().block_on(async { load::run(&options, stop_on_signal()).await });
+    let measurements = measured.map_err(|error| {
+        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::Run(error.to_string()) }
+    })?;
+    write(args, &measurements).map_err(Failure::Run)
+}
+
+/// That the reports will have a place: nobody wants to learn it after the run.
+fn check_reports(args: &BenchArgs) -> Result<(), String> {
+    for (option, path) in [("--json", &args.json), ("--html", &args.html)] {
+        let Some(path) = path else { continue };
+        let directory = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        if path.is_dir() || !directory.unwrap_or(Path::new(".")).is_dir() {
+            return Err(format!("{option} {}: give a file in a directory that is there", path.display()));
+        }
+    }
+    Ok(())
 }
 
 fn options(args: &BenchArgs) -> Result<Options, String> {
@@ -44,7 +75,7 @@ fn options(args: &BenchArgs) -> Result<Options, String> {
         cloud_latency_ms: args.cloud_latency_ms,
         cloud_rate_limit: args.cloud_rate_limit,
         pod_start_ms: args.pod_start_ms,
-        faults: args.faults.clone(),
+        faults: args.faults.as_ref().map(ToString::to_string),
         kubeconfig: args.kubeconfig.clone(),
         namespace: args.namespace.clone(),
         log_directory: args.log_dir.clone(),
@@ -76,4 +107,29 @@ fn write(args: &BenchArgs, measurements: &Measurements) -> Result<(), String> {
 
 fn write_file(path: &Path, text: &str) -> Result<(), String> {
     std::fs::write(path, text).map_err(|error| format!("cannot write {}: {error}", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::args::{self, Command};
+
+    use super::*;
+
+    fn checked(arguments: &[&str]) -> Result<(), String> {
+        let typed = ["burst-agent", "bench"].iter().chain(arguments).map(Into::into);
+        let parsed = args::parse(typed, &Default::default()).unwrap();
+        let Command::Bench(args) = parsed.command else { panic!("{:?}", parsed.command) };
+        check_reports(&args)
+    }
+
+    #[test]
+    fn a_report_without_a_place_is_refused_before_the_run() {
+        let directory = tempfile::tempdir().unwrap();
+        let inside = directory.path().join("report.json");
+        assert_eq!(checked(&["--json", inside.to_str().unwrap()]), Ok(()));
+        assert_eq!(checked(&["--html", "report.html"]), Ok(()));
+        let missing = directory.path().join("missing/report.html");
+        assert!(checked(&["--html", missing.to_str().unwrap()]).unwrap_err().starts_with("--html "));
+        assert!(checked(&["--json", directory.path().to_str().unwrap()]).unwrap_err().starts_with("--json "));
+    }
 }

@@ -13,11 +13,11 @@ use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::demo::DemoArgs;
-use crate::args::{self, Command};
+use crate::args::{self, Command, EXIT_USAGE};
 use crate::config::RunConfig;
 use crate::run::{self, Addresses};
 use crate::runtime::runtime;
-use crate::simulate::Simulation;
+use crate::simulate::{self, Simulation};
 use crate::telemetry;
 
 /// How long the pods of `--once` may take to come, and again to go, beyond what their number takes.
@@ -38,8 +38,17 @@ pub fn run(args: DemoArgs) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("burst-agent: the demo failed: {error}");
-            ExitCode::FAILURE
+            exit_code(&error)
         }
+    }
+}
+
+/// An option that cannot be followed is not a demo that failed.
+fn exit_code(error: &Failure) -> ExitCode {
+    match error.downcast_ref::<run::Error>() {
+        Some(error) => ExitCode::from(error.exit_code()),
+        None if error.is::<simulate::Error>() => ExitCode::from(EXIT_USAGE),
+        None => ExitCode::FAILURE,
     }
 }
 
@@ -52,7 +61,7 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let mut simulation = Simulation::default();
     simulation.serve_cluster(args.cluster, KubernetesOptions::default(), &worlds_stop).await?;
     simulation.serve_cloud(args.cloud, CloudOptions::default(), 1, &worlds_stop).await?;
-    simulation.write_kubeconfig(&args.kubeconfig)?;
+    simulation.write_kubeconfig("--kubeconfig", &args.kubeconfig)?;
     let credentials = scratch.path().join("credentials");
     simulation.write_credentials(&credentials)?;
 
@@ -61,10 +70,7 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let agent_stop = stop.child_token();
     let (sender, reachable) = oneshot::channel();
     let mut agent = tokio::spawn(run::serve(config, agent_stop.clone(), Some(sender)));
-    let addresses = tokio::select! {
-        ended = &mut agent => return Err(early(ended)),
-        addresses = reachable => addresses?,
-    };
+    let Ok(addresses) = reachable.await else { return Err(early(agent.await)) };
 
     let cluster = Cluster::of(&simulation)?;
     let summary = tokio::select! {
@@ -140,14 +146,19 @@ fn agent_config(
 /// The cluster as a user reaches it.
 struct Cluster {
     http: reqwest::Client,
+    nodes: String,
     pods: String,
 }
 
 impl Cluster {
     fn of(simulation: &Simulation) -> Result<Cluster, Failure> {
         let Some((_, address)) = &simulation.cluster else { return Err("no cluster".into()) };
-        let pods = format!("http://{address}/api/v1/namespaces/default/pods");
-        Ok(Cluster { http: reqwest::Client::builder().no_proxy().build()?, pods })
+        let root = format!("http://{address}/api/v1");
+        Ok(Cluster {
+            http: reqwest::Client::builder().no_proxy().build()?,
+            nodes: format!("{root}/nodes"),
+            pods: format!("{root}/namespaces/default/pods"),
+        })
     }
 
     async fn create(&self, name: &str) -> Result<(), Failure> {
@@ -173,11 +184,22 @@ impl Cluster {
         Ok(())
     }
 
+    async fn get(&self, url: &str) -> Result<Value, Failure> {
+        let answer = self.http.get(url).send().await?.error_for_status()?;
+        Ok(serde_json::from_slice(&answer.bytes().await?)?)
+    }
+
+    /// Whether the node takes pods.
+    async fn has_ready_node(&self) -> Result<bool, Failure> {
+        let nodes = self.get(&self.nodes).await?;
+        let conditions = nodes["items"][0]["status"]["conditions"].as_array().map(Vec::as_slice);
+        let ready = |one: &Value| one["type"] == "Ready" && one["status"] == "True";
+        Ok(conditions.unwrap_or_default().iter().any(ready))
+    }
+
     /// How many of our pods there are, and how many of them are in a phase.
     async fn count(&self, phase: &str) -> Result<(u32, u32), Failure> {
-        let url = format!("{}?labelSelector=app%3Ddemo", self.pods);
-        let list: Value =
-            serde_json::from_slice(&self.http.get(url).send().await?.error_for_status()?.bytes().await?)?;
+        let list = self.get(&format!("{}?labelSelector=app%3Ddemo", self.pods)).await?;
         let items = list["items"].as_array().map(Vec::as_slice).unwrap_or_default();
         let of_phase = items.iter().filter(|pod| pod["status"]["phase"] == phase).count();
         Ok((items.len() as u32, of_phase as u32))
@@ -192,6 +214,8 @@ async fn show(
     addresses: Addresses,
     stop: &CancellationToken,
 ) -> Result<Option<Value>, Failure> {
+    // Pods that come before the node would begin with a warning that nothing takes them.
+    until("the node is ready", 0, stop, || cluster.has_ready_node()).await?;
     let began = Instant::now();
     let names: Vec<String> = (0..args.pods).map(|i| format!("demo-{i}")).collect();
     for name in &names {

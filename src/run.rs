@@ -71,7 +71,7 @@ pub enum Error {
 
 impl Error {
     /// What the process ends with: 2 for an option or a file that cannot be used, 1 for all else.
-    fn exit_code(&self) -> u8 {
+    pub fn exit_code(&self) -> u8 {
         match self {
             Error::Kubernetes(_) | Error::Cloud(_) => EXIT_USAGE,
             Error::Log { .. } | Error::ForeignLog { .. } | Error::Listen { .. } => 1,

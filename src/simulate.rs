@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use bench::serve::cci::{self, CloudHandle};
 use bench::serve::kubernetes::{self, Kubernetes, KubernetesOptions};
-use bench::world::cloud::{CloudOptions, FaultRules};
+use bench::world::cloud::CloudOptions;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -21,20 +21,24 @@ use crate::args::simulate::{Serve, SimulateArgs};
 use crate::runtime::runtime;
 use crate::{run, telemetry};
 
-/// Why a simulated world cannot be served.
+/// Why a simulated world cannot be served. All of it is an option that cannot be followed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// An address is taken, or not ours.
-    #[error("cannot listen on {address}: {source}")]
+    #[error("{option} {address}: cannot listen: {source}")]
     Listen {
+        /// The option that says so.
+        option: &'static str,
         /// Which.
         address: SocketAddr,
         /// Why not.
         source: io::Error,
     },
     /// A file for the agent cannot be written.
-    #[error("cannot write {}: {source}", path.display())]
+    #[error("{option} {}: cannot write: {source}", path.display())]
     Write {
+        /// The option that says so.
+        option: &'static str,
         /// Which.
         path: PathBuf,
         /// Why not.
@@ -62,7 +66,7 @@ impl Simulation {
         options: KubernetesOptions,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let (listener, address) = listen(address).await?;
+        let (listener, address) = listen("--cluster", address).await?;
         let cluster = Kubernetes::new(options);
         tokio::spawn(kubernetes::serve(listener, cluster.clone(), stop.clone()));
         self.cluster = Some((cluster, address));
@@ -80,21 +84,24 @@ impl Simulation {
         seed: u64,
         stop: &CancellationToken,
     ) -> Result<(), Error> {
-        let (listener, address) = listen(address).await?;
+        let (listener, address) = listen("--cloud", address).await?;
         let cloud = CloudHandle::new(options, seed);
         tokio::spawn(cci::serve(listener, cloud.clone(), stop.clone()));
         self.cloud = Some((cloud, address));
         Ok(())
     }
 
-    /// Writes the kubeconfig of the cluster.
+    /// Writes the kubeconfig of the cluster to where `option` says.
     ///
     /// # Errors
     /// [`Error::Write`].
-    pub fn write_kubeconfig(&self, path: &Path) -> Result<(), Error> {
+    pub fn write_kubeconfig(&self, option: &'static str, path: &Path) -> Result<(), Error> {
         let Some((_, address)) = &self.cluster else { return Ok(()) };
-        fs::write(path, kubernetes::kubeconfig(*address))
-            .map_err(|source| Error::Write { path: path.to_owned(), source })
+        fs::write(path, kubernetes::kubeconfig(*address)).map_err(|source| Error::Write {
+            option,
+            path: path.to_owned(),
+            source,
+        })
     }
 
     /// Writes the credentials that the cloud accepts, readable for this user alone.
@@ -102,8 +109,9 @@ impl Simulation {
     /// # Errors
     /// [`Error::Write`].
     pub fn write_credentials(&self, directory: &Path) -> Result<(), Error> {
+        let option = "--credentials-out";
         let Some((cloud, _)) = &self.cloud else { return Ok(()) };
-        let failed = |source| Error::Write { path: directory.to_owned(), source };
+        let failed = |source| Error::Write { option, path: directory.to_owned(), source };
         fs::DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(failed)?;
         let credentials = cloud.credentials();
         for (name, secret) in [
@@ -114,15 +122,18 @@ impl Simulation {
             let path = directory.join(name);
             let mut options = OpenOptions::new();
             let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-            file.and_then(|mut file| file.write_all(secret.as_bytes()))
-                .map_err(|source| Error::Write { path, source })?;
+            file.and_then(|mut file| file.write_all(secret.as_bytes())).map_err(|source| Error::Write {
+                option,
+                path,
+                source,
+            })?;
         }
         Ok(())
     }
 }
 
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
-    let failed = |source| Error::Listen { address, source };
+async fn listen(option: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
+    let failed = |source| Error::Listen { option, address, source };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -134,16 +145,9 @@ pub fn run(args: SimulateArgs) -> ExitCode {
         eprintln!("burst-agent: {error}");
         return ExitCode::FAILURE;
     }
-    let faults = match args.faults.as_deref().unwrap_or_default().parse() {
-        Ok(faults) => faults,
-        Err(error) => {
-            eprintln!("burst-agent: --faults: {error}");
-            return ExitCode::from(EXIT_USAGE);
-        }
-    };
     runtime().block_on(async {
         let stop = run::stop_on_signal();
-        match serve(&args, faults, &stop).await {
+        match serve(&args, &stop).await {
             Ok(simulation) => {
                 println!("{}", place(&args, &simulation));
                 stop.cancelled().await;
@@ -151,17 +155,13 @@ pub fn run(args: SimulateArgs) -> ExitCode {
             }
             Err(error) => {
                 eprintln!("burst-agent: {error}");
-                ExitCode::FAILURE
+                ExitCode::from(EXIT_USAGE)
             }
         }
     })
 }
 
-async fn serve(
-    args: &SimulateArgs,
-    faults: FaultRules,
-    stop: &CancellationToken,
-) -> Result<Simulation, Error> {
+async fn serve(args: &SimulateArgs, stop: &CancellationToken) -> Result<Simulation, Error> {
     let mut simulation = Simulation::default();
     let seed = args.seed.unwrap_or_else(rand_seed);
     if matches!(args.serve, Serve::Both | Serve::Cluster) {
@@ -173,10 +173,10 @@ async fn serve(
         simulation.serve_cluster(args.cluster, options, stop).await?;
     }
     if matches!(args.serve, Serve::Both | Serve::Cloud) {
-        simulation.serve_cloud(args.cloud, cloud_options(args, faults), seed, stop).await?;
+        simulation.serve_cloud(args.cloud, cloud_options(args), seed, stop).await?;
     }
     if let Some(path) = &args.kubeconfig_out {
-        simulation.write_kubeconfig(path)?;
+        simulation.write_kubeconfig("--kubeconfig-out", path)?;
     }
     if let Some(directory) = &args.credentials_out {
         simulation.write_credentials(directory)?;
@@ -185,14 +185,14 @@ async fn serve(
     Ok(simulation)
 }
 
-fn cloud_options(args: &SimulateArgs, faults: FaultRules) -> CloudOptions {
+fn cloud_options(args: &SimulateArgs) -> CloudOptions {
     let latency_ms = u64::from(args.cloud_latency_ms);
     let mut options = CloudOptions {
         create_latency_ms: latency_ms,
         read_latency_ms: latency_ms,
         delete_latency_ms: latency_ms,
         start_latency_ms: u64::from(args.pod_start_ms),
-        faults,
+        faults: args.faults.clone().unwrap_or_default(),
         ..CloudOptions::default()
     };
     options.rate_limits.all_per_s = args.cloud_rate_limit;

@@ -122,7 +122,7 @@ async fn measure(
 /// Where the agent's log goes. A log that is there already would mix another run's figures into ours.
 fn log_directory(options: &Options, scratch: &Path) -> Result<PathBuf, Error> {
     let directory = options.log_directory.clone().unwrap_or_else(|| scratch.join("log"));
-    let failed = |source| Error::io(format!("use {} for the log", directory.display()), source);
+    let failed = |source| Error::LogDirectory { path: directory.clone(), source };
     std::fs::create_dir_all(&directory).map_err(failed)?;
     match std::fs::read_dir(&directory).map_err(failed)?.next() {
         Some(_) => Err(Error::LogDirectoryInUse(directory)),

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use bench::world::cloud::FaultRules;
+
 use crate::config::values::{between, dns_label};
 use crate::config::{Durability, Logging};
 
@@ -45,7 +47,7 @@ pub struct BenchArgs {
     pub pod_start_ms: u32,
     /// Faults of the simulated world, as `simulate --help` describes them.
     #[arg(long, value_name = "FAULTS", help_heading = "World")]
-    pub faults: Option<String>,
+    pub faults: Option<FaultRules>,
     /// Use the real API server that this kubeconfig names instead of the simulated one.
     #[arg(long, value_name = "FILE", help_heading = "World")]
     pub kubeconfig: Option<PathBuf>,

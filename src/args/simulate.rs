@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use bench::world::cloud::FaultRules;
+
 use crate::config::Logging;
 use crate::config::values::{between, socket_address};
 
@@ -42,7 +44,7 @@ pub struct SimulateArgs {
     pub pod_start_ms: u32,
     /// Faults to inject, each with its chance; the names are listed when one is not known.
     #[arg(long, value_name = "FAULTS", help_heading = "World")]
-    pub faults: Option<String>,
+    pub faults: Option<FaultRules>,
     /// Makes the chances repeatable; without it each start has a seed of its own, which is printed.
     #[arg(long, value_name = "N", help_heading = "World")]
     pub seed: Option<u64>,

@@ -79,6 +79,17 @@ fn replay_takes_a_log_or_an_agent_but_not_both() {
 }
 
 #[test]
+fn faults_are_read_before_anything_is_started() {
+    for command in ["bench", "simulate"] {
+        let mistake = parse_line(&format!("burst-agent {command} --faults rain=0.1")).unwrap_err();
+        let says = "invalid value 'rain=0.1' for '--faults <FAULTS>': fault `rain=0.1`: unknown kind `rain`";
+        assert!(mistake.contains(says), "{mistake}");
+        parse_line(&format!("burst-agent {command} --faults throttle=0.1,timeout-after@create=1/3*2"))
+            .unwrap();
+    }
+}
+
+#[test]
 fn a_time_is_read_to_the_microsecond() {
     let until: Until = "2026-03-01T10:15:00.000001Z".parse().unwrap();
     assert_eq!(until, Until::Time(engine::Micros(1_772_360_100_000_001)));

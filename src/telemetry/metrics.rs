@@ -82,7 +82,7 @@ impl Metrics {
         let projection = Arc::new(ProjectionMetrics::default());
         registry.register_collector(Box::new(Arc::clone(&projection)));
         let made = &mut registry;
-        Metrics {
+        let metrics = Metrics {
             events: add(made, names::EVENTS, Family::default()),
             effects: add(made, names::EFFECTS, Family::default()),
             event_stages: add(made, names::EVENT_STAGE_SECONDS, latency::stages()),
@@ -100,11 +100,30 @@ impl Metrics {
             brake_held: add(made, names::BRAKE_HELD, Level::default()),
             projection,
             registry,
+        };
+        metrics.begin_at_zero();
+        metrics
+    }
+
+    /// Makes the samples whose labels are known: a rate needs the zero before the first one, and an alert on
+    /// what never happened finds a series.
+    fn begin_at_zero(&self) {
+        for event in names::EVENT_VALUES {
+            drop(self.events.get_or_create(&EventLabels { event }));
+        }
+        for effect in names::EFFECT_VALUES {
+            for outcome in names::OUTCOME_VALUES {
+                drop(self.effects.get_or_create(&OutcomeLabels { effect, outcome }));
+            }
+        }
+        for bucket in Bucket::ALL {
+            drop(self.throttled.get_or_create(&BucketLabels { bucket: bucket.name() }));
         }
     }
 
     /// A record was applied.
     pub fn event_applied(&self, event: &Event) {
+        debug_assert!(names::EVENT_VALUES.contains(&event.name()), "{}", event.name());
         self.events.get_or_create(&EventLabels { event: event.name() }).inc();
     }
 
@@ -121,6 +140,7 @@ impl Metrics {
             Outcome::Later { reason, .. } => ("later", *reason == engine::LaterReason::Throttled),
             Outcome::Unknown { .. } => ("unknown", false),
         };
+        debug_assert!(names::EFFECT_VALUES.contains(&effect.name()), "{}", effect.name());
         self.effects.get_or_create(&OutcomeLabels { effect: effect.name(), outcome }).inc();
         if throttled {
             self.throttled(effect.bucket());

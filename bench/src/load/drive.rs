@@ -11,6 +11,7 @@ use tokio::sync::{Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
+use crate::load::error::words;
 use crate::load::manifest::{pod, pod_name};
 use crate::load::plan::Plan;
 use crate::load::target::{NODE, Target};
@@ -137,7 +138,7 @@ impl Calls {
                 // Nobody listens where pods are not deleted.
                 let _ = created.try_send((place, Instant::now()));
             }
-            Err(error) => self.tracker.refused(place, &error.to_string()),
+            Err(error) => self.tracker.refused(place, &words(&error)),
         }
     }
 
@@ -167,7 +168,7 @@ impl Calls {
             Err(error) => Err(kube::Error::BuildRequest(error)),
         };
         if let Err(error) = answer {
-            tracing::warn!(pod = name, %error, "a pod was not deleted");
+            tracing::warn!(pod = name, error = words(&error), "a pod was not deleted");
         }
     }
 }

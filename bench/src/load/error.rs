@@ -41,7 +41,7 @@ pub enum Error {
         last_words: String,
     },
     /// The cluster refuses what we need.
-    #[error("cannot {doing}: {source}")]
+    #[error("cannot {doing}: {}", words(source))]
     Kubernetes {
         /// What we were about to do.
         doing: String,
@@ -49,7 +49,7 @@ pub enum Error {
         source: Box<kube::Error>,
     },
     /// The kubeconfig cannot be used.
-    #[error("kubeconfig {}: {reason}", path.display())]
+    #[error("--kubeconfig {}: {reason}", path.display())]
     Kubeconfig {
         /// Which.
         path: PathBuf,
@@ -82,8 +82,16 @@ pub enum Error {
         last_words: String,
     },
     /// The directory for the log is not empty.
-    #[error("{} is not empty: give another --log-dir, so that only this run is measured", .0.display())]
+    #[error("--log-dir {}: not empty: give another one, so that only this run is measured", .0.display())]
     LogDirectoryInUse(PathBuf),
+    /// The directory for the log cannot be used.
+    #[error("--log-dir {}: {source}", path.display())]
+    LogDirectory {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: io::Error,
+    },
     /// The agent's log cannot be read.
     #[error("the agent's log: {0}")]
     Log(#[from] store::Error),
@@ -95,7 +103,33 @@ pub enum Error {
     Interrupted,
 }
 
+/// The exit code of a program that was called wrongly.
+const EXIT_USAGE: i32 = 2;
+
+/// What the cluster said, or why it could not be asked. An API error in full would be a page of its structure.
+pub(crate) fn words(error: &kube::Error) -> String {
+    if let kube::Error::Api(status) = error { status.message.clone() } else { error.to_string() }
+}
+
 impl Error {
+    /// Whether an option is wrong, rather than the world: ours, or one of those that are for the agent.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Error::Kubeconfig { .. } | Error::LogDirectoryInUse(_) | Error::LogDirectory { .. } => true,
+            Error::ChildEnded { status, .. } => status.code() == Some(EXIT_USAGE),
+            Error::Io { .. }
+            | Error::ChildNotReady { .. }
+            | Error::Kubernetes { .. }
+            | Error::NoPodCreated(_)
+            | Error::TooSlow { .. }
+            | Error::Incomplete { .. }
+            | Error::Log(_)
+            | Error::Replay(_)
+            | Error::Interrupted => false,
+        }
+    }
+
     pub(crate) fn io(doing: impl Into<String>, source: io::Error) -> Error {
         Error::Io { doing: doing.into(), source }
     }
@@ -115,5 +149,25 @@ impl Error {
             },
             last_words: String::new(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::process::ExitStatusExt;
+
+    use super::*;
+
+    #[test]
+    fn a_child_that_was_called_wrongly_was_called_so_by_the_user() {
+        let ended = |code: i32| Error::ChildEnded {
+            name: "agent",
+            status: ExitStatus::from_raw(code << 8),
+            last_words: String::new(),
+        };
+        assert!(ended(2).is_usage());
+        assert!(!ended(1).is_usage());
+        assert!(Error::LogDirectoryInUse("log".into()).is_usage());
+        assert!(!Error::Interrupted.is_usage());
     }
 }

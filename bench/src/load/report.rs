@@ -33,8 +33,10 @@ pub struct Report {
     /// What the machine can do at all.
     pub calibration: Calibration,
 
-    /// Pods that ran.
+    /// Pods that were seen running.
     pub pods: u32,
+    /// Pods that were deleted before they were seen running; they failed as little.
+    pub pods_never_seen_running: u32,
     /// Pods that failed or could not be created.
     pub failed_pods: u32,
     /// Why the first of those was not created.
@@ -62,7 +64,7 @@ pub struct Report {
 
     /// Processor time that the agent took from the start of the load to its end.
     pub cpu_s: Option<f64>,
-    /// The same for each pod.
+    /// The same for each pod that was created.
     pub cpu_ms_per_pod: Option<f64>,
     /// The agent's memory before the load.
     pub idle_rss_bytes: Option<u64>,
@@ -150,7 +152,7 @@ impl Measurements {
             .filter_map(|(stage, figures)| ratio(*stage, figures, &calibration).map(|ratio| (*stage, ratio)));
         let running = sights.until_running.figures();
         let pods = sights.counts.running;
-        let per_pod = |amount: f64| amount / f64::from(pods.max(1));
+        let per_pod = |amount: f64| amount / f64::from(sights.counts.created.max(1));
         let cpu_s = after.cpu_s.zip(before.cpu_s).map(|(after, before)| after - before);
         let grown = after.peak_resident_bytes.zip(before.resident_bytes);
         let report = Report {
@@ -160,6 +162,7 @@ impl Measurements {
             machine,
             calibration,
             pods,
+            pods_never_seen_running: sights.unseen,
             failed_pods: sights.counts.failed,
             first_refusal: sights.refusal,
             duplicates: history.duplicates,

@@ -45,8 +45,12 @@ fn write(report: &Report, out: &mut String) -> std::fmt::Result {
 
 /// The result in one sentence.
 pub(crate) fn headline(report: &Report) -> String {
+    let unseen = match report.pods_never_seen_running {
+        0 => String::new(),
+        count => format!("{count} were deleted before they were seen running, "),
+    };
     format!(
-        "{} pods ran, {:.1} a second; {} failed, {} in the cloud twice",
+        "{} pods ran, {:.1} a second; {unseen}{} failed, {} in the cloud twice",
         report.pods, report.pods_per_s, report.failed_pods, report.duplicates
     )
 }

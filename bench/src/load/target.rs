@@ -17,6 +17,9 @@ use crate::load::{Error, Options};
 /// The virtual node of the agent that is measured.
 pub const NODE: &str = "burst-bench";
 
+/// Where the pods go in a simulated cluster, which has this namespace from the start.
+const DEFAULT_NAMESPACE: &str = "default";
+
 /// How long a new namespace may take until pods can be created in it.
 const PREPARE_PATIENCE: Duration = Duration::from_secs(30);
 
@@ -58,7 +61,7 @@ impl Target {
         let client = Client::try_from(config).map_err(|error| unusable(error.to_string()))?;
         let run = Uuid::new_v4().simple().to_string()[..8].to_owned();
         let real = options.kubeconfig.is_some();
-        let default = || if real { format!("burst-agent-bench-{run}") } else { "default".to_owned() };
+        let default = || if real { format!("burst-agent-bench-{run}") } else { DEFAULT_NAMESPACE.to_owned() };
         let namespace = options.namespace.clone().unwrap_or_else(default);
         Ok(Target { client, namespace, run, real, made: Default::default() })
     }
@@ -86,7 +89,7 @@ impl Target {
     /// # Errors
     /// When the cluster refuses it, or is too slow.
     pub async fn prepare(&self) -> Result<(), Error> {
-        if !self.real {
+        if !self.real && self.namespace == DEFAULT_NAMESPACE {
             return Ok(());
         }
         let doing = || format!("create the namespace {}", self.namespace);
@@ -94,7 +97,7 @@ impl Target {
         let namespace = Namespace { metadata, ..Namespace::default() };
         let namespaces: Api<Namespace> = Api::all(self.client.clone());
         match namespaces.create(&PostParams::default(), &namespace).await {
-            Ok(_) => self.made.lock().namespace = true,
+            Ok(_) => self.made.lock().namespace = self.real,
             Err(kube::Error::Api(status)) if status.is_already_exists() => {}
             Err(error) => return Err(Error::kubernetes(doing())(error)),
         }
@@ -102,7 +105,7 @@ impl Target {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.client.clone(), &self.namespace);
         let ready = async || accounts.get_opt("default").await.map(|account| account.is_some());
         wait_until(&doing(), PREPARE_PATIENCE, ready).await?;
-        self.made.lock().pods = true;
+        self.made.lock().pods = self.real;
         Ok(())
     }
 

@@ -90,6 +90,9 @@ pub struct Sights {
     pub running: Vec<Duration>,
     /// From the first creation until the last pod ran.
     pub took: Duration,
+    /// Pods that are gone and were neither seen running nor seen failed: they were deleted before anybody
+    /// could see more of them.
+    pub unseen: u32,
     /// The first reason why a pod was not created.
     pub refusal: Option<String>,
 }
@@ -235,6 +238,8 @@ impl Tracker {
             if let (Some(sent), Some(running)) = (track.sent, track.running) {
                 sights.until_running.note(running.saturating_sub(sent));
             }
+            let unseen = track.gone.is_some() && track.running.is_none() && !track.failed;
+            sights.unseen += u32::from(unseen);
             sights.created.extend(track.created);
             sights.running.extend(track.running);
         }
@@ -318,5 +323,19 @@ mod tests {
         assert_eq!(sights.running, [10 * MS, 11 * MS]);
         assert_eq!(sights.until_running.figures().count, 2);
         assert_eq!(sights.refusal.as_deref(), Some("no room"));
+        assert_eq!(sights.unseen, 0);
+    }
+
+    #[test]
+    fn pods_that_went_before_they_were_seen_are_told_apart() {
+        let tracker = Tracker::new(3);
+        for place in 0..3 {
+            tracker.created(place, MS);
+        }
+        tracker.saw(0, Sight::Running, 2 * MS);
+        tracker.saw(1, Sight::Failed, 2 * MS);
+        assert_eq!(tracker.sights().unseen, 0, "what is there may yet be seen");
+        tracker.saw_all(&[].into(), 3 * MS);
+        assert_eq!(tracker.sights().unseen, 1);
     }
 }

@@ -3,12 +3,17 @@
 //! loopback.
 
 mod answer;
+mod body;
 mod discovery;
 mod fault;
+mod openapi;
 mod protobuf;
 mod request;
+mod review;
 mod route;
 mod stream;
+mod validate;
+mod write;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -110,6 +115,12 @@ impl Kubernetes {
             self.work.notify_one();
         }
         result
+    }
+
+    /// Does something to a copy of the model that nobody sees: a dry run.
+    fn rehearse<R>(&self, act: impl FnOnce(&mut Cluster, Timestamp) -> R) -> R {
+        let mut copy = self.cluster.lock().clone();
+        act(&mut copy, Timestamp::now())
     }
 
     /// Reads the model.

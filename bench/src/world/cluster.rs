@@ -14,9 +14,12 @@ mod defaults;
 mod delete;
 mod kind;
 mod list;
+mod notice;
 mod object;
 mod patch;
+mod quantity;
 mod schedule;
+pub mod schema;
 mod selector;
 mod status;
 mod storage;
@@ -86,14 +89,12 @@ struct Tally {
     active: i64,
     /// Of these, ready.
     ready: i64,
-    succeeded: i64,
-    failed: i64,
     /// There at all, in whatever state.
     present: i64,
 }
 
-/// A cluster.
-#[derive(Debug)]
+/// A cluster. A copy of it is what a dry run is done to; the objects in it are shared.
+#[derive(Clone, Debug)]
 pub struct Cluster {
     options: ClusterOptions,
     revision: u64,
@@ -165,7 +166,7 @@ impl Cluster {
     pub fn events_since(&self, kind: &Kind, revision: u64) -> Result<impl Iterator<Item = &Change>, Status> {
         let storage = self.storage(kind);
         if revision < storage.forgotten() {
-            return Err(Status::expired_watch(revision, storage.forgotten() + 1));
+            return Err(Status::expired_watch(kind, revision, storage.forgotten() + 1));
         }
         Ok(storage.changes_after(revision))
     }

@@ -6,6 +6,7 @@ use bench::serve::kubernetes::{Cut, Fault, FaultKind, KubernetesOptions};
 use futures_util::{StreamExt, TryStreamExt};
 use http::{Method, Request};
 use http_body_util::BodyExt;
+use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::{ConfigMap, Node, Pod};
 use kube::ResourceExt;
 use kube::api::{
@@ -148,4 +149,76 @@ async fn kube_does_its_work_against_it() {
         json!({ "apiVersion": "v1", "kind": "ConfigMap", "metadata": { "name": "c" }, "data": { "a": "1" } });
     let applied = maps.patch("c", &PatchParams::apply("agent"), &Patch::Apply(&intent)).await.unwrap();
     assert_eq!(applied.data.unwrap()["a"], "1");
+}
+
+#[tokio::test]
+async fn kube_reads_in_pages_tries_dry_and_reads_metadata_alone() {
+    let world = World::start().await;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), "demo");
+    for name in ["a", "b", "c"] {
+        world.post(PODS, pod(name)).await;
+    }
+    let mut names = Vec::new();
+    let mut params = ListParams::default().limit(2);
+    loop {
+        let page = pods.list(&params).await.unwrap();
+        names.extend(page.items.iter().map(ResourceExt::name_any));
+        match page.metadata.continue_.filter(|token| !token.is_empty()) {
+            Some(token) => params = params.continue_token(&token),
+            None => break,
+        }
+    }
+    assert_eq!(names, ["a", "b", "c"]);
+    let alone = pods.list_metadata(&ListParams::default()).await.unwrap();
+    assert_eq!(alone.items.len(), 3);
+    assert_eq!(pods.get_metadata("a").await.unwrap().name_any(), "a");
+
+    let dry = PostParams { dry_run: true, ..PostParams::default() };
+    let tried = pods.create(&dry, &serde_json::from_value(pod("d")).unwrap()).await.unwrap();
+    assert!(tried.uid().is_some() && tried.resource_version().is_none());
+    pods.delete("a", &DeleteParams::default().dry_run()).await.unwrap();
+    assert_eq!(pods.list(&ListParams::default()).await.unwrap().items.len(), 3);
+
+    pods.evict("a", &kube::api::EvictParams::default()).await.unwrap();
+    assert!(pods.get("a").await.unwrap().metadata.deletion_timestamp.is_some());
+    let now = DeleteParams::default().grace_period(0);
+    pods.delete_collection(&now, &ListParams::default().fields("metadata.name!=b")).await.unwrap();
+    let left = pods.list(&ListParams::default()).await.unwrap();
+    assert_eq!(left.items.iter().map(ResourceExt::name_any).collect::<Vec<_>>(), ["b"]);
+}
+
+#[tokio::test]
+async fn kube_writes_status_scales_restarts_and_cordons() {
+    let world = World::start().await;
+    let pods: Api<Pod> = Api::namespaced(world.client.clone(), "demo");
+    world.post(PODS, pod("a")).await;
+    let mut read = pods.get_status("a").await.unwrap();
+    read.status.get_or_insert_default().phase = Some("Running".into());
+    let written = pods.replace_status("a", &PostParams::default(), &read).await.unwrap();
+    assert_eq!(written.status.unwrap().phase.as_deref(), Some("Running"));
+    let stale = pods.replace_status("a", &PostParams::default(), &read).await.unwrap_err();
+    assert!(matches!(stale, kube::Error::Api(status) if status.is_conflict()), "it was written since");
+
+    let deployments: Api<Deployment> = Api::namespaced(world.client.clone(), "demo");
+    let labels = json!({ "app": "web" });
+    let template =
+        json!({ "metadata": { "labels": labels }, "spec": { "containers": pod("x")["spec"]["containers"] } });
+    let spec = json!({ "replicas": 1, "selector": { "matchLabels": labels }, "template": template });
+    let web = serde_json::from_value(json!({ "metadata": { "name": "web" }, "spec": spec })).unwrap();
+    deployments.create(&PostParams::default(), &web).await.unwrap();
+    let two = json!({ "spec": { "replicas": 2 } });
+    let scale = deployments.patch_scale("web", &PatchParams::default(), &Patch::Merge(two)).await.unwrap();
+    assert_eq!(scale.spec.unwrap().replicas, Some(2));
+    let restarted = deployments.restart("web").await.unwrap();
+    let annotations = restarted.spec.unwrap().template.metadata.unwrap().annotations.unwrap();
+    assert!(annotations.contains_key("kube.kubernetes.io/restartedAt"), "{annotations:?}");
+
+    let nodes: Api<Node> = Api::all(world.client.clone());
+    let node = serde_json::from_value(json!({ "metadata": { "name": "v" } })).unwrap();
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+    assert_eq!(nodes.cordon("v").await.unwrap().spec.unwrap().unschedulable, Some(true));
+    assert_eq!(nodes.uncordon("v").await.unwrap().spec.unwrap().unschedulable, Some(false));
+    assert_eq!(world.client.apiserver_version().await.unwrap().minor, "36");
+    let groups = world.client.list_api_groups().await.unwrap();
+    assert!(groups.groups.iter().any(|group| group.name == "batch"));
 }

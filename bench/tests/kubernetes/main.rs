@@ -3,7 +3,9 @@
 
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
+mod asked;
 mod live;
+mod objects;
 mod recorded;
 
 use std::sync::Arc;

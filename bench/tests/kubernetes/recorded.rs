@@ -5,14 +5,14 @@ use serde_json::{Value, json};
 use crate::{JSON, PODS, World, lines, pod};
 
 const TABLE: &str = "application/json;as=Table;v=v1;g=meta.k8s.io";
-const STRATEGIC: &str = "application/strategic-merge-patch+json";
+pub const STRATEGIC: &str = "application/strategic-merge-patch+json";
 
-fn recorded(name: &str) -> String {
+pub fn recorded(name: &str) -> String {
     let path = format!("{}/tests/recordings/{name}", env!("CARGO_MANIFEST_DIR"));
     std::fs::read_to_string(path).unwrap()
 }
 
-fn recorded_json(name: &str) -> Value {
+pub fn recorded_json(name: &str) -> Value {
     serde_json::from_str(&recorded(&format!("{name}.object.json"))).unwrap()
 }
 
@@ -192,7 +192,7 @@ fn shape(value: &Value, path: &str, out: &mut Vec<String>) {
     }
 }
 
-fn shape_of(value: &Value) -> Vec<String> {
+pub fn shape_of(value: &Value) -> Vec<String> {
     let mut out = Vec::new();
     shape(value, "", &mut out);
     out.sort();
@@ -230,7 +230,11 @@ async fn tables_have_the_columns_that_were_recorded() {
             .map(|one| json!([one["name"], one["type"], one["format"], one["priority"]]))
             .collect()
     };
-    for (name, path) in [("nodes", "/api/v1/nodes?limit=500"), ("events", "/api/v1/events")] {
+    for (name, path) in [
+        ("nodes", "/api/v1/nodes?limit=500"),
+        ("events", "/api/v1/events"),
+        ("pods", "/api/v1/pods?limit=500"),
+    ] {
         let (_, text) = world.ask("GET", path, JSON, &format!("{TABLE},application/json"), "").await;
         let table: Value = text.parse().unwrap();
         let expected: Value = recorded(&format!("{name}.table.list.json")).parse().unwrap();

@@ -45,3 +45,38 @@ pub const PODS: Name = ("burst_agent_pods", "Pods known, by state");
 /// Gauge by `effect`.
 pub const OUTSTANDING_EFFECTS: Name =
     ("burst_agent_outstanding_effects", "Effects that have not ended, by effect");
+
+/// The values of `event`: every [`engine::Event::name`].
+pub const EVENT_VALUES: [&str; 11] = [
+    "started",
+    "policy_changed",
+    "tick",
+    "pod_observed",
+    "pod_gone",
+    "pods_listed",
+    "cloud_pod_observed",
+    "cloud_pod_missing",
+    "effect_finished",
+    "node_gone",
+    "operator_commanded",
+];
+
+/// The values of `effect`: every [`engine::EffectKind::name`].
+pub const EFFECT_VALUES: [&str; 10] = [
+    "create_cloud_pod",
+    "delete_cloud_pod",
+    "look_up_cloud_pod",
+    "list_cloud_pods",
+    "ensure_cloud_namespace",
+    "patch_pod_status",
+    "release_pod",
+    "look_up_pod",
+    "emit_notice",
+    "patch_node",
+];
+
+/// The values of `outcome`.
+pub const OUTCOME_VALUES: [&str; 4] = ["done", "refused", "later", "unknown"];
+
+/// The values of `state`: every [`engine::Pod::cloud_state`].
+pub const STATE_VALUES: [&str; 7] = ["unproven", "never", "unknown", "present", "doubted", "ending", "gone"];

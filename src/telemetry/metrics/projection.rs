@@ -1,5 +1,6 @@
 //! Counts that follow from the state: read when they are asked for, so that they cannot drift from it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
@@ -10,7 +11,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 
 use crate::telemetry::metrics::names::{self, Name};
 
-/// What the state counts. Names are few and fixed; a name that is left out is 0 or does not exist.
+/// What the state counts. Names are few and fixed; a name that is left out is 0.
 #[derive(Clone, Debug, Default)]
 pub struct Projection {
     /// Pods by state.
@@ -45,8 +46,9 @@ impl Collector for ProjectionMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Some(read) = self.read.get() else { return Ok(()) };
         let projection = read();
-        put(&mut encoder, names::PODS, "state", &projection.pods)?;
-        put(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &projection.outstanding)
+        put(&mut encoder, names::PODS, "state", &names::STATE_VALUES, &projection.pods)?;
+        let outstanding = &projection.outstanding;
+        put(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &names::EFFECT_VALUES, outstanding)
     }
 }
 
@@ -54,11 +56,15 @@ fn put(
     encoder: &mut DescriptorEncoder<'_>,
     (name, help): Name,
     label: &'static str,
+    values: &[&'static str],
     counts: &[(&'static str, u64)],
 ) -> Result<(), fmt::Error> {
+    debug_assert!(counts.iter().all(|(value, _)| values.contains(value)), "{counts:?}");
+    let mut all: BTreeMap<&str, u64> = values.iter().map(|value| (*value, 0)).collect();
+    all.extend(counts.iter().copied());
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (value, count) in counts {
-        ConstGauge::new(*count).encode(family.encode_family(&[(label, *value)])?)?;
+    for (value, count) in all {
+        ConstGauge::new(count).encode(family.encode_family(&[(label, value)])?)?;
     }
     Ok(())
 }

@@ -3,10 +3,11 @@ use expect_test::expect;
 
 use super::*;
 
-/// The metrics but for those of the process and the buckets, which would fill pages.
+/// The metrics but for those of the process, the buckets and the zeros, which would fill pages.
 fn text(metrics: &Metrics) -> String {
     let text = metrics.text().unwrap();
-    let is_ours = |line: &&str| line.starts_with("burst_agent_") && !line.contains("_bucket{");
+    let is_ours =
+        |line: &&str| line.starts_with("burst_agent_") && !line.contains("_bucket{") && !line.ends_with(" 0");
     let mut lines: Vec<&str> = text.lines().filter(is_ours).collect();
     // Labels of one name come in the order of a hash.
     lines.sort_unstable();
@@ -35,7 +36,7 @@ fn verbs_become_metrics() {
     metrics.watched(3, 2, 1);
     metrics.queue_depth(4);
     metrics.brake_held(2);
-    metrics.project(|| Projection { pods: vec![("running", 12)], outstanding: vec![("list_cloud_pods", 1)] });
+    metrics.project(|| Projection { pods: vec![("present", 12)], outstanding: vec![("list_cloud_pods", 1)] });
     expect![[r#"
         burst_agent_applied_seq 6
         burst_agent_bad_objects_total 1
@@ -59,7 +60,7 @@ fn verbs_become_metrics() {
         burst_agent_event_stage_seconds_sum{event="tick",stage="seen_durable"} 0.125
         burst_agent_events_total{event="tick"} 1
         burst_agent_outstanding_effects{effect="list_cloud_pods"} 1
-        burst_agent_pods{state="running"} 12
+        burst_agent_pods{state="present"} 12
         burst_agent_queue_depth 4
         burst_agent_relists_total 2
         burst_agent_snapshot_seq 5
@@ -67,6 +68,23 @@ fn verbs_become_metrics() {
         burst_agent_watch_restarts_total 3
     "#]]
     .assert_eq(&text(&metrics));
+}
+
+#[test]
+fn what_has_not_happened_is_zero() {
+    let metrics = Metrics::new();
+    metrics.project(Projection::default);
+    let text = metrics.text().unwrap();
+    for line in [
+        r#"burst_agent_pods{state="present"} 0"#,
+        r#"burst_agent_outstanding_effects{effect="create_cloud_pod"} 0"#,
+        r#"burst_agent_throttled_total{bucket="cloud_create"} 0"#,
+        r#"burst_agent_effects_total{effect="create_cloud_pod",outcome="refused"} 0"#,
+        r#"burst_agent_events_total{event="node_gone"} 0"#,
+        "# TYPE burst_agent_throttled counter",
+    ] {
+        assert!(text.lines().any(|one| one == line), "{line}");
+    }
 }
 
 #[test]

@@ -52,6 +52,15 @@ fn the_json_keeps_its_names() {
 }
 
 #[test]
+fn pods_that_nobody_saw_run_are_told() {
+    let report = Report { pods: 1, pods_never_seen_running: 4, ..measurements().report };
+    let told = table::render(&report);
+    let headline = told.lines().next().unwrap();
+    let says = "1 pods ran, 2.0 a second; 4 were deleted before they were seen running, 0 failed, 0 in the cloud twice";
+    assert_eq!(headline, says);
+}
+
+#[test]
 fn the_table_tells_a_person() {
     expect![[r#"
         2 pods ran, 2.0 a second; 0 failed, 0 in the cloud twice

@@ -1,11 +1,12 @@
-//! The documents by which clients learn what is served. Aggregated and legacy discovery, and as much OpenAPI
-//! as kubectl needs before it creates an object.
+//! The documents by which clients learn what is served: aggregated and legacy discovery, and the version.
 
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 
-use serde_json::{Map, Value, json};
+use axum::body::Bytes;
+use serde_json::{Value, json};
 
+use super::openapi;
 use super::route::Document;
 use crate::world::cluster::{KINDS, Kind, Status};
 
@@ -13,22 +14,28 @@ use crate::world::cluster::{KINDS, Kind, Status};
 const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 /// The version we say we are: that of the API server the model was held against.
-const GIT_VERSION: &str = "v1.36.2";
+pub(super) const GIT_VERSION: &str = "v1.36.2";
 
 const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// The verbs of a kind: nobody deletes all namespaces at once.
+fn verbs(kind: &Kind) -> Vec<&'static str> {
+    let served = |verb: &&&str| kind.plural != "namespaces" || **verb != "deletecollection";
+    VERBS.iter().filter(served).copied().collect()
+}
 
 /// A document and its content type.
 pub(super) fn document(
     document: &Document<'_>,
     accept: &str,
     address: SocketAddr,
-) -> Result<(&'static str, String), Status> {
+) -> Result<(&'static str, Bytes), Status> {
     let aggregated = accept.contains(AGGREGATED);
     let value = match document {
-        Document::Health => return Ok(("text/plain; charset=utf-8", "ok".to_owned())),
+        Document::Health => return Ok(("text/plain; charset=utf-8", "ok".into())),
         Document::Version => version(),
-        Document::Core if aggregated => return Ok((AGGREGATED, aggregate(&[""]).to_string())),
-        Document::Groups if aggregated => return Ok((AGGREGATED, aggregate(&groups()).to_string())),
+        Document::Core if aggregated => return Ok((AGGREGATED, aggregate(&[""]).to_string().into())),
+        Document::Groups if aggregated => return Ok((AGGREGATED, aggregate(&groups()).to_string().into())),
         Document::Core => json!({
             "kind": "APIVersions",
             "versions": ["v1"],
@@ -45,10 +52,15 @@ pub(super) fn document(
             group
         }
         Document::Resources(group, version) => resources(group, version)?,
-        Document::OpenApiIndex => openapi_index(),
-        Document::OpenApi(group, version) => openapi(group, version)?,
+        Document::OpenApiV2 if accept.contains(openapi::V2_PROTOBUF_ASKED) => {
+            return Ok((openapi::V2_PROTOBUF, openapi::version_2_protobuf()));
+        }
+        Document::OpenApiV2 => openapi::version_2(),
+        Document::OpenApiIndex => openapi::index(),
+        Document::OpenApi(group, version) => openapi::document(group, version)?,
+        Document::Paths => json!({ "paths": paths() }),
     };
-    Ok(("application/json", value.to_string()))
+    Ok(("application/json", value.to_string().into()))
 }
 
 fn version() -> Value {
@@ -65,7 +77,28 @@ fn version() -> Value {
     })
 }
 
-fn groups() -> Vec<&'static str> {
+/// Where there is something to read.
+fn paths() -> Vec<String> {
+    let fixed = [
+        "/api",
+        "/api/v1",
+        "/apis",
+        "/healthz",
+        "/livez",
+        "/openapi/v2",
+        "/openapi/v3",
+        "/readyz",
+        "/version",
+    ];
+    let named =
+        groups().into_iter().flat_map(|group| [format!("/apis/{group}"), format!("/apis/{group}/v1")]);
+    let mut paths: Vec<String> = fixed.into_iter().map(str::to_owned).chain(named).collect();
+    paths.sort();
+    paths
+}
+
+/// The named groups, in order.
+pub(super) fn groups() -> Vec<&'static str> {
     let named = KINDS.iter().map(|kind| kind.group).filter(|group| !group.is_empty());
     named.collect::<BTreeSet<_>>().into_iter().collect()
 }
@@ -79,7 +112,8 @@ fn group(name: &'static str) -> Value {
     json!({ "name": name, "versions": [version], "preferredVersion": version })
 }
 
-fn kinds_of(group: &str) -> impl Iterator<Item = &'static Kind> {
+/// The kinds of a group.
+pub(super) fn kinds_of(group: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |kind| kind.group == group)
 }
 
@@ -100,7 +134,7 @@ fn aggregate_resource(kind: &Kind) -> Value {
         "responseKind": { "group": "", "version": "", "kind": kind.kind },
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": VERBS,
+        "verbs": verbs(kind),
     });
     add_names(&mut resource, kind);
     let subresource = |name: &&str| {
@@ -152,7 +186,7 @@ fn resources(group: &str, version: &str) -> Result<Value, Status> {
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": VERBS,
+            "verbs": verbs(kind),
         });
         add_names(&mut resource, kind);
         list.push(resource);
@@ -181,47 +215,5 @@ fn resources(group: &str, version: &str) -> Result<Value, Status> {
         "apiVersion": "v1",
         "groupVersion": group_version,
         "resources": list,
-    }))
-}
-
-fn openapi_index() -> Value {
-    let mut paths = Map::new();
-    for group in [""].into_iter().chain(groups()) {
-        let path = if group.is_empty() { "api/v1".to_owned() } else { format!("apis/{group}/v1") };
-        let address = format!("/openapi/v3/{path}?hash={GIT_VERSION}");
-        paths.insert(path, json!({ "serverRelativeURL": address }));
-    }
-    json!({ "paths": paths })
-}
-
-/// A document without schemas. What kubectl looks for before a create is a `patch` of the object's kind that
-/// takes `fieldValidation`; for merges it then uses the types it was built with.
-fn openapi(group: &str, version: &str) -> Result<Value, Status> {
-    let mut paths = Map::new();
-    for kind in kinds_of(group).filter(|kind| kind.version == version) {
-        let root =
-            if group.is_empty() { format!("/api/{version}") } else { format!("/apis/{group}/{version}") };
-        let inside = if kind.namespaced { "/namespaces/{namespace}" } else { "" };
-        let parameter = json!({
-            "name": "fieldValidation",
-            "in": "query",
-            "schema": { "type": "string", "uniqueItems": true },
-        });
-        let patch = json!({
-            "parameters": [parameter],
-            "responses": {},
-            "x-kubernetes-action": "patch",
-            "x-kubernetes-group-version-kind": { "group": group, "version": version, "kind": kind.kind },
-        });
-        paths.insert(format!("{root}{inside}/{}/{{name}}", kind.plural), json!({ "patch": patch }));
-    }
-    if paths.is_empty() {
-        return Err(Status::no_such_resource());
-    }
-    Ok(json!({
-        "openapi": "3.0.0",
-        "info": { "title": "Kubernetes", "version": GIT_VERSION },
-        "paths": paths,
-        "components": { "schemas": {} },
     }))
 }

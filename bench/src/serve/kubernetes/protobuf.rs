@@ -1,5 +1,5 @@
 //! As much protobuf as kubectl speaks when it makes an object without a file (`kubectl create namespace`,
-//! `configmap`, `secret`, `serviceaccount`, `deployment`, `job`): it sends protobuf and does not turn to JSON when
+//! `configmap`, `secret`, `serviceaccount`, `service`, `deployment`, `job`): it sends protobuf and does not turn to JSON when
 //! told to. Answers are JSON, which it takes.
 //!
 //! The tables hold the fields that these commands set. A field that is set and not in a table is refused,
@@ -26,11 +26,13 @@ enum Shape {
     Texts,
     TextMap,
     BytesMap,
+    /// A message of its own: 1 says which it is, 2 is the number, 3 the text.
+    IntOrText,
     Message(&'static [Field]),
     List(&'static [Field]),
 }
 
-use Shape::{BytesMap, Flag, Integer, List, Message, Text, TextMap, Texts};
+use Shape::{BytesMap, Flag, IntOrText, Integer, List, Message, Text, TextMap, Texts};
 
 const METADATA: &[Field] = &[
     (1, "name", Text),
@@ -72,6 +74,21 @@ const SELECTOR: &[Field] = &[(1, "matchLabels", TextMap)];
 const DEPLOYMENT_SPEC: &[Field] =
     &[(1, "replicas", Integer), (2, "selector", Message(SELECTOR)), (3, "template", Message(TEMPLATE))];
 const DEPLOYMENT: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(DEPLOYMENT_SPEC))];
+const SERVICE_PORT: &[Field] = &[
+    (1, "name", Text),
+    (2, "protocol", Text),
+    (3, "port", Integer),
+    (4, "targetPort", IntOrText),
+    (5, "nodePort", Integer),
+];
+const SERVICE_SPEC: &[Field] = &[
+    (1, "ports", List(SERVICE_PORT)),
+    (2, "selector", TextMap),
+    (3, "clusterIP", Text),
+    (4, "type", Text),
+    (10, "externalName", Text),
+];
+const SERVICE: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(SERVICE_SPEC))];
 const JOB_SPEC: &[Field] =
     &[(1, "parallelism", Integer), (2, "completions", Integer), (6, "template", Message(TEMPLATE))];
 const JOB: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(JOB_SPEC))];
@@ -97,6 +114,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Status> {
         "ConfigMap" => CONFIG_MAP,
         "Secret" => SECRET,
         "ServiceAccount" => SERVICE_ACCOUNT,
+        "Service" => SERVICE,
         "Deployment" => DEPLOYMENT,
         "Job" => JOB,
         _ => return Err(Status::unsupported_media_type()),
@@ -172,13 +190,19 @@ fn add(
         (Message(fields), Wire::Bytes(bytes)) => {
             members.insert(name.to_owned(), message(fields, bytes, depth + 1)?);
         }
+        (IntOrText, Wire::Bytes(bytes)) => {
+            let parts =
+                message(&[(1, "isText", Flag), (2, "number", Integer), (3, "text", Text)], bytes, depth + 1)?;
+            let chosen = if parts["isText"] == true { &parts["text"] } else { &parts["number"] };
+            members.insert(name.to_owned(), chosen.clone());
+        }
         (TextMap | BytesMap, Wire::Bytes(bytes)) => {
             let (key, value) = map_entry(bytes)?;
             let value = if matches!(shape, TextMap) { text(value)?.to_owned() } else { base64(value) };
             let map = members.entry(name).or_insert_with(|| json!({}));
             map[text(key)?] = json!(value);
         }
-        (Text | Texts | TextMap | BytesMap | Message(_) | List(_), Wire::Number(_))
+        (Text | Texts | TextMap | BytesMap | IntOrText | Message(_) | List(_), Wire::Number(_))
         | (Integer | Flag, Wire::Bytes(_)) => return Err(broken()),
     }
     Ok(())
@@ -267,6 +291,16 @@ mod tests {
         let expected = |kind: &str, value: &str| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "demo" }, "data": { "key": value } });
         assert_eq!(read(&envelope("ConfigMap", &raw)).unwrap(), expected("ConfigMap", "value"));
         assert_eq!(read(&envelope("Secret", &raw)).unwrap(), expected("Secret", "dmFsdWU="));
+    }
+
+    #[test]
+    fn the_target_of_a_port_is_a_number_or_a_name() {
+        let port = |target: &[u8]| field(1, &[&[3 << 3, 80], field(4, target).as_slice()].concat());
+        let numbered = port(&[1 << 3, 0, 2 << 3, 81]);
+        let named = port(&[&[1 << 3, 1, 2 << 3, 0], field(3, b"http").as_slice()].concat());
+        let service = read(&envelope("Service", &field(2, &[numbered, named].concat()))).unwrap();
+        let ports = json!([{ "port": 80, "targetPort": 81 }, { "port": 80, "targetPort": "http" }]);
+        assert_eq!(service["spec"]["ports"], ports);
     }
 
     #[test]

@@ -6,20 +6,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
 use http::{HeaderMap, Method, StatusCode, Uri, header};
-use http_body_util::BodyExt;
 use jiff::Timestamp;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use super::answer::{Form, refuse, respond};
 use super::fault::FaultKind;
 use super::route::{ResourcePath, Route};
-use super::{Service, discovery, protobuf, stream};
-use crate::world::cluster::{
-    DeleteOptions, Deleted, ListOptions, Part, Patch, ScaleChange, Selector, Status, Target, Writer,
-};
-
-/// kube-apiserver reads 3 MiB at most of a request.
-const BODY_BYTES_MAX: usize = 3 * 1024 * 1024;
+use super::{Service, body, discovery, stream};
+use crate::world::cluster::{ListOptions, Object, Selector, Status, Target};
 
 /// A request, read.
 #[derive(Debug)]
@@ -32,8 +26,10 @@ pub(super) struct Ask<'r> {
     pub query: BTreeMap<String, String>,
     /// Its headers.
     pub headers: &'r HeaderMap,
-    body: Bytes,
-    manager: String,
+    /// Its body.
+    pub body: Bytes,
+    /// The field manager: `fieldManager` of the query, or the client's name.
+    pub manager: String,
 }
 
 /// Answers any request.
@@ -42,7 +38,7 @@ pub(super) async fn handle(State(service): State<Service>, request: Request) -> 
     let route = Route::of(parts.uri.path());
     let fault = match &route {
         Route::Resource(at) => service.kubernetes.fault_for(&parts.method, at.kind.plural, at.subresource),
-        Route::Document(_) | Route::AccessReview | Route::Unknown => None,
+        Route::Document(_) | Route::Review(_) | Route::Unknown => None,
     };
     let mut latency = service.kubernetes.options.latency;
     match fault {
@@ -81,31 +77,20 @@ async fn answer(
             let (content_type, text) = discovery::document(&document, accept, service.address)?;
             Ok(respond(StatusCode::OK, content_type, text))
         }
-        Route::AccessReview => Ok(review()),
+        Route::Review(review) if *method == Method::POST => {
+            Ok(respond(StatusCode::CREATED, "application/json", review.answer().to_string()))
+        }
+        Route::Review(_) => Err(Status::method_not_allowed()),
         Route::Unknown => Err(Status::no_such_resource()),
         Route::Resource(at) => {
             let query = Query::<BTreeMap<String, String>>::try_from_uri(uri)
                 .map_err(|error| Status::bad_request(error.to_string()))?
                 .0;
-            if query.contains_key("dryRun") {
-                return Err(Status::bad_request("the simulated cluster does not serve dryRun"));
-            }
             let manager = query.get("fieldManager").cloned().unwrap_or_else(|| client_name(headers));
-            let body = read_body(body).await?;
+            let body = body::read(body).await?;
             let ask = Ask { method, at, query, headers, body, manager };
             ask.answer(service)
         }
-    }
-}
-
-async fn read_body(body: Body) -> Result<Bytes, Status> {
-    let limited = http_body_util::Limited::new(body, BODY_BYTES_MAX);
-    match limited.collect().await {
-        Ok(collected) => Ok(collected.to_bytes()),
-        Err(error) if error.is::<http_body_util::LengthLimitError>() => {
-            Err(Status::too_large(BODY_BYTES_MAX))
-        }
-        Err(error) => Err(Status::bad_request(format!("cannot read the body: {error}"))),
     }
 }
 
@@ -113,34 +98,6 @@ async fn read_body(body: Body) -> Result<Bytes, Status> {
 fn client_name(headers: &HeaderMap) -> String {
     let agent = headers.get(header::USER_AGENT).and_then(|value| value.to_str().ok()).unwrap_or("unknown");
     agent.split('/').next().unwrap_or(agent).to_owned()
-}
-
-/// Everybody may do everything, so the question need not be read: kubectl asks it in protobuf.
-fn review() -> Response {
-    let review = json!({
-        "kind": "SelfSubjectAccessReview",
-        "apiVersion": "authorization.k8s.io/v1",
-        "metadata": {},
-        "spec": {},
-        "status": { "allowed": true },
-    });
-    respond(StatusCode::CREATED, "application/json", review.to_string())
-}
-
-fn content_type(headers: &HeaderMap) -> &str {
-    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
-    value.split(';').next().unwrap_or_default().trim()
-}
-
-fn read_object(headers: &HeaderMap, body: &Bytes) -> Result<Value, Status> {
-    match content_type(headers) {
-        "" | "application/json" | "*/*" => serde_json::from_slice(body)
-            .map_err(|error| Status::bad_request(format!("the object provided is unrecognized: {error}"))),
-        "application/vnd.kubernetes.protobuf" => protobuf::read(body),
-        "application/yaml" => serde_yaml_ng::from_slice(body)
-            .map_err(|error| Status::bad_request(format!("the object provided is unrecognized: {error}"))),
-        _ => Err(Status::unsupported_media_type()),
-    }
 }
 
 impl<'r> Ask<'r> {
@@ -168,7 +125,7 @@ impl<'r> Ask<'r> {
 
     /// Whether a parameter of the query is set.
     pub fn flag(&self, name: &str) -> bool {
-        self.query.get(name).is_some_and(|value| matches!(value.as_str(), "" | "1" | "true" | "True"))
+        body::is_set(&self.query, name)
     }
 
     /// The `resourceVersion` of the query; `None` when it is unset.
@@ -189,21 +146,15 @@ impl<'r> Ask<'r> {
         Selector::parse(self.at.kind, self.at.namespace, &text("labelSelector"), &fields)
     }
 
-    fn target(&self) -> Result<Target<'r>, Status> {
+    /// The object that its path names.
+    pub fn target(&self) -> Result<Target<'r>, Status> {
         let name = self.at.name.ok_or_else(Status::method_not_allowed)?;
         Ok(Target { kind: self.at.kind, namespace: self.at.namespace.unwrap_or_default(), name })
     }
 
-    fn part(&self) -> Part {
-        if self.at.subresource == "status" { Part::Status } else { Part::Main }
-    }
-
-    fn writer(&self, now: Timestamp) -> Writer<'_> {
-        Writer { now, manager: &self.manager }
-    }
-
-    fn object(&self) -> Result<Value, Status> {
-        read_object(self.headers, &self.body)
+    /// The object in its body.
+    pub fn object(&self) -> Result<Value, Status> {
+        body::object(self.headers, &self.body)
     }
 
     fn get(&self, service: &Service, form: Form) -> Result<Response, Status> {
@@ -239,122 +190,10 @@ impl<'r> Ask<'r> {
         let list = service.kubernetes.read(|cluster| cluster.list(self.at.kind, &selector, &options))?;
         Ok(respond(StatusCode::OK, "application/json", form.list(self.at.kind, &list, Timestamp::now())))
     }
-
-    fn create(&self, service: &Service, form: Form) -> Result<Response, Status> {
-        let body = self.object()?;
-        if self.at.kind.namespaced && self.at.namespace.is_none() {
-            return Err(Status::method_not_allowed());
-        }
-        let namespace = self.at.namespace.unwrap_or_default();
-        let made = service
-            .kubernetes
-            .with(|cluster, now| cluster.create(self.writer(now), self.at.kind, namespace, body));
-        Ok(one(StatusCode::CREATED, form, &*made?))
-    }
-
-    fn create_subresource(&self, service: &Service) -> Result<Response, Status> {
-        let (target, body) = (self.target()?, self.object()?);
-        service.kubernetes.with(|cluster, now| {
-            if self.at.subresource == "binding" {
-                cluster.bind(self.writer(now), target, &body)
-            } else {
-                cluster.evict(self.writer(now), target, &body).map(|_| ())
-            }
-        })?;
-        Ok(respond(StatusCode::CREATED, "application/json", Status::created().to_string()))
-    }
-
-    fn update(&self, service: &Service, form: Form) -> Result<Response, Status> {
-        let (target, body) = (self.target()?, self.object()?);
-        if self.at.subresource == "scale" {
-            let change = ScaleChange::Replace(body);
-            let scale =
-                service.kubernetes.with(|cluster, now| cluster.rescale(self.writer(now), target, change))?;
-            return Ok(respond(StatusCode::OK, "application/json", scale.to_string()));
-        }
-        let object = service
-            .kubernetes
-            .with(|cluster, now| cluster.update(self.writer(now), target, self.part(), body))?;
-        Ok(one(StatusCode::OK, form, &object))
-    }
-
-    fn patch(&self, service: &Service, form: Form) -> Result<Response, Status> {
-        let (target, patch) = (self.target()?, self.read_patch()?);
-        if self.at.subresource == "scale" {
-            let change = ScaleChange::Patch(patch);
-            let scale =
-                service.kubernetes.with(|cluster, now| cluster.rescale(self.writer(now), target, change))?;
-            return Ok(respond(StatusCode::OK, "application/json", scale.to_string()));
-        }
-        let (object, made) = service
-            .kubernetes
-            .with(|cluster, now| cluster.patch(self.writer(now), target, self.part(), &patch))?;
-        Ok(one(if made { StatusCode::CREATED } else { StatusCode::OK }, form, &object))
-    }
-
-    fn read_patch(&self) -> Result<Patch, Status> {
-        let bad =
-            |error: &dyn std::fmt::Display| Status::bad_request(format!("error decoding patch: {error}"));
-        let json = || serde_json::from_slice::<Value>(&self.body).map_err(|error| bad(&error));
-        match content_type(self.headers) {
-            "application/merge-patch+json" => Ok(Patch::Merge(json()?)),
-            "application/strategic-merge-patch+json" => Ok(Patch::Strategic(json()?)),
-            "application/json-patch+json" => {
-                serde_json::from_slice(&self.body).map(Patch::Json).map_err(|error| bad(&error))
-            }
-            "application/apply-patch+yaml" => {
-                if !self.query.contains_key("fieldManager") {
-                    return Err(Status::bad_request(
-                        "fieldManager: Required value: is required for apply patch",
-                    ));
-                }
-                // Clients send JSON, which is YAML; the JSON parser is the quicker one.
-                let intent =
-                    json().or_else(|_| serde_yaml_ng::from_slice(&self.body).map_err(|error| bad(&error)))?;
-                Ok(Patch::Apply { intent, force: self.flag("force") })
-            }
-            _ => Err(Status::unsupported_media_type()),
-        }
-    }
-
-    fn delete_options(&self) -> Result<DeleteOptions, Status> {
-        let body = if self.body.is_empty() { Value::Null } else { self.object()? };
-        let mut options = DeleteOptions::parse(&body);
-        if let Some(text) = self.query.get("gracePeriodSeconds") {
-            let grace_s =
-                text.parse().map_err(|_| Status::bad_request("gracePeriodSeconds is not a number"))?;
-            options.grace_s = Some(grace_s);
-        }
-        options.orphan |= self.query.get("propagationPolicy").is_some_and(|policy| policy == "Orphan");
-        Ok(options)
-    }
-
-    fn delete(&self, service: &Service, form: Form) -> Result<Response, Status> {
-        let (target, options) = (self.target()?, self.delete_options()?);
-        let deleted =
-            service.kubernetes.with(|cluster, now| cluster.delete(self.writer(now), target, &options))?;
-        // Only resources that are deleted with grace send what was deleted; the others say that it was.
-        Ok(match deleted {
-            Deleted::Gone(object) if !object.kind.is_graceful() => {
-                let success = Status::success(object.kind, object.name(), object.uid());
-                respond(StatusCode::OK, "application/json", success.to_string())
-            }
-            Deleted::Gone(object) | Deleted::Going(object) => one(StatusCode::OK, form, &object),
-        })
-    }
-
-    fn delete_collection(&self, service: &Service, form: Form) -> Result<Response, Status> {
-        let (selector, options) = (self.selector()?, self.delete_options()?);
-        let (objects, revision) = service.kubernetes.with(|cluster, now| {
-            let objects = cluster.delete_collection(self.writer(now), self.at.kind, &selector, &options);
-            (objects, cluster.revision())
-        });
-        let list = crate::world::cluster::List { objects, revision, continuation: None };
-        Ok(respond(StatusCode::OK, "application/json", form.list(self.at.kind, &list, Timestamp::now())))
-    }
 }
 
-fn one(code: StatusCode, form: Form, object: &crate::world::cluster::Object) -> Response {
+/// An answer that is one object.
+pub(super) fn one(code: StatusCode, form: Form, object: &Object) -> Response {
     let mut out = Vec::with_capacity(object.body().len() + 64);
     form.write(object, Timestamp::now(), true, &mut out);
     respond(code, "application/json", out)

@@ -9,8 +9,8 @@ pub(super) enum Route<'p> {
     Document(Document<'p>),
     /// An object, or the objects, of a resource.
     Resource(ResourcePath<'p>),
-    /// A question whether something is allowed: `selfsubjectaccessreviews`.
-    AccessReview,
+    /// A question of who one is and what one may do.
+    Review(Review),
     /// Nothing.
     Unknown,
 }
@@ -30,10 +30,25 @@ pub(super) enum Document<'p> {
     Group(&'p str),
     /// `/api/v1`, `/apis/GROUP/VERSION`
     Resources(&'p str, &'p str),
+    /// `/`
+    Paths,
+    /// `/openapi/v2`
+    OpenApiV2,
     /// `/openapi/v3`
     OpenApiIndex,
     /// `/openapi/v3/api/v1`, `/openapi/v3/apis/GROUP/VERSION`
     OpenApi(&'p str, &'p str),
+}
+
+/// What people ask about themselves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Review {
+    /// `selfsubjectaccessreviews`: may I do this?
+    Access,
+    /// `selfsubjectrulesreviews`: what may I do?
+    Rules,
+    /// `selfsubjectreviews`: who am I?
+    Subject,
 }
 
 /// A path below a group and version.
@@ -61,10 +76,16 @@ impl<'p> Route<'p> {
             ["apis", group] => Route::Document(Document::Group(group)),
             ["api", version] => Route::Document(Document::Resources("", version)),
             ["apis", group, version] => Route::Document(Document::Resources(group, version)),
+            [] => Route::Document(Document::Paths),
+            ["openapi", "v2"] => Route::Document(Document::OpenApiV2),
             ["openapi", "v3"] => Route::Document(Document::OpenApiIndex),
             ["openapi", "v3", "api", version] => Route::Document(Document::OpenApi("", version)),
             ["openapi", "v3", "apis", group, version] => Route::Document(Document::OpenApi(group, version)),
-            ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => Route::AccessReview,
+            ["apis", "authorization.k8s.io", "v1", "selfsubjectaccessreviews"] => {
+                Route::Review(Review::Access)
+            }
+            ["apis", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"] => Route::Review(Review::Rules),
+            ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] => Route::Review(Review::Subject),
             ["api", version, rest @ ..] => Route::below("", version, rest),
             ["apis", group, version, rest @ ..] => Route::below(group, version, rest),
             _ => Route::Unknown,
@@ -101,7 +122,7 @@ mod tests {
     fn read(path: &str) -> Option<(&'static str, Option<&str>, Option<&str>, &str)> {
         match Route::of(path) {
             Route::Resource(at) => Some((at.kind.plural, at.namespace, at.name, at.subresource)),
-            Route::Document(_) | Route::AccessReview | Route::Unknown => None,
+            Route::Document(_) | Route::Review(_) | Route::Unknown => None,
         }
     }
 
@@ -121,7 +142,7 @@ mod tests {
     #[test]
     fn what_is_not_served_is_not_found() {
         for path in
-            ["/", "/api/v2/pods", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/n/nodes"]
+            ["/nothing", "/api/v2/pods", "/apis/apps/v1/pods", "/api/v1/pods/p", "/api/v1/namespaces/n/nodes"]
         {
             assert_eq!(read(path), None, "{path}");
         }

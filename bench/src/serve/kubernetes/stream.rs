@@ -155,7 +155,9 @@ impl Stream {
         self.next_bookmark = if wake < last { regular.min(last) } else { self.deadline };
         // A bookmark speaks for everything before it, so what is there goes first.
         self.write_changes(out);
-        if !self.ended {
+        // A watch from a revision that is still to come has nothing to speak for.
+        let reached = self.kubernetes.read(|cluster| self.place.revision <= cluster.revision());
+        if !self.ended && reached {
             self.write_bookmark(false, out);
         }
     }

@@ -99,6 +99,7 @@ impl Cloud {
     }
 
     pub(super) fn get_network(&self, request: &Request) -> Result<Reply, Refusal> {
+        self.check_namespace(request, false)?;
         let network = self.networks.get(&key(request)).ok_or_else(|| missing(request))?;
         Ok(Reply::of(200, &network.object))
     }
@@ -116,6 +117,7 @@ impl Cloud {
     }
 
     pub(super) fn delete_network(&mut self, request: &Request) -> Result<Reply, Refusal> {
+        self.check_namespace(request, false)?;
         let key = key(request);
         let network = self.networks.remove(&key).ok_or_else(|| missing(request))?;
         self.common.schedule.set(Target::Network(key.0, key.1, key.2), network.due_us, None);

@@ -8,11 +8,13 @@
 //! | an image whose name contains `sandbox-error` | accepted, then Failed before any container runs |
 //! | annotation or environment variable `simulator.burst-agent.io/run-seconds: "5"` | all containers end after so long |
 //! | annotation or environment variable `simulator.burst-agent.io/exit-code: "1"` | with this code (0 when absent) |
+//! | a simple command, such as `sleep 5` or `sh -c "sleep 5; exit 1"` | the same, when neither of these is there |
 //!
 //! Each change of status writes the annotation `simulator.burst-agent.io/changed-at-us`: when it happened, in
 //! microseconds since the epoch.
 
 pub(super) mod admit;
+mod command;
 mod life;
 mod log;
 mod render;

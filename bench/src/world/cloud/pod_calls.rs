@@ -114,7 +114,9 @@ impl Cloud {
         }
     }
 
+    /// The pod that a call is about. In a namespace that is not there, it is the namespace that is missing.
     fn pod_of(&self, request: &Request) -> Result<&Pod, Refusal> {
+        self.check_namespace(request, false)?;
         let key = PodKey::new(request.generation, &request.namespace, &request.name);
         let group = request.generation.profile().core_group;
         self.pods.get(&key).ok_or_else(|| Refusal::not_found(group, "pods", &request.name))

@@ -253,6 +253,8 @@ fn parse_query(pairs: &[(String, String)]) -> Result<Query, Refusal> {
             "gracePeriodSeconds" => query.grace_period_s = number(key, value)?,
             "container" => query.container.clone_from(value),
             "tailLines" => query.tail_lines = number(key, value)?,
+            // To carry out what was only to be tried would be worse than to say that we cannot.
+            "dryRun" => return Err(Refusal::new(405, "dry runs are not simulated")),
             "watch" => query.watch = matches!(value.as_str(), "" | "1" | "true"),
             _ => {}
         }
@@ -311,5 +313,8 @@ mod tests {
     fn unreadable_parameters_are_refused() {
         let refused = Request::parse("GET", "/api/v1/pods", &[("limit".into(), "many".into())]).unwrap_err();
         assert_eq!((refused.status, &refused.json()["errorCode"]), (400, &"CCI.02.400117".into()));
+        let path = "/api/v1/namespaces/n/pods/p";
+        let refused = Request::parse("DELETE", path, &[("dryRun".into(), "All".into())]).unwrap_err();
+        assert_eq!(refused.status, 405);
     }
 }

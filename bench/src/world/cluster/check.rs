@@ -3,15 +3,18 @@
 use serde_json::Value;
 
 use super::object::{items, members, text};
+use super::quantity::Quantity;
 use super::{Kind, Status};
 
 /// Refuses an object that lacks what its kind needs.
 pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> {
+    check_labels(kind, name, "metadata.labels", &value["metadata"])?;
     let (spec, prefix) = match kind.plural {
         "pods" => (&value["spec"], "spec"),
         "deployments" | "replicasets" | "jobs" => (&value["spec"]["template"]["spec"], "spec.template.spec"),
         _ => return Ok(()),
     };
+    check_labels(kind, name, "spec.template.labels", &value["spec"]["template"]["metadata"])?;
     let containers = items(spec, "/containers");
     if containers.is_empty() {
         return Err(Status::invalid(kind, name, &format!("{prefix}.containers"), "Required value"));
@@ -23,11 +26,74 @@ pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status
                 return Err(Status::invalid(kind, name, &field, "Required value"));
             }
         }
+        let own = text(container, "/name");
+        if containers[..place].iter().any(|other| text(other, "/name") == own) {
+            let (field, why) =
+                (format!("{prefix}.containers[{place}].name"), format!("Duplicate value: \"{own}\""));
+            return Err(Status::invalid(kind, name, &field, &why));
+        }
+        check_resources(kind, name, &format!("{prefix}.containers[{place}]"), container)?;
     }
     if matches!(kind.plural, "deployments" | "replicasets") {
         return check_workload(kind, name, value);
     }
     Ok(())
+}
+
+/// Nothing may be requested beyond its limit.
+fn check_resources(kind: &Kind, name: &str, path: &str, container: &Value) -> Result<(), Status> {
+    for (resource, request) in members(container, "/resources/requests") {
+        let amount = |value: &Value| Quantity::read(value.as_str().unwrap_or_default()).ok();
+        let Some(limit) = container.pointer("/resources/limits").and_then(|limits| limits.get(resource))
+        else {
+            continue;
+        };
+        if let (Some(asked), Some(most)) = (amount(request), amount(limit))
+            && asked.nano > most.nano
+        {
+            let why = format!(
+                "Invalid value: {request}: must be less than or equal to {resource} limit of {}",
+                limit.as_str().unwrap_or_default()
+            );
+            return Err(Status::invalid(kind, name, &format!("{path}.resources.requests"), &why));
+        }
+    }
+    Ok(())
+}
+
+/// The most characters of a label's name, and of its value.
+const LABEL_CHARS_MAX: usize = 63;
+
+fn check_labels(kind: &Kind, name: &str, field: &str, metadata: &Value) -> Result<(), Status> {
+    for (key, label) in members(metadata, "/labels") {
+        let own = key.rsplit('/').next().unwrap_or_default();
+        let label = label.as_str().unwrap_or_default();
+        let why = if own.is_empty() || !is_label(own) {
+            format!(
+                "Invalid value: \"{key}\": name part must consist of alphanumeric characters, '-', '_' or '.', and \
+                 must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or \
+                 '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')"
+            )
+        } else if !is_label(label) {
+            format!(
+                "Invalid value: \"{label}\": a valid label must be an empty string or consist of alphanumeric \
+                 characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. \
+                 'MyValue',  or 'my_value',  or '12345', regex used for validation is \
+                 '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"
+            )
+        } else {
+            continue;
+        };
+        return Err(Status::invalid(kind, name, field, &why));
+    }
+    Ok(())
+}
+
+fn is_label(text: &str) -> bool {
+    let inside = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    let edge = |c: char| c.is_ascii_alphanumeric();
+    let ends = text.is_empty() || (text.starts_with(edge) && text.ends_with(edge));
+    text.len() <= LABEL_CHARS_MAX && ends && text.chars().all(inside)
 }
 
 fn check_workload(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> {
@@ -42,13 +108,38 @@ fn check_workload(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> 
     Err(Status::invalid(kind, name, "spec.template.metadata.labels", &why))
 }
 
+/// Refuses to change what stays as it was made.
+pub(super) fn check_update(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(), Status> {
+    let fixed: &[&str] = match kind.plural {
+        "pods" => return check_pod_update(name, old, new),
+        "deployments" | "replicasets" => &["/spec/selector"],
+        "jobs" => &["/spec/selector", "/spec/template", "/spec/completions"],
+        "secrets" => &["/type"],
+        _ => &[],
+    };
+    for pointer in fixed {
+        if old.pointer(pointer) != new.pointer(pointer) {
+            let asked = new.pointer(pointer).unwrap_or(&Value::Null);
+            let field = pointer[1..].replace('/', ".");
+            let why = format!("Invalid value: {asked}: field is immutable");
+            return Err(Status::invalid(kind, name, &field, &why));
+        }
+    }
+    let sealed = matches!(kind.plural, "configmaps" | "secrets") && old["immutable"] == true;
+    if sealed && (old["data"] != new["data"] || new["immutable"] != true) {
+        let field = if new["immutable"] == true { "data" } else { "immutable" };
+        let why = "Forbidden: field is immutable when `immutable` is set";
+        return Err(Status::invalid(kind, name, field, why));
+    }
+    Ok(())
+}
+
 const POD_UPDATE: &str = "Forbidden: pod updates may not change fields other than \
      `spec.containers[*].image`,`spec.initContainers[*].image`,`spec.activeDeadlineSeconds`,`spec.tolerations` \
      (only additions to existing tolerations),`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if \
      it was previously negative)\n";
 
-/// Refuses to change what a pod may not change.
-pub(super) fn check_pod_update(name: &str, old: &Value, new: &Value) -> Result<(), Status> {
+fn check_pod_update(name: &str, old: &Value, new: &Value) -> Result<(), Status> {
     if old["spec"] == new["spec"] {
         return Ok(());
     }

@@ -1,5 +1,9 @@
 //! How people see objects: the columns and cells of a `Table`.
 
+mod pod;
+
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -79,10 +83,28 @@ const DEPLOYMENT: &[Column] = &[
     wide("Selector"),
 ];
 
-const REPLICA_SET: &[Column] =
-    &[narrow("Name"), narrow("Desired"), narrow("Current"), narrow("Ready"), narrow("Age")];
-const JOB: &[Column] =
-    &[narrow("Name"), narrow("Status"), narrow("Completions"), narrow("Duration"), narrow("Age")];
+const REPLICA_SET: &[Column] = &[
+    narrow("Name"),
+    narrow("Desired"),
+    narrow("Current"),
+    narrow("Ready"),
+    narrow("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
+
+const JOB: &[Column] = &[
+    narrow("Name"),
+    narrow("Status"),
+    narrow("Completions"),
+    narrow("Duration"),
+    narrow("Age"),
+    wide("Containers"),
+    wide("Images"),
+    wide("Selector"),
+];
+
 const NAMESPACE: &[Column] = &[narrow("Name"), narrow("Status"), narrow("Age")];
 const CONFIG_MAP: &[Column] = &[narrow("Name"), narrow("Data"), narrow("Age")];
 const SECRET: &[Column] = &[narrow("Name"), narrow("Type"), narrow("Data"), narrow("Age")];
@@ -146,7 +168,7 @@ impl Columns {
         let number = |pointer: &str| integer(value, pointer).unwrap_or(0);
         let count = |pointer: &str| members(value, pointer).count();
         match self.kind.plural {
-            "pods" => pod_cells(value, name, &age),
+            "pods" => pod::cells(value, name, &age),
             "nodes" => node_cells(value, name, &age),
             "events" => event_cells(value, name, now),
             "deployments" => json!([
@@ -164,7 +186,10 @@ impl Columns {
                 number("/spec/replicas"),
                 number("/status/replicas"),
                 number("/status/readyReplicas"),
-                age
+                age,
+                container_texts(value, "/name"),
+                container_texts(value, "/image"),
+                pairs(value, "/spec/selector/matchLabels"),
             ]),
             "jobs" => job_cells(value, name, &age, now),
             "namespaces" => json!([name, text(value, "/status/phase"), age]),
@@ -175,74 +200,6 @@ impl Columns {
             _ => json!([name, age]),
         }
     }
-}
-
-fn pod_cells(pod: &Value, name: &str, age: &str) -> Value {
-    let statuses = items(pod, "/status/containerStatuses");
-    let ready = statuses.iter().filter(|one| one["ready"] == true).count();
-    let restarts: i64 = statuses.iter().filter_map(|one| one["restartCount"].as_i64()).sum();
-    let gates = items(pod, "/spec/readinessGates");
-    let gates_ready = gates
-        .iter()
-        .filter(|gate| super::defaults::has_condition(pod, text(gate, "/conditionType"), "True"))
-        .count();
-    let gates = if gates.is_empty() { "<none>".to_owned() } else { format!("{gates_ready}/{}", gates.len()) };
-    json!([
-        name,
-        format!("{ready}/{}", items(pod, "/spec/containers").len()),
-        pod_status(pod),
-        restarts.to_string(),
-        age,
-        or_none(text(pod, "/status/podIP")),
-        or_none(text(pod, "/spec/nodeName")),
-        or_none(text(pod, "/status/nominatedNodeName")),
-        gates,
-    ])
-}
-
-/// The one word for a pod that `kubectl get pods` shows.
-fn pod_status(pod: &Value) -> String {
-    if pod.pointer("/metadata/deletionTimestamp").is_some() {
-        return if text(pod, "/status/reason") == "NodeLost" { "Unknown" } else { "Terminating" }.to_owned();
-    }
-    let mut word = text(pod, "/status/reason").to_owned();
-    if word.is_empty() {
-        word = text(pod, "/status/phase").to_owned();
-    }
-    let inits = items(pod, "/status/initContainerStatuses");
-    for (place, init) in inits.iter().enumerate() {
-        if integer(init, "/state/terminated/exitCode") == Some(0) || init["started"] == true {
-            continue;
-        }
-        let reason = container_reason(init).filter(|reason| reason != "PodInitializing");
-        return match reason {
-            Some(reason) => format!("Init:{reason}"),
-            None => format!("Init:{place}/{}", items(pod, "/spec/initContainers").len()),
-        };
-    }
-    let statuses = items(pod, "/status/containerStatuses");
-    let running = statuses.iter().any(|one| one["ready"] == true && one["state"].get("running").is_some());
-    let reason = statuses.iter().find_map(container_reason);
-    match reason {
-        Some(reason) if reason == "Completed" && running => "Running".to_owned(),
-        Some(reason) => reason,
-        None => word,
-    }
-}
-
-fn container_reason(status: &Value) -> Option<String> {
-    let waiting = text(status, "/state/waiting/reason");
-    if !waiting.is_empty() {
-        return Some(waiting.to_owned());
-    }
-    let ended = status.pointer("/state/terminated")?;
-    let reason = text(ended, "/reason");
-    if !reason.is_empty() {
-        return Some(reason.to_owned());
-    }
-    let signal = integer(ended, "/signal").unwrap_or(0);
-    let code = integer(ended, "/exitCode").unwrap_or(0);
-    Some(if signal != 0 { format!("Signal:{signal}") } else { format!("ExitCode:{code}") })
 }
 
 fn node_cells(node: &Value, name: &str, age: &str) -> Value {
@@ -256,9 +213,15 @@ fn node_cells(node: &Value, name: &str, age: &str) -> Value {
     if node.pointer("/spec/unschedulable") == Some(&json!(true)) {
         status.push_str(",SchedulingDisabled");
     }
-    let roles: Vec<&str> = members(node, "/metadata/labels")
-        .filter_map(|(label, _)| label.strip_prefix("node-role.kubernetes.io/"))
+    // Of two forms of label, and in order.
+    let roles: BTreeSet<&str> = members(node, "/metadata/labels")
+        .filter_map(|(label, value)| match label.strip_prefix("node-role.kubernetes.io/") {
+            None if label == "kubernetes.io/role" => value.as_str(),
+            role => role,
+        })
+        .filter(|role| !role.is_empty())
         .collect();
+    let roles: Vec<&str> = roles.into_iter().collect();
     let address = |kind: &str| {
         let found = items(node, "/status/addresses").iter().find(|one| one["type"] == kind);
         or_none(found.map(|one| text(one, "/address")).unwrap_or_default()).to_owned()
@@ -322,19 +285,33 @@ fn job_cells(job: &Value, name: &str, age_text: &str, now: Timestamp) -> Value {
         ),
         age(text(job, "/status/startTime"), end),
         age_text,
+        container_texts(job, "/name"),
+        container_texts(job, "/image"),
+        or_none(&pairs(job, "/spec/selector/matchLabels")),
     ])
 }
 
 fn service_cells(service: &Value, name: &str, age: &str) -> Value {
     let ports: Vec<String> = items(service, "/spec/ports")
         .iter()
-        .map(|port| format!("{}/{}", integer(port, "/port").unwrap_or(0), text(port, "/protocol")))
+        .map(|port| {
+            let own = integer(port, "/nodePort").map(|own| format!(":{own}")).unwrap_or_default();
+            format!("{}{own}/{}", integer(port, "/port").unwrap_or(0), text(port, "/protocol"))
+        })
         .collect();
+    let external = match text(service, "/spec/type") {
+        "ExternalName" => text(service, "/spec/externalName"),
+        "LoadBalancer" => match text(service, "/status/loadBalancer/ingress/0/ip") {
+            "" => "<pending>",
+            address => address,
+        },
+        _ => text(service, "/spec/externalIPs/0"),
+    };
     json!([
         name,
         text(service, "/spec/type"),
         or_none(text(service, "/spec/clusterIP")),
-        "<none>",
+        or_none(external),
         or_none(&ports.join(",")),
         age,
         or_none(&pairs(service, "/spec/selector")),
@@ -390,13 +367,29 @@ mod tests {
     }
 
     #[test]
-    fn a_pod_is_called_what_its_containers_do() {
-        let pod = |status: Value| pod_status(&json!({ "metadata": {}, "spec": {}, "status": status }));
-        assert_eq!(pod(json!({ "phase": "Pending" })), "Pending");
-        let waiting = json!([{ "state": { "waiting": { "reason": "ContainerCreating" } } }]);
-        assert_eq!(pod(json!({ "phase": "Pending", "containerStatuses": waiting })), "ContainerCreating");
-        let ended = json!([{ "state": { "terminated": { "exitCode": 3 } } }]);
-        assert_eq!(pod(json!({ "phase": "Failed", "containerStatuses": ended })), "ExitCode:3");
-        assert_eq!(pod(json!({ "phase": "Running", "initContainerStatuses": ended })), "Init:ExitCode:3");
+    fn the_roles_of_a_node_are_in_either_form_of_label() {
+        let roles =
+            |labels: Value| node_cells(&json!({ "metadata": { "labels": labels } }), "n", "1s")[2].clone();
+        let labels = json!({ "kubernetes.io/role": "agent", "node-role.kubernetes.io/burst": "" });
+        assert_eq!(roles(labels), "agent,burst");
+        assert_eq!(roles(json!({})), "<none>");
+    }
+
+    #[test]
+    fn a_service_shows_where_it_is_reached() {
+        let reached = |spec: Value| {
+            let cells = service_cells(&json!({ "spec": spec }), "s", "1s");
+            format!("{} {}", cells[3].as_str().unwrap(), cells[4].as_str().unwrap())
+        };
+        let ports = json!([{ "port": 80, "nodePort": 30080, "protocol": "TCP" }]);
+        assert_eq!(reached(json!({ "type": "LoadBalancer", "ports": ports })), "<pending> 80:30080/TCP");
+        assert_eq!(
+            reached(json!({ "type": "ExternalName", "externalName": "example.com" })),
+            "example.com <none>"
+        );
+        assert_eq!(
+            reached(json!({ "type": "ClusterIP", "ports": [{ "port": 80, "protocol": "TCP" }] })),
+            "<none> 80/TCP"
+        );
     }
 }

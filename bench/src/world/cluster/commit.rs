@@ -28,10 +28,26 @@ impl Cluster {
         let last = object.at(self.revision);
         let before = Some(object.clone());
         self.commit(Change { revision: self.revision, before, object: last.clone(), deleted: true });
-        if !orphan && self.dependents.contains_key(last.uid()) {
+        if orphan {
+            self.release(last.uid());
+        } else if self.dependents.contains_key(last.uid()) {
             self.ownerless.insert(last.uid().to_owned());
         }
         last
+    }
+
+    /// Has what an owner leaves behind forget it.
+    fn release(&mut self, uid: &str) {
+        for (plural, key) in self.dependents.get(uid).cloned().unwrap_or_default() {
+            let Some(object) = self.storages[plural].get(&key).cloned() else { continue };
+            let mut value = object.value.clone();
+            if let Some(owners) = value.pointer_mut("/metadata/ownerReferences").and_then(Value::as_array_mut)
+            {
+                owners.retain(|owner| text(owner, "/uid") != uid);
+            }
+            super::write::drop_empty(&mut value["metadata"]);
+            self.store(object.kind, Some(object), value);
+        }
     }
 
     fn commit(&mut self, change: Change) {
@@ -40,9 +56,18 @@ impl Cluster {
         self.index_owners(&change, &place);
         match object.kind.plural {
             "pods" => self.queue_pod(&change, &place.1),
-            "nodes" => self.unbound.append(&mut self.parked),
+            "nodes" => {
+                self.unbound.append(&mut self.parked);
+                if !change.deleted {
+                    self.dirty.insert(place.clone());
+                }
+            }
             "deployments" | "replicasets" | "jobs" | "namespaces" if !change.deleted => {
                 self.dirty.insert(place);
+            }
+            // What every namespace holds may have been deleted.
+            "configmaps" | "serviceaccounts" if change.deleted => {
+                self.dirty.insert(("namespaces", object.namespace().to_owned()));
             }
             _ => {}
         }
@@ -115,8 +140,7 @@ impl Tally {
     fn add(&mut self, pod: &Object, sign: i64) {
         self.present += sign;
         match text(&pod.value, "/status/phase") {
-            "Succeeded" => self.succeeded += sign,
-            "Failed" => self.failed += sign,
+            "Succeeded" | "Failed" => {}
             _ if pod.is_deleting() => {}
             _ => {
                 self.active += sign;

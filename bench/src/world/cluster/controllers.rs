@@ -1,6 +1,9 @@
 //! The controllers: deployments, replica sets, jobs, the end of namespaces, and the collection of what has
 //! lost its owner. Each looks at what is, not at what changed.
 
+mod deployment;
+mod job;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -9,7 +12,7 @@ use serde_json::{Value, json};
 use super::object::{integer, items, text};
 use super::subresource::set_condition;
 use super::write::time;
-use super::{Cluster, DeleteOptions, Kind, Object, Part, Tally, Writer, letters};
+use super::{Cluster, DeleteOptions, Kind, Object, Part, Tally, Writer, defaults};
 
 /// Objects made or deleted for one owner in one step: bounds the time the cluster is busy with it.
 const CHANGES_A_STEP_MAX: i64 = 500;
@@ -30,6 +33,7 @@ impl Cluster {
                 "replicasets" => self.control_replica_set(writer, &object),
                 "jobs" => self.control_job(writer, &object),
                 "namespaces" => self.control_namespace(writer, &object),
+                "nodes" => self.control_node(writer, &object),
                 _ => {}
             }
         }
@@ -43,6 +47,7 @@ impl Cluster {
             self.ownerless.insert(uid.to_owned());
         }
         for (plural, key) in going {
+            self.untrack(writer, plural, &key);
             if let Some(object) = self.storages[plural].get(&key).cloned()
                 && !object.is_deleting()
             {
@@ -53,6 +58,7 @@ impl Cluster {
 
     fn control_namespace(&mut self, writer: Writer<'_>, namespace: &Arc<Object>) {
         if !namespace.is_deleting() {
+            self.furnish_namespace(namespace.name(), writer.now);
             return;
         }
         let prefix = format!("{}/", namespace.name());
@@ -77,6 +83,36 @@ impl Cluster {
         if !emptied.has_finalizers() {
             self.remove(&emptied, false);
         }
+    }
+
+    /// Keeps the taints that follow from a node's condition.
+    fn control_node(&mut self, writer: Writer<'_>, node: &Arc<Object>) {
+        const UNSCHEDULABLE: &str = "node.kubernetes.io/unschedulable";
+        let holds = |status| defaults::has_condition(&node.value, "Ready", status);
+        let unready = !holds("True") && !holds("Unknown");
+        let cordoned = node.value["spec"]["unschedulable"] == true;
+        let wanted = [
+            (defaults::NOT_READY, unready),
+            (defaults::UNREACHABLE, holds("Unknown")),
+            (UNSCHEDULABLE, cordoned),
+        ];
+        let ours = |taint: &Value| {
+            taint["effect"] == "NoSchedule" && wanted.iter().any(|(key, _)| taint["key"] == *key)
+        };
+        let mut taints = items(&node.value, "/spec/taints").to_vec();
+        taints.retain(|taint| !ours(taint));
+        for (key, _) in wanted.iter().filter(|(_, holds)| *holds) {
+            taints.push(json!({ "key": key, "effect": "NoSchedule" }));
+        }
+        if taints == items(&node.value, "/spec/taints") {
+            return;
+        }
+        let mut value = node.value.clone();
+        value["spec"]["taints"] = json!(taints);
+        if taints.is_empty() {
+            value["spec"].as_object_mut().map(|spec| spec.remove("taints"));
+        }
+        self.replace(writer, node, Part::Main, value).expect("only the taints change");
     }
 
     fn control_replica_set(&mut self, writer: Writer<'_>, set: &Arc<Object>) {
@@ -109,11 +145,14 @@ impl Cluster {
             let mut metadata = template["metadata"].clone();
             metadata["generateName"] = json!(format!("{}-", owner.name()));
             metadata["ownerReferences"] = json!([owner_reference(owner)]);
+            if owner.kind.plural == "jobs" {
+                metadata["finalizers"] = json!([job::TRACKING]);
+            }
             let body = json!({ "metadata": metadata, "spec": template["spec"] });
             // A name that is taken by chance, or a namespace that is ending: the next step looks again.
-            if self.make(writer, pods, owner.namespace(), body).is_err() {
-                return;
-            }
+            let Ok(pod) = self.make(writer, pods, owner.namespace(), body) else { return };
+            let message = format!("Created pod: {}", pod.name());
+            self.say(writer, component(owner), owner, "SuccessfulCreate", &message);
         }
         if count > CHANGES_A_STEP_MAX {
             self.dirty.insert((owner.kind.plural, owner.key()));
@@ -125,11 +164,13 @@ impl Cluster {
         let mut pods = self.active_pods(owner);
         pods.sort_by_key(|pod| {
             let bound = !text(&pod.value, "/spec/nodeName").is_empty();
-            let ready = super::defaults::has_condition(&pod.value, "Ready", "True");
+            let ready = defaults::has_condition(&pod.value, "Ready", "True");
             (bound, ready, std::cmp::Reverse(text(&pod.value, "/metadata/creationTimestamp").to_owned()))
         });
         for pod in pods.iter().take(count.min(CHANGES_A_STEP_MAX) as usize) {
             self.end(writer, pod, &DeleteOptions::default());
+            let message = format!("Deleted pod: {}", pod.name());
+            self.say(writer, component(owner), owner, "SuccessfulDelete", &message);
         }
     }
 
@@ -137,7 +178,7 @@ impl Cluster {
         let places = self.dependents.get(owner.uid()).into_iter().flatten();
         let pods = places.filter(|(plural, _)| *plural == "pods");
         pods.filter_map(|(plural, key)| self.storages[plural].get(key))
-            .filter(|pod| !pod.is_deleting() && !super::defaults::is_terminal(&pod.value))
+            .filter(|pod| !pod.is_deleting() && !defaults::is_terminal(&pod.value))
             .cloned()
             .collect()
     }
@@ -152,168 +193,20 @@ impl Cluster {
         // Based on what is stored at this moment, so neither stale nor another object's.
         self.replace(writer, &stored, Part::Status, value).expect("a status of our own making is acceptable");
     }
+}
 
-    fn control_deployment(&mut self, writer: Writer<'_>, deployment: &Arc<Object>) {
-        let mut sets = self.replica_sets(deployment);
-        let hash = template_hash(&deployment.value["spec"]["template"]);
-        let name = format!("{}-{hash}", deployment.name());
-        if !sets.iter().any(|set| set.name() == name) {
-            if deployment.value["spec"]["paused"] == true {
-                return;
-            }
-            self.make_replica_set(writer, deployment, &name, &hash);
-            sets = self.replica_sets(deployment);
-        }
-        let (new, old): (Vec<_>, Vec<_>) = sets.into_iter().partition(|set| set.name() == name);
-        let Some(new) = new.first() else { return };
-        self.roll(writer, deployment, new, &old);
-        self.report_deployment(writer, deployment, new, &old);
-    }
-
-    fn replica_sets(&self, deployment: &Object) -> Vec<Arc<Object>> {
-        let places = self.dependents.get(deployment.uid()).into_iter().flatten();
-        let sets = places.filter(|(plural, _)| *plural == "replicasets");
-        sets.filter_map(|(plural, key)| self.storages[plural].get(key)).cloned().collect()
-    }
-
-    fn make_replica_set(&mut self, writer: Writer<'_>, deployment: &Arc<Object>, name: &str, hash: &str) {
-        let kind = Kind::of("replicasets").expect("replica sets are in the table of kinds");
-        let mut template = deployment.value["spec"]["template"].clone();
-        template["metadata"]["labels"]["pod-template-hash"] = json!(hash);
-        let mut selector = deployment.value["spec"]["selector"].clone();
-        selector["matchLabels"]["pod-template-hash"] = json!(hash);
-        let body = json!({
-            "metadata": {
-                "name": name,
-                "labels": template["metadata"]["labels"],
-                "ownerReferences": [owner_reference(deployment)],
-            },
-            "spec": { "replicas": 0, "selector": selector, "template": template },
-        });
-        // Refused only while the namespace ends, and then there is nothing to roll out.
-        let _made = self.make(writer, kind, deployment.namespace(), body);
-    }
-
-    /// One step of a rollout: the new set grows within the surge, the old ones shrink as it gets ready.
-    fn roll(&mut self, writer: Writer<'_>, deployment: &Arc<Object>, new: &Arc<Object>, old: &[Arc<Object>]) {
-        let wanted = replicas(deployment);
-        let old_total: i64 = old.iter().map(|set| replicas(set)).sum();
-        let recreate = text(&deployment.value, "/spec/strategy/type") == "Recreate";
-        let (surge, unavailable) = if recreate {
-            (0, wanted)
-        } else {
-            let share = |name: &str, up: bool| {
-                let pointer = format!("/spec/strategy/rollingUpdate/{name}");
-                portion(deployment.value.pointer(&pointer), wanted, up)
-            };
-            let (surge, unavailable) = (share("maxSurge", true), share("maxUnavailable", false));
-            (surge, if surge == 0 { unavailable.max(1) } else { unavailable })
-        };
-        let old_present: i64 = old.iter().map(|set| self.tally_of(set).present).sum();
-        let room =
-            if recreate { if old_present > 0 { 0 } else { wanted } } else { wanted + surge - old_total };
-        let new_count = if replicas(new) > wanted { wanted } else { room.clamp(replicas(new), wanted) };
-        self.rescale_set(writer, new, new_count);
-        let mut kept = (wanted - unavailable - self.tally_of(new).ready).max(0).min(old_total);
-        if recreate {
-            kept = 0;
-        }
-        let mut surplus = old_total - kept;
-        for set in old {
-            let count = (replicas(set) - surplus).max(0);
-            surplus -= replicas(set) - count;
-            self.rescale_set(writer, set, count);
-        }
-    }
-
-    fn rescale_set(&mut self, writer: Writer<'_>, set: &Arc<Object>, count: i64) {
-        if replicas(set) == count {
-            return;
-        }
-        let mut value = set.value.clone();
-        value["spec"]["replicas"] = json!(count);
-        self.replace(writer, set, Part::Main, value).expect("only the number of replicas changes");
-    }
-
-    fn report_deployment(
-        &mut self,
-        writer: Writer<'_>,
-        deployment: &Arc<Object>,
-        new: &Arc<Object>,
-        old: &[Arc<Object>],
-    ) {
-        let updated = self.tally_of(new);
-        let all = old.iter().map(|set| self.tally_of(set)).fold(updated, |sum, tally| Tally {
-            active: sum.active + tally.active,
-            ready: sum.ready + tally.ready,
-            ..sum
-        });
-        let wanted = replicas(deployment);
-        let mut status = json!({
-            "observedGeneration": deployment.value["metadata"]["generation"],
-            "replicas": all.active,
-            "updatedReplicas": updated.active,
-            "readyReplicas": all.ready,
-            "availableReplicas": all.ready,
-            "conditions": deployment.value["status"].get("conditions").cloned().unwrap_or_else(|| json!([])),
-        });
-        if all.ready < wanted {
-            status["unavailableReplicas"] = json!(wanted - all.ready);
-        }
-        let mut whole = json!({ "status": status });
-        let available = all.ready >= wanted;
-        turn_condition(&mut whole, writer, "Available", available, "MinimumReplicasAvailable");
-        turn_condition(&mut whole, writer, "Progressing", true, "NewReplicaSetAvailable");
-        self.write_status(writer, deployment, whole["status"].take());
-    }
-
-    fn control_job(&mut self, writer: Writer<'_>, job: &Arc<Object>) {
-        let spec = &job.value["spec"];
-        let count = |name: &str| spec[name].as_i64().unwrap_or(1);
-        let tally = self.tally_of(job);
-        let complete = tally.succeeded >= count("completions");
-        let failed = tally.failed > count("backoffLimit");
-        let ended = super::defaults::has_condition(&job.value, "Complete", "True")
-            || super::defaults::has_condition(&job.value, "Failed", "True");
-        if !ended && !complete && !failed && spec["suspend"] != true {
-            let wanted = count("parallelism").min(count("completions") - tally.succeeded);
-            self.make_pods(writer, job, wanted - tally.active);
-        }
-        let tally = self.tally_of(job);
-        let mut whole = json!({ "status": job.value["status"] });
-        let status = &mut whole["status"];
-        status["active"] = json!(tally.active);
-        status["ready"] = json!(tally.ready);
-        status["succeeded"] = json!(tally.succeeded);
-        status["failed"] = json!(tally.failed);
-        if status.get("startTime").is_none() {
-            status["startTime"] = time(writer.now);
-        }
-        if complete && !ended {
-            status["completionTime"] = time(writer.now);
-            turn_condition(&mut whole, writer, "Complete", true, "CompletionsReached");
-        } else if failed && !ended {
-            turn_condition(&mut whole, writer, "Failed", true, "BackoffLimitExceeded");
-            self.end_pods(writer, job, tally.active);
-        }
-        self.write_status(writer, job, whole["status"].take());
+/// Which controller speaks of an object.
+fn component(object: &Object) -> &'static str {
+    match object.kind.plural {
+        "deployments" => "deployment-controller",
+        "replicasets" => "replicaset-controller",
+        "jobs" => "job-controller",
+        _ => "kube-controller-manager",
     }
 }
 
 fn replicas(object: &Object) -> i64 {
     integer(&object.value, "/spec/replicas").unwrap_or(1)
-}
-
-/// A number, or a percentage of `whole`.
-fn portion(value: Option<&Value>, whole: i64, up: bool) -> i64 {
-    match value {
-        Some(Value::String(text)) => {
-            let percent: i64 = text.trim_end_matches('%').parse().unwrap_or(25);
-            if up { (whole * percent + 99) / 100 } else { whole * percent / 100 }
-        }
-        Some(value) => value.as_i64().unwrap_or(1),
-        None => 1,
-    }
 }
 
 /// Sets a condition; its time moves only when its status does.
@@ -344,13 +237,4 @@ fn owner_reference(owner: &Object) -> Value {
         "controller": true,
         "blockOwnerDeletion": true,
     })
-}
-
-/// Ten characters that change with the template (FNV-1a over its JSON, whose members are in order).
-fn template_hash(template: &Value) -> String {
-    let bytes = template.to_string();
-    let hash = bytes.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-    });
-    letters(hash, 10)
 }

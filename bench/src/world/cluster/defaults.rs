@@ -1,16 +1,27 @@
 //! What the API server and its admission plugins add to an object.
 
+mod workload;
+
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
 use super::object::{base64, items, map_mut, members, text};
 use super::{Cluster, Kind, Writer};
 
+/// The taint of a node that is not ready.
+pub(super) const NOT_READY: &str = "node.kubernetes.io/not-ready";
+
+/// The taint of a node that nobody hears of.
+pub(super) const UNREACHABLE: &str = "node.kubernetes.io/unreachable";
+
 /// Where the token of a pod's service account is mounted.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The first service address is 10.96.0.1.
 const SERVICE_NETWORK: [u8; 2] = [10, 96];
+
+/// The first of the ports of nodes, and how many there are.
+const NODE_PORTS: [u64; 2] = [30_000, 2_768];
 
 impl Cluster {
     /// Fills in what the writer left out. `first` when the object is being made.
@@ -34,11 +45,23 @@ impl Cluster {
                     value["status"] = json!({ "phase": "Active" });
                 }
             }
-            "deployments" | "replicasets" | "jobs" => fill_workload(kind, value, first),
+            "deployments" | "replicasets" | "jobs" => {
+                if first && kind.plural == "jobs" {
+                    workload::label_job(value);
+                }
+                workload::fill(kind, value, first);
+            }
             "services" => self.fill_service(value, first),
             "secrets" => fill_secret(value),
             "nodes" => {
-                map_mut(value, "spec");
+                let spec = map_mut(value, "spec");
+                if first && self.options.controllers {
+                    // The controller takes it away once the node is ready.
+                    let taints = spec.entry("taints").or_insert_with(|| json!([]));
+                    if let Some(taints) = taints.as_array_mut() {
+                        taints.push(json!({ "key": NOT_READY, "effect": "NoSchedule" }));
+                    }
+                }
                 let status = map_mut(value, "status");
                 if first {
                     status
@@ -63,7 +86,7 @@ impl Cluster {
         set(spec, "priority", json!(0));
         set(spec, "enableServiceLinks", json!(true));
         set(spec, "preemptionPolicy", json!("PreemptLowerPriority"));
-        for key in ["node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"] {
+        for key in [NOT_READY, UNREACHABLE] {
             tolerate(spec, key);
         }
         if mounts {
@@ -78,11 +101,16 @@ impl Cluster {
         set(spec, "internalTrafficPolicy", json!("Cluster"));
         set(spec, "ipFamilies", json!(["IPv4"]));
         set(spec, "ipFamilyPolicy", json!("SingleStack"));
+        let on_nodes = matches!(spec["type"].as_str(), Some("NodePort" | "LoadBalancer"));
         for port in spec.get_mut("ports").and_then(Value::as_array_mut).into_iter().flatten() {
             let number = port["port"].clone();
             if let Some(port) = port.as_object_mut() {
                 set(port, "protocol", json!("TCP"));
                 set(port, "targetPort", number);
+                if on_nodes {
+                    let [first, count] = NODE_PORTS;
+                    set(port, "nodePort", json!(first + self.draw() % count));
+                }
             }
         }
         if !first {
@@ -109,7 +137,8 @@ impl Cluster {
             .expect("the first namespaces have valid, different names");
     }
 
-    /// Makes what every namespace holds: a service account and the cluster's certificate authority.
+    /// Makes what every namespace holds, as far as it is not there: a service account and the cluster's
+    /// certificate authority.
     pub(super) fn furnish_namespace(&mut self, name: &str, now: Timestamp) {
         let writer = Writer { now, manager: "kube-controller-manager" };
         let certificate = json!({
@@ -120,7 +149,10 @@ impl Cluster {
             [("serviceaccounts", json!({ "metadata": { "name": "default" } })), ("configmaps", certificate)]
         {
             let kind = Kind::of(plural).expect("the kind is in the table");
-            self.make(writer, kind, name, body).expect("the namespace was made a line before, and is empty");
+            if self.storage(kind).get(&super::key(name, text(&body, "/metadata/name"))).is_none() {
+                self.make(writer, kind, name, body)
+                    .expect("the namespace is there and has none of that name");
+            }
         }
     }
 }
@@ -248,45 +280,6 @@ fn mount_token(spec: &mut Map<String, Value>, volume: &str) {
     }
 }
 
-fn fill_workload(kind: &Kind, value: &mut Value, first: bool) {
-    let spec = map_mut(value, "spec");
-    match kind.plural {
-        "jobs" => {
-            set(spec, "parallelism", json!(1));
-            set(spec, "completions", json!(1));
-            set(spec, "backoffLimit", json!(6));
-        }
-        "deployments" => {
-            set(spec, "replicas", json!(1));
-            set(spec, "revisionHistoryLimit", json!(10));
-            set(spec, "progressDeadlineSeconds", json!(600));
-            let strategy = spec.entry("strategy").or_insert_with(|| json!({}));
-            if let Some(strategy) = strategy.as_object_mut() {
-                set(strategy, "type", json!("RollingUpdate"));
-                if strategy["type"] == "RollingUpdate" {
-                    let rolling = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
-                    if let Some(rolling) = rolling.as_object_mut() {
-                        set(rolling, "maxSurge", json!("25%"));
-                        set(rolling, "maxUnavailable", json!("25%"));
-                    }
-                }
-            }
-        }
-        _ => set(spec, "replicas", json!(1)),
-    }
-    let template = spec.entry("template").or_insert_with(|| json!({}));
-    super::write::drop_empty(map_mut_value(template, "metadata"));
-    fill_pod_spec(map_mut(template, "spec"));
-    if first {
-        value["status"] = if kind.plural == "replicasets" { json!({ "replicas": 0 }) } else { json!({}) };
-    }
-}
-
-fn map_mut_value<'v>(value: &'v mut Value, name: &str) -> &'v mut Value {
-    map_mut(value, name);
-    &mut value[name]
-}
-
 fn fill_secret(value: &mut Value) {
     let plain: Vec<(String, String)> = members(value, "/stringData")
         .map(|(name, text)| (name.clone(), base64(text.as_str().unwrap_or_default().as_bytes())))
@@ -331,6 +324,16 @@ fn qos_class(spec: &Value) -> &'static str {
         (false, _) => "BestEffort",
         (true, true) => "Guaranteed",
         (true, false) => "Burstable",
+    }
+}
+
+/// The API shows when a condition of a pod was last probed, also when it never was.
+pub(super) fn fill_conditions(pod: &mut Value) {
+    for condition in pod.pointer_mut("/status/conditions").and_then(Value::as_array_mut).into_iter().flatten()
+    {
+        if let Some(condition) = condition.as_object_mut() {
+            condition.entry("lastProbeTime").or_insert(Value::Null);
+        }
     }
 }
 

@@ -8,6 +8,9 @@ use super::object::{integer, items, text};
 use super::write::time;
 use super::{Cluster, Kind, Object, Selector, Status, Target, Verb, Writer, defaults};
 
+/// The namespaces that cannot be deleted.
+const LASTING: [&str; 3] = ["default", "kube-public", "kube-system"];
+
 /// What a deletion asks for.
 #[derive(Clone, Debug, Default)]
 pub struct DeleteOptions {
@@ -19,6 +22,8 @@ pub struct DeleteOptions {
     pub revision: Option<String>,
     /// `propagationPolicy: Orphan`: what the object owns stays.
     pub orphan: bool,
+    /// `dryRun: [All]`: only what it would answer is wanted. The caller sees to that.
+    pub dry_run: bool,
 }
 
 impl DeleteOptions {
@@ -33,6 +38,7 @@ impl DeleteOptions {
             uid: precondition("uid"),
             revision: precondition("resourceVersion"),
             orphan: text(body, "/propagationPolicy") == "Orphan",
+            dry_run: !items(body, "/dryRun").is_empty(),
         }
     }
 }
@@ -60,7 +66,7 @@ impl Cluster {
     /// Deletes an object.
     ///
     /// # Errors
-    /// 404 when there is none; 409 when a precondition does not hold.
+    /// 404 when there is none; 409 when a precondition does not hold; 403 for a namespace that must stay.
     pub fn delete(
         &mut self,
         writer: Writer<'_>,
@@ -70,6 +76,9 @@ impl Cluster {
         self.count(Verb::Delete, target.kind, "");
         let object = self.get(target.kind, target.namespace, target.name)?.clone();
         check_preconditions(&object, options)?;
+        if target.kind.plural == "namespaces" && LASTING.contains(&target.name) {
+            return Err(Status::forbidden(target.kind, target.name, "this namespace may not be deleted"));
+        }
         Ok(self.end(writer, &object, options))
     }
 

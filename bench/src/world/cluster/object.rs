@@ -21,14 +21,19 @@ pub struct Object {
 }
 
 impl Object {
-    /// An object at `revision`; its metadata is made to say so.
+    /// An object at `revision`; its metadata is made to say so. Revision 0 is that of what is not stored.
     #[must_use]
     pub fn new(kind: &'static Kind, revision: u64, mut value: Value) -> Object {
         if let Some(object) = value.as_object_mut() {
             object.remove("kind");
             object.remove("apiVersion");
         }
-        value["metadata"]["resourceVersion"] = json!(revision.to_string());
+        let metadata = map_mut(&mut value, "metadata");
+        if revision == 0 {
+            metadata.remove("resourceVersion");
+        } else {
+            metadata.insert("resourceVersion".into(), json!(revision.to_string()));
+        }
         Object { kind, revision, value, body: OnceLock::new() }
     }
 

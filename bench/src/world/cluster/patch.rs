@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Cluster, Object, Part, Status, Target, Verb, Writer, strategic};
 
@@ -30,10 +30,13 @@ impl Patch {
         let mut patched = value.clone();
         match self {
             Patch::Merge(patch) => json_patch::merge(&mut patched, patch),
-            Patch::Json(patch) => json_patch::patch(&mut patched, patch).map_err(|error| {
-                let mut status = Status::bad_request(format!("the server rejected our request: {error}"));
+            Patch::Json(patch) => json_patch::patch(&mut patched, patch).map_err(|_| {
+                // The API server does not say which operation it was.
+                let mut status =
+                    Status::bad_request("the server rejected our request due to an error in our request");
                 status.code = 422;
                 status.reason = "Invalid";
+                status.details = json!({});
                 status
             })?,
             Patch::Strategic(patch) | Patch::Apply { intent: patch, .. } => {

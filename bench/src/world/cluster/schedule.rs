@@ -1,4 +1,5 @@
-//! A scheduler that knows readiness, taints and node selectors. It counts no resources.
+//! A scheduler that knows taints, cordons and node selectors; that a node is not ready is a taint of it. It
+//! counts no resources.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,6 +10,9 @@ use super::object::{items, members, text};
 use super::subresource::set_condition;
 use super::write::time;
 use super::{Cluster, Kind, Object, Writer, defaults};
+
+/// Who says where pods go.
+const COMPONENT: &str = "default-scheduler";
 
 /// Pods given a node in one step: bounds the time the cluster is busy with it.
 const BOUND_A_STEP_MAX: usize = 500;
@@ -27,7 +31,7 @@ impl Cluster {
         for key in waiting {
             self.unbound.remove(&key);
             let Some(pod) = self.storage(pods).get(&key).cloned() else { continue };
-            let fitting = nodes.iter().filter(|node| fits(&pod.value, &node.value));
+            let fitting = nodes.iter().filter(|node| obstacle(&pod.value, &node.value).is_none());
             // The node that was given fewest pods in this step; the first of these by name.
             let node = fitting.min_by_key(|node| given.get(node.name()).copied().unwrap_or(0));
             match node.map(|node| node.name().to_owned()) {
@@ -35,17 +39,23 @@ impl Cluster {
                     *given.entry(node.clone()).or_default() += 1;
                     self.assign(writer, &pod, &node)
                         .expect("a waiting pod has no node and is not being deleted");
+                    let message = format!("Successfully assigned {key} to {node}");
+                    self.say(writer, COMPONENT, &pod, "Scheduled", &message);
                 }
                 None => {
                     self.parked.insert(key);
-                    self.say_unschedulable(writer, &pod, nodes.len());
+                    self.say_unschedulable(writer, &pod, &nodes);
                 }
             }
         }
     }
 
-    fn say_unschedulable(&mut self, writer: Writer<'_>, pod: &Arc<Object>, nodes: usize) {
-        if defaults::has_condition(&pod.value, "PodScheduled", "False") {
+    fn say_unschedulable(&mut self, writer: Writer<'_>, pod: &Arc<Object>, nodes: &[Arc<Object>]) {
+        let message = why_nowhere(&pod.value, nodes);
+        let said = items(&pod.value, "/status/conditions")
+            .iter()
+            .any(|one| one["type"] == "PodScheduled" && one["message"] == message);
+        if said {
             return;
         }
         let mut value = pod.value.clone();
@@ -55,24 +65,45 @@ impl Cluster {
             "lastProbeTime": null,
             "lastTransitionTime": time(writer.now),
             "reason": "Unschedulable",
-            "message": format!("0/{nodes} nodes are available: none is ready, tolerated and selected by the pod."),
+            "message": message,
         });
         set_condition(&mut value, condition);
-        self.store(pod.kind, Some(pod.clone()), value);
+        let pod = self.store(pod.kind, Some(pod.clone()), value);
+        self.say(writer, COMPONENT, &pod, "FailedScheduling", &message);
     }
 }
 
-/// Whether a pod may go to a node.
-fn fits(pod: &Value, node: &Value) -> bool {
+/// Why no node takes a pod, counted over the nodes.
+fn why_nowhere(pod: &Value, nodes: &[Arc<Object>]) -> String {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for why in nodes.iter().filter_map(|node| obstacle(pod, &node.value)) {
+        *counts.entry(why).or_default() += 1;
+    }
+    if counts.is_empty() {
+        return "no nodes available to schedule pods".to_owned();
+    }
+    let counted: Vec<String> = counts.iter().map(|(why, count)| format!("{count} node(s) {why}")).collect();
+    format!("0/{} nodes are available: {}.", nodes.len(), counted.join(", "))
+}
+
+/// Why a pod may not go to a node; `None` when it may.
+fn obstacle(pod: &Value, node: &Value) -> Option<String> {
     let labels = &node["metadata"]["labels"];
     let tolerations = items(pod, "/spec/tolerations");
-    let tolerated = |taint: &Value| {
-        taint["effect"] == "PreferNoSchedule"
-            || tolerations.iter().any(|toleration| defaults::tolerates(toleration, taint))
-    };
-    defaults::has_condition(node, "Ready", "True")
-        && node.pointer("/spec/unschedulable") != Some(&json!(true))
-        && text(node, "/metadata/deletionTimestamp").is_empty()
-        && members(pod, "/spec/nodeSelector").all(|(label, wanted)| labels.get(label) == Some(wanted))
-        && items(node, "/spec/taints").iter().all(tolerated)
+    let refused = items(node, "/spec/taints").iter().find(|taint| {
+        taint["effect"] != "PreferNoSchedule"
+            && !tolerations.iter().any(|toleration| defaults::tolerates(toleration, taint))
+    });
+    if node.pointer("/spec/unschedulable") == Some(&json!(true)) {
+        return Some("were unschedulable".to_owned());
+    }
+    if !text(node, "/metadata/deletionTimestamp").is_empty() {
+        return Some("were going away".to_owned());
+    }
+    if let Some(taint) = refused {
+        return Some(format!("had untolerated taint {{{}: {}}}", text(taint, "/key"), text(taint, "/value")));
+    }
+    let unselected =
+        members(pod, "/spec/nodeSelector").any(|(label, wanted)| labels.get(label) != Some(wanted));
+    unselected.then(|| "didn't match Pod's node affinity/selector".to_owned())
 }

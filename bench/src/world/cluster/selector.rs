@@ -86,11 +86,7 @@ impl FieldRequirement {
             || (path == "metadata.namespace" && kind.namespaced)
             || kind.fields.contains(&path);
         if !known {
-            return Err(Status::bad_request(format!(
-                "Unable to find \"{}\" that match label selector \"\", field selector \"{part}\": field label \
-                 not supported: {path}",
-                kind.qualified()
-            )));
+            return Err(Status::bad_request(format!("field label not supported: {path}")));
         }
         let pointer = format!("/{}", path.replace('.', "/"));
         Ok(FieldRequirement { path: path.to_owned(), pointer, equal, value: value.to_owned() })

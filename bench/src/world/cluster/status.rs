@@ -130,6 +130,16 @@ impl Status {
         status
     }
 
+    /// 422: a patch that makes an object which cannot be.
+    #[must_use]
+    pub fn invalid_patch(patch: &str, why: &str) -> Status {
+        let why = format!("Invalid value: \"{}\": {why}", patch.replace('"', r#"\""#));
+        let mut status = Status::new(422, "Invalid", format!(" \"\" is invalid: patch: {why}"));
+        status.details =
+            json!({ "causes": [{ "reason": "FieldValueInvalid", "message": why, "field": "patch" }] });
+        status
+    }
+
     /// 422: options of a watch that do not go together.
     #[must_use]
     pub fn invalid_options(field: &str, why: &str) -> Status {
@@ -155,6 +165,12 @@ impl Status {
         let message = format!(
             "resourceVersion: Invalid value: \"{text}\": strconv.ParseUint: parsing \"{text}\": invalid syntax"
         );
+        Status::new(500, "", message)
+    }
+
+    /// 500 without a reason.
+    #[must_use]
+    pub fn internal(message: impl Into<String>) -> Status {
         Status::new(500, "", message)
     }
 
@@ -192,8 +208,13 @@ impl Status {
 
     /// 410: a watch from a revision that has left the window, whose oldest revision is `oldest`.
     #[must_use]
-    pub fn expired_watch(revision: u64, oldest: u64) -> Status {
-        Status::new(410, "Expired", format!("too old resource version: {revision} ({oldest})"))
+    pub fn expired_watch(kind: &Kind, revision: u64, oldest: u64) -> Status {
+        // Events have no watch cache: it is the store that says so.
+        let message = match kind.plural {
+            "events" => "The resourceVersion for the provided watch is too old.".to_owned(),
+            _ => format!("too old resource version: {revision} ({oldest})"),
+        };
+        Status::new(410, "Expired", message)
     }
 
     /// 504: a revision that has not been reached.

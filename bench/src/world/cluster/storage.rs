@@ -20,7 +20,7 @@ pub struct Change {
 }
 
 /// The objects of one resource.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Storage {
     objects: BTreeMap<String, Arc<Object>>,
     by_node: BTreeMap<String, BTreeSet<String>>,

@@ -1,3 +1,4 @@
+mod checks;
 mod controllers;
 
 use serde_json::{Value, json};
@@ -155,7 +156,7 @@ fn a_bind_enters_one_selection_and_leaves_the_other() {
     let start = cluster.revision();
     ready_node(&mut cluster, "v");
     settle(&mut cluster);
-    let bound = cluster.revision();
+    let bound = pods(&cluster)[0].revision;
     assert_eq!(sights(&cluster, "spec.nodeName=v", start), [("ADDED", "a".to_owned(), bound, None)]);
     assert_eq!(sights(&cluster, "spec.nodeName=", start), [("DELETED", "a".to_owned(), bound, None)]);
     let previous = cluster.events_since(kind("pods"), start).unwrap().next().unwrap();

@@ -59,7 +59,7 @@ impl Watch {
     pub fn advance(&mut self, cluster: &Cluster, buffer: Option<usize>) -> Result<Sights, Status> {
         let storage = cluster.storage(self.kind);
         if self.revision < storage.forgotten() {
-            return Err(Status::expired_watch(self.revision, storage.forgotten() + 1));
+            return Err(Status::expired_watch(self.kind, self.revision, storage.forgotten() + 1));
         }
         let mut sights = Sights::default();
         for change in storage.changes_after(self.revision) {

@@ -177,8 +177,10 @@ impl Cluster {
             && name.ends_with(edge);
         if !valid {
             let why = format!(
-                "Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower \
-                 case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character"
+                "Invalid value: \"{name}\": a lowercase RFC 1123 subdomain must consist of lower case alphanumeric \
+                 characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', \
+                 regex used for validation is \
+                 '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"
             );
             return Err(Status::invalid(kind, &name, "metadata.name", &why));
         }
@@ -212,11 +214,12 @@ impl Cluster {
                 if kind.has_status() {
                     copy_member(&old.value, &mut new, "status");
                 }
+                if kind.plural == "services" {
+                    keep_address(&old.value, &mut new);
+                }
                 self.fill(kind, &mut new, false);
                 check::check(kind, name, &new)?;
-                if kind.plural == "pods" {
-                    check::check_pod_update(name, &old.value, &new)?;
-                }
+                check::check_update(kind, name, &old.value, &new)?;
             }
             Part::Status => {
                 let mut whole = old.value.clone();
@@ -225,6 +228,9 @@ impl Cluster {
                     copy_member(&new["metadata"], &mut whole["metadata"], meta);
                 }
                 new = whole;
+                if kind.plural == "pods" {
+                    super::defaults::fill_conditions(&mut new);
+                }
             }
         }
         if kind.has_generation && new["spec"] != old.value["spec"] {
@@ -307,6 +313,15 @@ fn keep_metadata(old: &Value, new: &mut Value) {
         new.as_object_mut().map(|new| new.remove(whole));
     }
     drop_empty(&mut new["metadata"]);
+}
+
+/// A service keeps its address when it is replaced by one that names none.
+fn keep_address(old: &Value, new: &mut Value) {
+    for member in ["clusterIP", "clusterIPs"] {
+        if new["spec"].get(member).is_none() {
+            copy_member(&old["spec"], &mut new["spec"], member);
+        }
+    }
 }
 
 /// Empty lists and maps of the metadata are not stored; nor is a null.

@@ -6,6 +6,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
+use super::command::{self, End};
 use super::{CHANGED_AT, Container, EXIT_CODE, Fate, Pod, PodKey, RUN_SECONDS, Restart, Stage};
 use crate::world::cloud::Common;
 use crate::world::cloud::names;
@@ -181,9 +182,14 @@ impl Behaviour {
             wanted.annotations.get(key).map(String::as_str).or(variable)
         };
         let seconds = |text: &str| text.parse::<f64>().ok().filter(|s| (0.0..1e9).contains(s));
+        let is_told = told(RUN_SECONDS).or(told(EXIT_CODE)).is_some();
+        let ends = list(&wanted.spec, "containers").iter().map(command::end_of);
+        let end = End::of_all(ends).filter(|_| !is_told);
+        let run_us = told(RUN_SECONDS).and_then(seconds).map(|s| (s * 1e6) as u64);
+        let exit_code = told(EXIT_CODE).and_then(|code| code.parse().ok());
         Behaviour {
-            run_us: told(RUN_SECONDS).and_then(seconds).map(|s| (s * 1e6) as u64),
-            exit_code: told(EXIT_CODE).and_then(|code| code.parse().ok()).unwrap_or(0),
+            run_us: run_us.or(end.map(|end| end.after_us)),
+            exit_code: exit_code.or(end.map(|end| end.exit_code)).unwrap_or(0),
             sandbox_fails: list(&wanted.spec, "containers")
                 .iter()
                 .any(|container| container["image"].as_str().unwrap_or_default().contains("sandbox-error")),

@@ -44,6 +44,31 @@ fn a_namespace_needs_a_flavor_a_name_and_room() {
 }
 
 #[test]
+fn in_an_absent_namespace_it_is_the_namespace_that_is_not_found() {
+    for generation in Generation::ALL {
+        let mut world = World { generation, ..World::empty(CloudOptions::default()) };
+        let calls = [
+            (Verb::Get, Resource::Pods),
+            (Verb::Delete, Resource::Pods),
+            (Verb::Get, Resource::PodLog),
+            (Verb::Get, Resource::Networks),
+            (Verb::Delete, Resource::Networks),
+            (Verb::Get, Resource::Secrets),
+        ];
+        for (verb, resource) in calls {
+            let reply = world.call(&world.request(verb, resource, "nowhere", "a"));
+            let details = &reply.json()["details"];
+            assert_eq!(
+                (reply.status, &details["kind"]),
+                (404, &json!("namespaces")),
+                "{verb:?} {resource:?}"
+            );
+            assert_eq!((&details["name"], &reply.json()["reason"]), (&json!("nowhere"), &json!("NotFound")));
+        }
+    }
+}
+
+#[test]
 fn a_namespace_takes_everything_with_it() {
     let mut world = World::ready(CloudOptions::default());
     world.create_pod(&pod("a"));
@@ -53,7 +78,7 @@ fn a_namespace_takes_everything_with_it() {
     assert_eq!(world.create_pod(&pod("b")).status, 403);
     world.pass(5 * SECOND);
     assert_eq!(world.cloud.billing(), Bill { pods: 0, pods_billed: 0, billed_s: 5 });
-    assert_eq!(world.get_pod("a").status, 404);
+    expect![[r#"404 - namespaces "burst" not found"#]].assert_eq(&message(&world.get_pod("a")));
     world.pass(30 * SECOND);
     world.create_namespace("burst");
     assert_eq!(world.call(&world.request(Verb::Get, Resource::Secrets, "burst", "s")).status, 404);

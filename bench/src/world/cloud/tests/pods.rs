@@ -125,6 +125,22 @@ fn images_and_annotations_drive_what_happens() {
 }
 
 #[test]
+fn a_simple_command_ends_as_it_would() {
+    let mut world = World::ready(CloudOptions::default());
+    let mut body = pod_with("a", "/spec/restartPolicy", json!("Never"));
+    body["spec"]["containers"][0]["command"] = json!(["sh", "-c", "sleep 5; exit 3"]);
+    world.create_pod(&body);
+    world.pass(5 * SECOND);
+    assert_eq!(world.pod("a")["status"]["phase"], "Running");
+    world.pass(2 * SECOND);
+    assert_eq!(world.pod("a")["status"]["phase"], "Failed");
+    body["metadata"] = json!({"name": "b", "annotations": {RUN_SECONDS: "1"}});
+    world.create_pod(&body);
+    world.pass(3 * SECOND);
+    assert_eq!(world.pod("b")["status"]["phase"], "Succeeded", "what is said outright counts");
+}
+
+#[test]
 fn images_that_cannot_be_pulled_keep_a_pod_pending() {
     let mut world = World::ready(CloudOptions::default());
     world.create_pod(&pod_with("a", "/spec/containers/0/image", json!("swr.example/pull-error:1")));

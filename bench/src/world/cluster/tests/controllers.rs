@@ -71,6 +71,116 @@ fn a_deployment_rolls_scales_and_takes_its_pods_with_it() {
     assert!(cluster.tallies.is_empty() && cluster.dependents.is_empty(), "nothing is kept of what is gone");
 }
 
+fn revisions(cluster: &Cluster) -> Vec<String> {
+    let sets = cluster.list(kind("replicasets"), &Selector::default(), &ListOptions::default()).unwrap();
+    let told = |set: &Arc<Object>| {
+        let revision = &set.value["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+        format!(
+            "{} {}",
+            text(&set.value, "/spec/template/spec/containers/0/image"),
+            revision.as_str().unwrap()
+        )
+    };
+    let mut told: Vec<String> = sets.objects.iter().map(told).collect();
+    told.sort();
+    told
+}
+
+#[test]
+fn templates_are_counted_and_only_so_many_kept() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    let mut first = web("a:1");
+    first["spec"]["revisionHistoryLimit"] = json!(1);
+    make(&mut cluster, "deployments", first);
+    let target = Target { kind: kind("deployments"), namespace: "default", name: "web" };
+    let roll = |cluster: &mut Cluster, image: &str| {
+        let containers = json!([{ "name": "web", "image": image }]);
+        let patch = json!({ "spec": { "template": { "spec": { "containers": containers } } } });
+        cluster.patch(writer(), target, Part::Main, &Patch::Strategic(patch)).unwrap();
+        for _ in 0..20 {
+            play(cluster);
+        }
+    };
+    play(&mut cluster);
+    assert_eq!(revisions(&cluster), ["a:1 1"]);
+    roll(&mut cluster, "a:2");
+    assert_eq!(revisions(&cluster), ["a:1 1", "a:2 2"]);
+    roll(&mut cluster, "a:1");
+    assert_eq!(revisions(&cluster), ["a:1 3", "a:2 2"], "one that comes back is the newest again");
+    roll(&mut cluster, "a:3");
+    assert_eq!(revisions(&cluster), ["a:1 3", "a:3 4"], "one is kept to go back to");
+    let deployment = cluster.get(target.kind, "default", "web").unwrap();
+    let revision = &deployment.value["metadata"]["annotations"]["deployment.kubernetes.io/revision"];
+    assert_eq!(revision, "4");
+}
+
+#[test]
+fn what_an_owner_leaves_behind_is_adopted_by_the_next() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    make(&mut cluster, "deployments", web("a:1"));
+    play(&mut cluster);
+    let before = names(&pods(&cluster)).join(",");
+    let target = Target { kind: kind("deployments"), namespace: "default", name: "web" };
+    let orphan = DeleteOptions { orphan: true, ..DeleteOptions::default() };
+    cluster.delete(writer(), target, &orphan).unwrap();
+    play(&mut cluster);
+    let sets = cluster.list(kind("replicasets"), &Selector::default(), &ListOptions::default()).unwrap();
+    assert_eq!(sets.objects[0].value["metadata"].get("ownerReferences"), None);
+    assert_eq!(names(&pods(&cluster)).join(","), before, "the pods run on");
+
+    make(&mut cluster, "deployments", web("a:1"));
+    play(&mut cluster);
+    assert_eq!(names(&pods(&cluster)).join(","), before, "and are the new deployment's");
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    play(&mut cluster);
+    play(&mut cluster);
+    assert!(pods(&cluster).is_empty());
+}
+
+/// What was said, as reason and message.
+fn said(cluster: &Cluster) -> Vec<String> {
+    let events = cluster.list(kind("events"), &Selector::default(), &ListOptions::default()).unwrap();
+    let tell =
+        |event: &Arc<Object>| format!("{} {}", text(&event.value, "/reason"), text(&event.value, "/message"));
+    events.objects.iter().map(tell).collect()
+}
+
+#[test]
+fn who_acts_says_so_and_why_a_pod_goes_nowhere() {
+    let mut cluster = cluster();
+    let mut pod = pod("a", "");
+    pod["spec"]["tolerations"] = json!([]);
+    make(&mut cluster, "pods", pod);
+    settle(&mut cluster);
+    let nowhere = "FailedScheduling no nodes available to schedule pods";
+    assert_eq!(said(&cluster), [nowhere]);
+    let taint = json!({ "key": "k", "value": "v", "effect": "NoSchedule" });
+    for (name, spec) in [("x", json!({ "taints": [taint] })), ("y", json!({ "unschedulable": true }))] {
+        let conditions = json!([{ "type": "Ready", "status": "True" }]);
+        let node =
+            json!({ "metadata": { "name": name }, "spec": spec, "status": { "conditions": conditions } });
+        make(&mut cluster, "nodes", node);
+    }
+    settle(&mut cluster);
+    settle(&mut cluster);
+    let why = "FailedScheduling 0/2 nodes are available: 1 node(s) had untolerated taint {k: v}, 1 node(s) were \
+               unschedulable.";
+    let mut told = said(&cluster);
+    told.sort();
+    assert_eq!(told, [why, nowhere]);
+
+    ready_node(&mut cluster, "z");
+    settle(&mut cluster);
+    assert!(said(&cluster).contains(&"Scheduled Successfully assigned default/a to z".to_owned()));
+    make(&mut cluster, "deployments", web("a:1"));
+    settle(&mut cluster);
+    let set = pods(&cluster)[1].value["metadata"]["ownerReferences"][0]["name"].as_str().unwrap().to_owned();
+    let scaled = format!("ScalingReplicaSet Scaled up replica set {set} from 0 to 3");
+    assert!(said(&cluster).contains(&scaled), "{:?}", said(&cluster));
+}
+
 #[test]
 fn a_job_runs_until_enough_pods_have_succeeded() {
     let mut cluster = cluster();
@@ -89,9 +199,42 @@ fn a_job_runs_until_enough_pods_have_succeeded() {
     }
     settle(&mut cluster);
     let job = cluster.get(kind("jobs"), "default", "j").unwrap();
+    let selector = Selector::parse(kind("pods"), None, "job-name=j", "").unwrap();
+    let selected = cluster.list(kind("pods"), &selector, &ListOptions::default()).unwrap();
+    assert_eq!(selected.objects.len(), 3, "its pods are found by its name");
     assert_eq!(integer(&job.value, "/status/succeeded"), Some(2));
     assert_eq!(text(&job.value, "/status/conditions/0/type"), "Complete");
     assert_eq!(pods(&cluster).len(), 3);
+    assert!(pods(&cluster).iter().all(|pod| !pod.has_finalizers()), "all are counted");
+}
+
+#[test]
+fn a_job_counts_what_is_gone_and_leaves_nothing_behind() {
+    let mut cluster = cluster();
+    let template = json!({ "spec": { "restartPolicy": "Never", "nodeName": "v", "containers": [{ "name": "main", "image": "b" }] } });
+    let spec = json!({ "completions": 2, "template": template });
+    make(&mut cluster, "jobs", json!({ "metadata": { "name": "j" }, "spec": spec }));
+    settle(&mut cluster);
+    let first = pods(&cluster)[0].name().to_owned();
+    assert!(pods(&cluster)[0].has_finalizers());
+    set_status(&mut cluster, &first, json!({ "phase": "Succeeded" }));
+    settle(&mut cluster);
+    cluster.delete(writer(), pod_at(&first), &DeleteOptions::default()).unwrap();
+    settle(&mut cluster);
+    let succeeded = |cluster: &Cluster| {
+        integer(&cluster.get(kind("jobs"), "default", "j").unwrap().value, "/status/succeeded")
+    };
+    assert_eq!((succeeded(&cluster), pods(&cluster).len()), (Some(1), 1), "what was counted stays counted");
+
+    let target = Target { kind: kind("jobs"), namespace: "default", name: "j" };
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    settle(&mut cluster);
+    let left = pods(&cluster)[0].clone();
+    assert!(left.is_deleting() && !left.has_finalizers(), "nobody would count it any more");
+    let force = DeleteOptions { grace_s: Some(0), ..DeleteOptions::default() };
+    cluster.delete(writer(), pod_at(left.name()), &force).unwrap();
+    settle(&mut cluster);
+    assert!(pods(&cluster).is_empty());
 }
 
 #[test]
@@ -110,6 +253,17 @@ fn a_namespace_goes_when_its_content_is_gone() {
     settle(&mut cluster);
     assert_eq!(cluster.get(kind("namespaces"), "", "demo").unwrap_err().code, 404);
     assert_eq!(cluster.create(writer(), kind("pods"), "demo", pod("b", "v")).unwrap_err().code, 404);
+}
+
+#[test]
+fn what_every_namespace_holds_comes_back() {
+    let mut cluster = cluster();
+    for (plural, name) in [("configmaps", "kube-root-ca.crt"), ("serviceaccounts", "default")] {
+        let target = Target { kind: kind(plural), namespace: "default", name };
+        cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+        settle(&mut cluster);
+        assert!(cluster.get(target.kind, "default", name).is_ok(), "{name}");
+    }
 }
 
 #[test]
