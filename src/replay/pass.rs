@@ -9,9 +9,11 @@ use store::{Frame, MachineError, refuse_newer};
 use crate::args::replay::{ReplayArgs, Until};
 use crate::replay::check::Check;
 use crate::replay::error::Error;
+use crate::replay::gap::Gap;
 use crate::replay::line::{Line, Printer, Subjects, Topic};
+use crate::replay::source::{Frames, Source};
 use crate::replay::story::{Selection, Story};
-use crate::replay::summary::{Summary, Tally};
+use crate::replay::summary::{Summary, Tally, dropped};
 
 /// What a pass came to.
 #[derive(Debug)]
@@ -32,11 +34,16 @@ pub struct Pass<W> {
     tally: Tally,
     story: Option<Story>,
     printer: Printer<W>,
+    frames: Frames,
+    /// The first record that is left of the log.
+    first: Seq,
+    gaps: Vec<Gap>,
 }
 
 impl<W: Write> Pass<W> {
-    /// A pass that begins in `state` and tells what `args` ask for on `out`, which should be buffered.
-    pub fn new(args: &ReplayArgs, state: State, out: W) -> Pass<W> {
+    /// A pass through `source` that tells what `args` ask for on `out`, which should be buffered.
+    pub fn new(args: &ReplayArgs, source: Source, out: W) -> Pass<W> {
+        let Source { frames, state, first, gap, .. } = source;
         let (selection, subjects) = match (&args.pod, args.effects) {
             (Some(pod), _) => (Some(Selection::Pod(pod.clone())), Subjects::Headings),
             (None, true) => (Some(Selection::Effects), Subjects::Inline),
@@ -51,23 +58,25 @@ impl<W: Write> Pass<W> {
             story: selection.map(|selection| Story::new(selection, args.effects, &state)),
             printer: Printer::new(out, args.output, subjects),
             state,
+            first,
+            frames,
+            gaps: gap.into_iter().collect(),
         }
     }
 
-    /// Goes through `frames`, which follow the state that the pass begins in, and calls `progress` with the
-    /// length of each. `first` is the first record that is left of the log.
+    /// Goes through the log and calls `progress` with the length of each frame. Records that are lost are told in
+    /// the summary.
     ///
     /// # Errors
     /// [`Error`]; what was found before is told all the same.
-    pub fn run(
-        mut self,
-        frames: impl Iterator<Item = Result<Frame, store::Error>>,
-        first: Seq,
-        progress: impl FnMut(u64),
-    ) -> Result<Ended, Error> {
-        self.begin(first)?;
-        match self.frames(frames, progress) {
+    pub fn run(mut self, mut progress: impl FnMut(u64)) -> Result<Ended, Error> {
+        self.begin()?;
+        match self.frames(&mut progress) {
             Ok(()) => self.end(),
+            Err(Error::Gap(gap)) => {
+                self.gaps.push(gap);
+                self.end()
+            }
             // The state is not to be used any more, or nobody listens.
             Err(error @ (Error::Machine(MachineError::Violation(_)) | Error::Write(_))) => Err(error),
             Err(error) => {
@@ -77,7 +86,7 @@ impl<W: Write> Pass<W> {
         }
     }
 
-    fn begin(&mut self, first: Seq) -> Result<(), Error> {
+    fn begin(&mut self) -> Result<(), Error> {
         let Some(applied) = self.snapshot else { return Ok(()) };
         let early = match self.until {
             Some(Until::Seq(last)) => last < applied,
@@ -88,9 +97,7 @@ impl<W: Write> Pass<W> {
             return Err(Error::TooEarly { first: applied.next() });
         }
         if self.story.is_some() {
-            let message = format!(
-                "the log begins at {first}, what was before is dropped: told from the snapshot at {applied} on"
-            );
+            let message = format!("{}: told from the snapshot at {applied} on", dropped(self.first, applied));
             let at = self.state.at();
             self.printer.line(&Line {
                 topic: Topic::Snapshot,
@@ -103,13 +110,9 @@ impl<W: Write> Pass<W> {
         Ok(())
     }
 
-    fn frames(
-        &mut self,
-        frames: impl Iterator<Item = Result<Frame, store::Error>>,
-        mut progress: impl FnMut(u64),
-    ) -> Result<(), Error> {
-        for frame in frames {
-            let frame = frame?;
+    fn frames(&mut self, progress: &mut impl FnMut(u64)) -> Result<(), Error> {
+        while let Some(frame) = self.frames.next() {
+            let frame = frame.map_err(|error| Gap::of(&error).map_or(Error::from(error), Error::Gap))?;
             progress(frame.as_bytes().len() as u64);
             if self.frame(&frame)?.is_break() {
                 break;
@@ -170,8 +173,8 @@ impl<W: Write> Pass<W> {
             story.end(&self.state, &mut self.printer)?;
         }
         let silent = self.story.as_ref().is_some_and(Story::is_empty);
-        let snapshot = self.snapshot.map(|seq| seq.0);
-        let summary = self.tally.summary(snapshot, &self.state, &self.check);
+        let start = self.snapshot.map(|snapshot| (self.first, snapshot));
+        let summary = self.tally.summary(start, self.gaps, &self.state, &self.check);
         if self.story.is_none() {
             self.printer.summary(&summary)?;
         }

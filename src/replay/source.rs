@@ -9,6 +9,7 @@ use store::{FRAME_BYTES_MAX, Frame, FrameDecoder, Reader, STATE_VERSION};
 
 use crate::replay::agent;
 use crate::replay::error::Error;
+use crate::replay::gap::Gap;
 
 /// Frames in order, one in memory at a time.
 pub type Frames = Box<dyn Iterator<Item = Result<Frame, store::Error>>>;
@@ -21,6 +22,8 @@ pub struct Source {
     pub state: State,
     /// The first record that is left of the log; records before it were dropped.
     pub first: Seq,
+    /// Records before it that nobody dropped.
+    pub gap: Option<Gap>,
     /// Bytes of all frames, where known.
     pub total_bytes: Option<u64>,
 }
@@ -32,10 +35,14 @@ impl Source {
     /// [`Error::Machine`], [`Error::NoRecords`], [`Error::NoStart`].
     pub fn directory(directory: &Path) -> Result<Source, Error> {
         let reader = Reader::open(directory)?;
-        if reader.total_bytes() == 0 {
-            return Err(Error::NoRecords(directory.to_owned()));
+        if reader.total_bytes() > 0 {
+            return Source::reader(&reader);
         }
-        Source::reader(&reader)
+        // What is known of a log of which no record is left says more than that there is none.
+        match reader.frames().next() {
+            Some(Err(lost)) => Err(lost.into()),
+            Some(Ok(_)) | None => Err(Error::NoRecords(directory.to_owned())),
+        }
     }
 
     /// The log that a reader has opened.
@@ -44,14 +51,13 @@ impl Source {
     /// [`Error::Machine`], [`Error::NoStart`].
     pub fn reader(reader: &Reader) -> Result<Source, Error> {
         let first = reader.first();
+        let gap = reader.lost_before().as_ref().and_then(Gap::of);
+        let Some(start) = reader.start::<State>(Seq(0), STATE_VERSION)? else {
+            return Err(Error::NoStart { first, gap });
+        };
+        let state = start.state.unwrap_or_default();
         let total_bytes = Some(reader.total_bytes());
-        if first == Seq(1) {
-            let frames = Box::new(reader.frames());
-            return Ok(Source { frames, state: State::default(), first, total_bytes });
-        }
-        let snapshot = reader.snapshot::<State>(STATE_VERSION)?;
-        let (applied, state) = snapshot.ok_or(Error::NoStart { first })?;
-        Ok(Source { frames: Box::new(reader.frames_after(applied)), state, first, total_bytes })
+        Ok(Source { frames: Box::new(start.frames), state, first, gap, total_bytes })
     }
 
     /// The log of a running agent.
@@ -71,6 +77,7 @@ impl Source {
                 frames: Box::new(frames),
                 state: State::default(),
                 first: Seq(1),
+                gap: None,
                 total_bytes: None,
             }),
         }

@@ -1,6 +1,7 @@
 //! The seam between the log and where it is kept: as little as the log needs, so that a disk that lies,
 //! tears and fails can stand in for the real one.
 
+use std::fmt;
 use std::io::{self, Read};
 
 use engine::Seq;
@@ -14,6 +15,26 @@ pub enum Name {
     Open(Seq),
     /// A state. Named by the last record applied to it.
     Snapshot(Seq),
+}
+
+impl Name {
+    /// The record that it is named by.
+    pub(crate) fn seq(self) -> Seq {
+        match self {
+            Name::Sealed(seq) | Name::Open(seq) | Name::Snapshot(seq) => seq,
+        }
+    }
+}
+
+/// The name as a file's, which is what a person looks for.
+impl fmt::Display for Name {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Name::Sealed(Seq(first)) => write!(f, "segment-{first:020}.frames"),
+            Name::Open(Seq(first)) => write!(f, "segment-{first:020}"),
+            Name::Snapshot(Seq(last)) => write!(f, "snapshot-{last:020}.state"),
+        }
+    }
 }
 
 /// A name and how much is stored under it.

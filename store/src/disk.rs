@@ -107,11 +107,7 @@ impl Disk {
     }
 
     fn path(&self, name: Name) -> PathBuf {
-        self.directory.join(match name {
-            Name::Sealed(seq) => format!("segment-{:020}.frames", seq.0),
-            Name::Open(seq) => format!("segment-{:020}", seq.0),
-            Name::Snapshot(seq) => format!("snapshot-{:020}.state", seq.0),
-        })
+        self.directory.join(name.to_string())
     }
 
     /// The file that holds the bytes of a name.

@@ -13,9 +13,9 @@ use crate::codec::{self, FRAME_BYTES_MAX, HEADER_BYTES_MAX, Hash, Head, PAYLOAD_
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{Batch, Header, StateMark};
-use crate::reader::{Frames, Tap};
 use crate::recover::{Recovery, Sealed, recover};
 use crate::snapshot::SNAPSHOTS_KEPT;
+use crate::tap::{Frames, Tap};
 
 /// The longest segment: what is live in sled is in memory too, and sealing it holds up the writer.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;

@@ -21,6 +21,7 @@ use crate::backend::{Aside, Backend, Entry, Name};
 use crate::codec::{self, Hash};
 use crate::error::Error;
 use crate::frame::{Frame, FrameDecoder};
+use crate::known::{Head, Known};
 use crate::log::Options;
 use crate::snapshot::{self, Snapshot};
 use crate::survey::{Piece, Survey};
@@ -101,23 +102,19 @@ pub(crate) fn recover<T: DeserializeOwned>(
     backend: &dyn Backend,
     options: &Options,
 ) -> Result<Recovered<T>, Error> {
-    let listed = |error| Error::io("list the log", error);
-    let entries = backend.list().map_err(listed)?;
+    let head = Head::read(backend)?;
+    let entries = backend.list().map_err(|error| Error::io("list the log", error))?;
     let (snapshots, damaged_snapshots) = snapshot::load_all(backend, &entries)?;
+    let known = Known::new(head, &entries, &snapshots);
     let wanted: BTreeSet<Seq> = snapshots.iter().map(|snapshot| snapshot.seq).collect();
-    let mut survey = Survey::new(backend, &entries, &wanted)?;
-    let noted = match codec::decode_head(&backend.head().map_err(listed)?) {
-        Ok(head) => head.seq,
-        // A head that cannot be read says nothing, and nothing depends on it.
-        Err(_) => Seq(0),
-    };
+    let mut survey = Survey::new(backend, &wanted)?;
 
     let chosen = choose::<T>(&survey, &snapshots, options.state_version);
     let run = chosen.run;
     let end = survey.pieces[run.clone()].last();
     let (tail, hash, last_name) =
         end.map_or((Seq(0), Hash::GENESIS, None), |end| (end.last, end.hash, Some(end.name)));
-    let highest = survey.highest().max(noted);
+    let highest = survey.highest().max(known.last);
     if highest > tail {
         // What should hold the missing records is evidence too, though nothing in it may look wrong.
         survey.damaged.extend(last_name);
@@ -176,8 +173,7 @@ fn choose<T: DeserializeOwned>(survey: &Survey, snapshots: &[Snapshot], state_ve
                 usable.push(snapshot.seq);
             }
         }
-        let from_the_start = pieces[0].first == Seq(1) && pieces[0].previous == Hash::GENESIS;
-        if state.is_some() || from_the_start {
+        if state.is_some() || pieces[0].begins_the_log() {
             return Chosen { run, state, snapshots: usable };
         }
     }
@@ -201,11 +197,11 @@ fn repair(
 ) -> Result<Vec<Sealed>, Error> {
     let mut sealed: Vec<Sealed> = Vec::new();
     for piece in pieces {
-        let Piece { first, last, bytes, .. } = piece;
-        let Some(frames) = piece.scanned else {
+        let Piece { first, last, bytes, scanned: frames, .. } = piece;
+        if frames.is_empty() {
             sealed.push(Sealed { first, last, bytes });
             continue;
-        };
+        }
         match sealed.last_mut() {
             Some(before) if before.bytes + bytes <= options.segment_bytes => {
                 publish(backend, before.first, Some(before.first), &frames)?;
@@ -236,14 +232,17 @@ fn remove_the_rest(
     sealed: &[Sealed],
     snapshots: &[Seq],
 ) -> Result<(), Error> {
-    for Entry { name, .. } in entries {
+    let mut names: Vec<Name> = entries.iter().map(|entry| entry.name).collect();
+    // Snapshots first: one without the records that follow it is a sign of loss.
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(*name));
+    for name in names {
         let kept = match name {
-            Name::Sealed(first) => sealed.iter().any(|segment| segment.first == *first),
-            Name::Snapshot(seq) => snapshots.contains(seq),
+            Name::Sealed(first) => sealed.iter().any(|segment| segment.first == first),
+            Name::Snapshot(seq) => snapshots.contains(&seq),
             Name::Open(_) => false,
         };
         if !kept {
-            backend.remove(*name).map_err(|error| Error::io("remove a part of the log", error))?;
+            backend.remove(name).map_err(|error| Error::io("remove a part of the log", error))?;
         }
     }
     Ok(())

@@ -4,7 +4,7 @@
 //! and read whole, for which a plain file with one hash is enough; and it outlives the segments that it
 //! stands for.
 
-use std::io::Read;
+use std::io::{ErrorKind, Read};
 
 use engine::Seq;
 
@@ -27,14 +27,14 @@ pub(crate) struct Snapshot {
 /// All whole snapshots, newest first, and the positions of those that are not whole.
 ///
 /// # Errors
-/// [`Error::NewerFormat`], and [`Error::Io`] when one cannot even be opened.
+/// [`Error::NewerFormat`], and [`Error::Io`] when one is there and cannot even be opened.
 pub(crate) fn load_all(source: &dyn Source, entries: &[Entry]) -> Result<(Vec<Snapshot>, Vec<Seq>), Error> {
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for entry in entries {
         match entry.name {
-            Name::Snapshot(seq) => match load(source, entry.name)? {
-                Some(snapshot) if snapshot.seq == seq => whole.push(snapshot),
-                _ => damaged.push(seq),
+            Name::Snapshot(seq) => match load(source, seq)? {
+                Some(snapshot) => whole.push(snapshot),
+                None => damaged.push(seq),
             },
             Name::Sealed(_) | Name::Open(_) => {}
         }
@@ -43,14 +43,23 @@ pub(crate) fn load_all(source: &dyn Source, entries: &[Entry]) -> Result<(Vec<Sn
     Ok((whole, damaged))
 }
 
-fn load(source: &dyn Source, name: Name) -> Result<Option<Snapshot>, Error> {
-    let input = source.read(name).map_err(|error| Error::io("read a snapshot", error))?;
+/// The snapshot of this name, if it is whole and was not dropped meanwhile.
+///
+/// # Errors
+/// [`Error::NewerFormat`], [`Error::Io`].
+pub(crate) fn load(source: &dyn Source, seq: Seq) -> Result<Option<Snapshot>, Error> {
+    let name = Name::Snapshot(seq);
+    let input = match source.read(name) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        input => input.map_err(|error| Error::io("read a snapshot", error))?,
+    };
     let mut bytes = Vec::new();
     let bytes_max = (STATE_BYTES_MAX + HEADER_BYTES_MAX) as u64;
     if input.take(bytes_max).read_to_end(&mut bytes).is_err() {
         return Ok(None);
     }
     match codec::decode_snapshot(&bytes) {
+        Ok((header, _)) if header.seq != seq => Ok(None),
         Ok((header, state)) => {
             let state_at = bytes.len() - state.len();
             let state = bytes.split_off(state_at);
@@ -62,6 +71,6 @@ fn load(source: &dyn Source, name: Name) -> Result<Option<Snapshot>, Error> {
             }))
         }
         Err(Fault::Short | Fault::Damaged(_)) => Ok(None),
-        Err(fault @ Fault::Newer(_)) => Err(Error::fault("a snapshot", fault)),
+        Err(fault @ Fault::Newer(_)) => Err(Error::fault(&name.to_string(), fault)),
     }
 }

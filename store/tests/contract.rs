@@ -277,9 +277,33 @@ fn a_reader_sees_all_of_it_and_changes_nothing() {
             reader.total_bytes(),
             frames.iter().map(|frame| frame.as_bytes().len() as u64).sum::<u64>()
         );
-        assert_eq!(reader.snapshot::<State>(1).unwrap(), Some((Seq(1_000), (5, 6))));
+        let start = reader.start::<State>(Seq(0), 1).unwrap().unwrap();
+        assert_eq!((start.applied, start.state), (Seq(0), None));
+        let start = reader.start::<State>(Seq(1), 1).unwrap().unwrap();
+        assert_eq!((start.applied, start.state), (Seq(1_000), Some((5, 6))));
+        assert_eq!(start.frames.map(Result::unwrap).collect::<Vec<_>>(), frames[50..]);
+        assert!(reader.start::<State>(Seq(1), 2).unwrap().is_none(), "of another layout");
         assert_eq!(backend.list().unwrap(), before);
         append_range(&mut log, 1_201, 1_300, 20);
+    });
+}
+
+#[test]
+fn without_a_head_a_snapshot_tells_how_far_the_log_went() {
+    on_each(|reopen| {
+        let backend = reopen();
+        let (mut log, _) = open_with(&backend, small_segments());
+        append_range(&mut log, 1, 1_000, 20);
+        log.snapshot(Seq(1_000), &(5_u64, 6_u64)).unwrap();
+        drop(log);
+        let mut segments: Vec<Name> = backend.list().unwrap().iter().map(|entry| entry.name).collect();
+        segments.retain(|name| !matches!(name, Name::Snapshot(_) | Name::Sealed(Seq(1))));
+        segments.iter().for_each(|name| backend.remove(*name).unwrap());
+        backend.note(&[0; 45]).unwrap();
+        drop(backend);
+        let (_, recovery) = open(&reopen());
+        assert!(recovery.state.is_none() && recovery.last < Seq(1_000));
+        assert_eq!(recovery.loss.unwrap().lost_to, Some(Seq(1_000)));
     });
 }
 

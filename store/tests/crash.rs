@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use common::{State, append, options, record_of};
 use engine::{Record, Seq};
-use store::{Backend, Error, Faults, Log, Memory, Name, Options, Reader, Recovery, Source, Survive};
+use store::{Backend, Error, Faults, Log, Memory, Name, Options, Recovery, Source, Survive};
 
 /// Segments of a few frames, so that a short script seals, snapshots and retains.
 const SEGMENT_BYTES: u64 = 2_000;
@@ -178,22 +178,4 @@ fn a_failed_sync_poisons_the_log_for_good() {
     assert!(matches!(log.snapshot(Seq(1), &state_at(1)), Err(Error::Poisoned)));
     assert!(matches!(log.retain(), Err(Error::Poisoned)));
     assert!(log.frames_after(Seq(0)).is_err());
-}
-
-#[test]
-fn a_reader_of_a_damaged_log_ends_with_the_place_of_the_damage() {
-    let (memory, mut model) = (Memory::new(), Model::default());
-    run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap();
-    let first = memory.list().unwrap().iter().filter_map(|entry| sealed(entry.name)).max().unwrap();
-    let intact = Reader::open_on(Arc::new(memory.clone())).unwrap().frames().count();
-    memory.damage(Name::Sealed(first), |bytes| *bytes.last_mut().unwrap() ^= 1);
-    let frames: Vec<_> = Reader::open_on(Arc::new(memory.clone())).unwrap().frames().collect();
-    assert!(frames.len() > 1 && frames.len() < intact);
-    let (last, whole) = frames.split_last().unwrap();
-    assert!(whole.iter().all(Result::is_ok));
-    assert!(last.as_ref().unwrap_err().to_string().ends_with("is damaged: a payload differs from its hash"));
-
-    memory.remove(Name::Sealed(first)).unwrap();
-    let last = Reader::open_on(Arc::new(memory)).unwrap().frames().last().unwrap();
-    assert_eq!(last.unwrap_err().to_string(), format!("the frame with {first} is damaged: it is missing"));
 }

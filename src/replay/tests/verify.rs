@@ -3,6 +3,7 @@
 use store::{Log, Machine, News, STATE_VERSION};
 
 use super::*;
+use crate::replay::summary::Summary;
 
 fn difference(ended: Result<Ended, Error>) -> String {
     ended.unwrap().summary.difference.unwrap().to_string()
@@ -68,8 +69,88 @@ fn a_damaged_log_is_told_up_to_the_damage() {
 
     let (told, ended) = replay(&journal, "--verify");
     assert!(told.starts_with("records      "), "{told}");
-    let error = ended.unwrap_err().to_string();
-    assert!(error.contains("is damaged"), "{error}");
+    let [gap] = &ended.unwrap().summary.gaps[..] else { panic!("{told}") };
+    assert!(gap.to_string().contains("is damaged") && told.contains("\nLOST   "), "{told}");
+}
+
+/// The parts of a journal's log whose names end so, in order.
+fn parts(journal: &Journal, ending: &str) -> Vec<std::path::PathBuf> {
+    let parts = std::fs::read_dir(journal.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    let mut parts: Vec<_> = parts.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
+    parts.sort();
+    parts
+}
+
+#[test]
+fn a_tail_that_is_lost_altogether_is_told_and_ends_with_an_error() {
+    let mut journal = Journal::ready();
+    journal.run_many(0..30);
+    let last = journal.state.applied().0;
+    let open = std::fs::read_dir(journal.directory.path()).unwrap().map(|entry| entry.unwrap().path());
+    std::fs::remove_dir_all(open.filter(|path| path.is_dir()).max().unwrap()).unwrap();
+    let newest = parts(&journal, ".frames").pop().unwrap();
+    std::fs::remove_file(newest).unwrap();
+
+    let args = options_of("--verify");
+    let (told, ended) = replay(&journal, "--verify");
+    let ended = ended.unwrap();
+    let end = ended.summary.last.unwrap();
+    assert!(end < last);
+    let line = format!(
+        "records #{} to #{last} are lost: the log ends at #{end}, and its head says that it went up to #{last}",
+        end + 1
+    );
+    assert!(told.contains(&format!("\nLOST         {line}\n")), "{told}");
+    assert_eq!(crate::replay::report(&args, &ended).unwrap_err().to_string(), line);
+    let (_, ended) = replay(&journal, &format!("--verify --until {end}"));
+    assert!(crate::replay::report(&args, &ended.unwrap()).is_ok(), "up to there nothing is lost");
+
+    for part in parts(&journal, ".frames") {
+        std::fs::remove_file(part).unwrap();
+    }
+    let error = Source::directory(journal.directory.path()).err().unwrap().to_string();
+    let line = format!(
+        "records #1 to #{last} are lost: no record is left, and its head says that it went up to #{last}"
+    );
+    assert_eq!(error, line);
+}
+
+#[test]
+fn records_lost_at_the_front_are_told_unless_a_snapshot_stands_for_them() {
+    let mut journal = Journal::ready();
+    let mut snapshots = Vec::new();
+    for round in 0..2 {
+        journal.run_many(100 * round..100 * (round + 1));
+        snapshots.push(journal.state.applied());
+        journal.log.snapshot(journal.state.applied(), &journal.state).unwrap();
+    }
+    journal.run_many(200..300);
+    let sealed = parts(&journal, ".frames");
+    std::fs::remove_file(&sealed[0]).unwrap();
+    let (told, ended) = replay(&journal, "--verify");
+    let Summary { gaps, from_snapshot, .. } = ended.unwrap().summary;
+    assert_eq!((gaps.len(), from_snapshot), (0, Some(snapshots[0].0)));
+    let start = format!(
+        "start        from the snapshot at {0}: records before #7 are dropped, and those from #7 to {0} follow from them",
+        snapshots[0]
+    );
+    assert!(told.contains(&start), "{told}");
+
+    let beyond = format!("segment-{:020}.frames", snapshots[0].0 + 1);
+    for part in sealed[1..].iter().filter(|part| *part.file_name().unwrap().to_string_lossy() <= *beyond) {
+        std::fs::remove_file(part).unwrap();
+    }
+    let Summary { gaps, from_snapshot, .. } = replay(&journal, "--verify").1.unwrap().summary;
+    assert_eq!(from_snapshot, Some(snapshots[1].0));
+    let reason = gaps[0].to_string();
+    let line = format!("records #{} to #", snapshots[0].0 + 1);
+    assert!(gaps.len() == 1 && reason.starts_with(&line) && reason.contains("are lost: the log begins at "));
+
+    for part in parts(&journal, ".state") {
+        std::fs::remove_file(part).unwrap();
+    }
+    let error = Source::directory(journal.directory.path()).err().unwrap();
+    assert!(matches!(error, Error::NoStart { gap: None, .. }), "{error}");
 }
 
 #[test]
@@ -110,8 +191,8 @@ fn what_the_machine_writes_is_verified() {
     let (summary, told) = {
         let source = Source::directory(directory.path()).unwrap();
         let mut out = Vec::new();
-        let ended = Pass::new(&options_of("--verify"), source.state, &mut out);
-        (ended.run(source.frames, source.first, |_| {}).unwrap().summary, String::from_utf8(out).unwrap())
+        let ended = Pass::new(&options_of("--verify"), source, &mut out).run(|_| {});
+        (ended.unwrap().summary, String::from_utf8(out).unwrap())
     };
     assert_eq!((summary.difference, summary.records), (None, 3_006));
     assert!(summary.states_compared > 0, "{told}");
