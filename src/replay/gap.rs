@@ -5,7 +5,7 @@ use std::fmt;
 use engine::Seq;
 use serde::Serialize;
 
-/// Records that were there and were not told.
+/// Records that are lost, with those that cannot be told without them.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Gap {
     /// The first of them.
@@ -17,6 +17,24 @@ pub struct Gap {
 }
 
 impl Gap {
+    /// With all records up to a snapshot: they follow from what is lost, and cannot be told without.
+    pub fn with_all_before(self, snapshot: Seq) -> Gap {
+        let reason = format!("{}; what follows is told from the snapshot at {snapshot} on", self.reason);
+        Gap { last: snapshot.0, reason, ..self }
+    }
+
+    /// With all records up to the end of the log, as no snapshot leads on.
+    pub fn with_all_to(self, end: Seq) -> Gap {
+        if end.0 <= self.last {
+            return self;
+        }
+        let reason = format!(
+            "{}; what follows, up to {end}, needs a snapshot to be told, and there is none",
+            self.reason
+        );
+        Gap { last: end.0, reason, ..self }
+    }
+
     /// What is lost, if that is what the log says.
     pub fn of(error: &store::Error) -> Option<Gap> {
         match error {

@@ -22,10 +22,14 @@ pub struct Source {
     pub state: State,
     /// The first record that is left of the log; records before it were dropped.
     pub first: Seq,
-    /// Records before it that nobody dropped.
+    /// The last record that is there, where known.
+    pub last: Seq,
+    /// Records before the first that nobody dropped.
     pub gap: Option<Gap>,
     /// Bytes of all frames, where known.
     pub total_bytes: Option<u64>,
+    /// Where the log lies, if it can be asked for more.
+    reader: Option<Reader>,
 }
 
 impl Source {
@@ -36,7 +40,7 @@ impl Source {
     pub fn directory(directory: &Path) -> Result<Source, Error> {
         let reader = Reader::open(directory)?;
         if reader.total_bytes() > 0 {
-            return Source::reader(&reader);
+            return Source::reader(reader);
         }
         // What is known of a log of which no record is left says more than that there is none.
         match reader.frames().next() {
@@ -49,15 +53,33 @@ impl Source {
     ///
     /// # Errors
     /// [`Error::Machine`], [`Error::NoStart`].
-    pub fn reader(reader: &Reader) -> Result<Source, Error> {
+    pub fn reader(reader: Reader) -> Result<Source, Error> {
         let first = reader.first();
         let gap = reader.lost_before().as_ref().and_then(Gap::of);
         let Some(start) = reader.start::<State>(Seq(0), STATE_VERSION)? else {
             return Err(Error::NoStart { first, gap });
         };
         let state = start.state.unwrap_or_default();
-        let total_bytes = Some(reader.total_bytes());
-        Ok(Source { frames: Box::new(start.frames), state, first, gap, total_bytes })
+        let (last, total_bytes) = (reader.last(), Some(reader.total_bytes()));
+        Ok(Source {
+            frames: Box::new(start.frames),
+            state,
+            first,
+            last,
+            gap,
+            total_bytes,
+            reader: Some(reader),
+        })
+    }
+
+    /// Where the replay can go on behind a gap: the state of the oldest snapshot there, and the frames after it.
+    ///
+    /// # Errors
+    /// [`Error::Machine`].
+    pub fn behind(&self, gap: &Gap) -> Result<Option<(State, Frames)>, Error> {
+        let Some(reader) = &self.reader else { return Ok(None) };
+        let start = reader.start::<State>(Seq(gap.last), STATE_VERSION)?;
+        Ok(start.and_then(|start| Some((start.state?, Box::new(start.frames) as Frames))))
     }
 
     /// The log of a running agent.
@@ -77,8 +99,10 @@ impl Source {
                 frames: Box::new(frames),
                 state: State::default(),
                 first: Seq(1),
+                last: Seq(0),
                 gap: None,
                 total_bytes: None,
+                reader: None,
             }),
         }
     }

@@ -118,6 +118,12 @@ impl Reader {
         self.look.pieces.first().map_or(Seq(1), |piece| piece.first)
     }
 
+    /// The last record that is there, whatever is missing before it; 0 where none is.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.look.pieces.last().map_or(Seq(0), |piece| piece.last)
+    }
+
     /// Bytes of all frames: what a progress bar counts up to.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {

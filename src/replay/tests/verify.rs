@@ -55,30 +55,117 @@ fn another_state_is_found_section_by_section() {
     assert_eq!(replay(&journal, "").1.unwrap().summary.difference, None, "states are compared on demand");
 }
 
-#[test]
-fn a_damaged_log_is_told_up_to_the_damage() {
-    let mut journal = Journal::ready();
-    journal.run_many(0..200);
-    let sealed = std::fs::read_dir(journal.directory.path()).unwrap().map(|entry| entry.unwrap().path());
-    let sealed =
-        sealed.filter(|path| path.extension().is_some_and(|ending| ending == "frames")).max().unwrap();
-    let mut bytes = std::fs::read(&sealed).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    std::fs::write(&sealed, bytes).unwrap();
-
-    let (told, ended) = replay(&journal, "--verify");
-    assert!(told.starts_with("records      "), "{told}");
-    let [gap] = &ended.unwrap().summary.gaps[..] else { panic!("{told}") };
-    assert!(gap.to_string().contains("is damaged") && told.contains("\nLOST   "), "{told}");
-}
-
 /// The parts of a journal's log whose names end so, in order.
 fn parts(journal: &Journal, ending: &str) -> Vec<std::path::PathBuf> {
     let parts = std::fs::read_dir(journal.directory.path()).unwrap().map(|entry| entry.unwrap().path());
     let mut parts: Vec<_> = parts.filter(|path| path.to_string_lossy().ends_with(ending)).collect();
     parts.sort();
     parts
+}
+
+/// Flips a bit in the middle of a file.
+fn damage(part: &std::path::Path) {
+    let mut bytes = std::fs::read(part).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(part, bytes).unwrap();
+}
+
+fn name(part: &std::path::Path) -> String {
+    part.file_name().unwrap().to_string_lossy().into_owned()
+}
+
+#[test]
+fn a_damaged_log_is_told_up_to_the_damage_and_says_what_is_there_and_not_told() {
+    let mut journal = Journal::ready();
+    journal.run_many(0..200);
+    let sealed = parts(&journal, ".frames");
+    let damaged = &sealed[sealed.len() / 2];
+    damage(damaged);
+
+    let (told, ended) = replay(&journal, "--verify");
+    let Summary { gaps, last, .. } = ended.unwrap().summary;
+    let (end, next) = (journal.state.applied(), &sealed[sealed.len() / 2 + 1]);
+    let next: u64 = name(next)["segment-".len()..][..20].parse().unwrap();
+    let line = format!(
+        "records #{} to #{} are lost: {} is damaged; what follows, up to {end}, needs a snapshot to be told, and \
+         there is none",
+        last.unwrap() + 1,
+        next - 1,
+        name(damaged),
+    );
+    assert_eq!(gaps.len(), 1);
+    assert_eq!(gaps[0].to_string(), line);
+    assert!(told.contains(&format!("\nLOST         {line}\n")), "{told}");
+}
+
+#[test]
+fn behind_damage_the_story_goes_on_from_a_snapshot() {
+    let mut journal = Journal::ready();
+    journal.run_many(0..100);
+    let before = journal.state.applied();
+    journal.run_many(100..200);
+    let snapshot = journal.state.applied();
+    journal.log.snapshot(snapshot, &journal.state).unwrap();
+    // In flight at the snapshot, and answered behind it.
+    journal.tell(Event::PodObserved(facts(&pod("late", "u-late"))));
+    journal.write();
+    journal.log.snapshot(journal.state.applied(), &journal.state).unwrap();
+    journal.answer("create_cloud_pod", created(&pod("late", "u-late")));
+    journal.write();
+    let damaged = format!("segment-{:020}.frames", before.0 + 1);
+    damage(&journal.directory.path().join(&damaged));
+
+    let (told, ended) = replay(&journal, "--verify");
+    let Summary { gaps, last, difference, records, .. } = ended.unwrap().summary;
+    assert_eq!((last, difference), (Some(journal.state.applied().0), None));
+    let [gap] = &gaps[..] else { panic!("{told}") };
+    assert_eq!((gap.first, gap.last), (before.0 + 1, snapshot.0));
+    assert_eq!(records, before.0 + journal.state.applied().0 - snapshot.0);
+    let line = gap.to_string();
+    assert!(
+        line.contains(&format!(
+            " are lost: {damaged} is damaged; what follows is told from the snapshot at "
+        ))
+    );
+
+    let (told, ended) = replay(&journal, "--pod shop/late");
+    assert!(told.lines().any(|told| told.ends_with(&line)), "{told}");
+    assert!(told.contains("create cloud pod: done") && !told.contains("nobody waited"), "{told}");
+    let told_before = replay(&journal, "--pod shop/web-3").0;
+    assert!(told_before.lines().count() > 5, "{told_before}");
+    let error = crate::replay::report(&options_of("--pod shop/late"), &ended.unwrap()).unwrap_err();
+    assert_eq!(error.to_string(), line);
+
+    let (_, ended) = replay(&journal, &format!("--verify --until {}", before.0 + 10));
+    let summary = ended.unwrap().summary;
+    assert_eq!((summary.last, &summary.gaps), (Some(before.0), &gaps), "it ends before the snapshot");
+    let (_, ended) = replay(&journal, &format!("--verify --until {before}"));
+    assert!(ended.unwrap().summary.gaps.is_empty());
+}
+
+#[test]
+fn what_an_opening_kept_of_a_damaged_log_is_told_from_its_snapshot_on() {
+    let mut journal = Journal::ready();
+    journal.run_many(0..100);
+    let before = journal.state.applied();
+    journal.run_many(100..300);
+    let snapshot = journal.state.applied();
+    journal.log.snapshot(snapshot, &journal.state).unwrap();
+    journal.run_many(300..400);
+    damage(&journal.directory.path().join(format!("segment-{:020}.frames", before.0 + 1)));
+    let (last, recovered) = (journal.state.applied(), journal.recover());
+    assert!(recovered.first > before && recovered.first < snapshot && recovered.last == last);
+
+    let (told, ended) = replay(&journal, "--verify");
+    let Summary { gaps, from_snapshot, last: told_to, .. } = ended.unwrap().summary;
+    assert_eq!((gaps, from_snapshot, told_to), (vec![], Some(snapshot.0), Some(last.0)));
+    let first = recovered.first;
+    let line =
+        format!("records before {first} are dropped, and those from {first} to {snapshot} follow from them");
+    assert!(told.contains(&line), "{told}");
+    let (told, _) = replay(&journal, "--pod shop/web-399");
+    assert!(told.lines().next().unwrap().contains(&line), "{told}");
 }
 
 #[test]
