@@ -73,6 +73,10 @@ pub trait Source: Send + Sync {
 
 /// The writing half. There is one writer.
 pub trait Backend: Source {
+    /// Takes the place over: what was never finished goes. Nothing is changed before this, and this only when
+    /// it is known that no newer build wrote what is there.
+    fn claim(&self) -> io::Result<()>;
+
     /// Begins a new, empty, durable segment and makes it the one that is written. The one before stays under
     /// its name until it is removed.
     fn begin(&self, segment: Seq) -> io::Result<()>;

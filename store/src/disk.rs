@@ -17,7 +17,7 @@ use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Read, Write};
 use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use engine::Seq;
 
@@ -54,12 +54,18 @@ pub struct Disk {
     durability: Durability,
     cache_bytes: u64,
     active: Mutex<Option<Active>>,
-    /// The lock and the head; a reader has neither.
-    writer: Option<(File, File)>,
+    /// A reader has none.
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    _lock: File,
+    /// Once the place is claimed.
+    head: OnceLock<File>,
 }
 
 impl Disk {
-    /// Takes the directory, making it where it is missing.
+    /// Locks the directory, making it where it is missing. What is in it stays as it is.
     ///
     /// # Errors
     /// [`Error::InUse`] when another process has it, [`Error::LowSpace`], [`Error::Io`].
@@ -77,16 +83,12 @@ impl Disk {
             let floor_bytes = options.free_floor_bytes;
             return Err(Error::LowSpace { directory: directory.to_owned(), free_bytes, floor_bytes });
         }
-        let head =
-            private().create(true).read(true).write(true).open(directory.join("head")).map_err(failed)?;
-        remove_unfinished(directory).map_err(failed)?;
-        sync_directory(directory).map_err(failed)?;
         Ok(Disk {
             directory: directory.to_owned(),
             durability: options.durability,
             cache_bytes: options.cache_bytes,
             active: Mutex::new(None),
-            writer: Some((lock, head)),
+            writer: Some(Writer { _lock: lock, head: OnceLock::new() }),
         })
     }
 
@@ -184,6 +186,14 @@ impl Source for Disk {
 }
 
 impl Backend for Disk {
+    fn claim(&self) -> io::Result<()> {
+        let writer = self.writer.as_ref().ok_or_else(nothing_begun)?;
+        remove_unfinished(&self.directory)?;
+        let head = private().create(true).truncate(false).write(true).open(self.directory.join("head"))?;
+        let _ = writer.head.set(head);
+        sync_directory(&self.directory)
+    }
+
     fn begin(&self, segment: Seq) -> io::Result<()> {
         if let Some(before) = self.active().as_ref() {
             check_no_blobs(&self.path(Name::Open(before.segment)))?;
@@ -231,8 +241,8 @@ impl Backend for Disk {
     }
 
     fn note(&self, head: &[u8]) -> io::Result<()> {
-        let (_, file) = self.writer.as_ref().ok_or_else(nothing_begun)?;
-        file.write_all_at(head, 0)
+        let claimed = self.writer.as_ref().and_then(|writer| writer.head.get());
+        claimed.ok_or_else(nothing_begun)?.write_all_at(head, 0)
     }
 
     fn publish(&self, name: Name, contents: &mut dyn Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {

@@ -184,6 +184,10 @@ impl Source for Memory {
 }
 
 impl Backend for Memory {
+    fn claim(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn begin(&self, segment: Seq) -> io::Result<()> {
         let mut contents = self.contents();
         contents.count()?;

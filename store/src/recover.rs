@@ -6,8 +6,9 @@
 //! the history that a snapshot covers costs history and no state. With no such stretch the log begins anew;
 //! the agent is safe without it.
 //!
-//! **In which order.** Evidence is copied first, then what is kept is published, and only then is anything
-//! removed. A crash anywhere in between leaves a directory that recovers to the same log.
+//! **In which order.** All is read first: what a newer build wrote is refused before anything is changed.
+//! Then evidence is copied, then what is kept is published, and only then is anything removed. A crash
+//! anywhere in between leaves a directory that recovers to the same log.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -108,6 +109,7 @@ pub(crate) fn recover<T: DeserializeOwned>(
     let known = Known::new(head, &entries, &snapshots);
     let wanted: BTreeSet<Seq> = snapshots.iter().map(|snapshot| snapshot.seq).collect();
     let mut survey = Survey::new(backend, &wanted)?;
+    backend.claim().map_err(|error| Error::io("take over the log", error))?;
 
     let chosen = choose::<T>(&survey, &snapshots, options.state_version);
     let run = chosen.run;

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use common::{State, append, append_range, expected, options, record_of};
 use engine::Seq;
-use sha2::{Digest, Sha256};
 use store::{Durability, Error, FRAME_BYTES_MAX, Log, Options, Reader, Recovery};
 
 const RECORDS: u64 = 300;
@@ -250,28 +249,6 @@ fn a_reader_needs_no_lock_and_leaves_the_directory_as_it_is() {
     drop(log);
     assert_eq!(Reader::open(directory.path()).unwrap().frames().count(), 12);
     assert!(Reader::open(&directory.path().join("nowhere")).is_err());
-}
-
-#[test]
-fn a_newer_format_is_refused_and_nothing_is_changed() {
-    let killed = killed();
-    drop(open(killed.path()));
-    let sealed = find(killed.path(), ".frames");
-    let mut bytes = fs::read(&sealed).unwrap();
-    let body_bytes = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
-    bytes[7] = 2;
-    let hash = Sha256::new().chain_update(b"F\x02").chain_update(&bytes[28..28 + body_bytes]).finalize();
-    bytes[12..28].copy_from_slice(&hash[..16]);
-    fs::write(&sealed, &bytes).unwrap();
-    let error = Log::open::<State>(killed.path(), options()).err().unwrap();
-    assert!(matches!(error, Error::NewerFormat { version: 2, .. }), "{error}");
-    assert!(error.to_string().contains("use the newer build"), "{error}");
-    assert_eq!(fs::read(&sealed).unwrap(), bytes);
-    assert!(!killed.path().join("damaged-0001").exists());
-
-    bytes[12] ^= 1;
-    fs::write(&sealed, &bytes).unwrap();
-    check_damaged(killed.path(), "a version that no hash vouches for is damage");
 }
 
 #[test]
