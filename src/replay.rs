@@ -47,6 +47,9 @@ fn replay(args: &ReplayArgs) -> Result<Ended, Error> {
         (None, Some(url)) => Source::agent(url)?,
         (None, None) => unreachable!("the command line asks for one of them"),
     };
+    if args.verify {
+        source.remarks().iter().for_each(|remark| eprintln!("burst-agent: {remark}"));
+    }
     let progress = progress_bar(args, source.total_bytes);
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
     let ended = Pass::new(args, source, out).run(|bytes| progress.inc(bytes));

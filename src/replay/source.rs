@@ -72,6 +72,11 @@ impl Source {
         })
     }
 
+    /// What is damaged and costs no record, each in a sentence.
+    pub fn remarks(&self) -> Vec<String> {
+        self.reader.as_ref().map(Reader::remarks).unwrap_or_default()
+    }
+
     /// Where the replay can go on behind a gap: the state of the oldest snapshot there, and the frames after it.
     ///
     /// # Errors

@@ -42,7 +42,9 @@ pub fn open(config: &RunConfig) -> Result<Machine, Error> {
     let (log, recovery) =
         Log::open::<State>(&directory, config.log.options()).map_err(|error| failed(error.into()))?;
     if let Some(loss) = &recovery.loss {
-        tracing::warn!("{loss}; the agent goes on and reads both sides anew");
+        tracing::warn!(
+            "{loss}. Nothing depends on it: the cluster and the cloud are read anew before anything is done"
+        );
     }
     let machine = Machine::recover(log, recovery).map_err(failed)?;
     if let Some(seq) = machine.diverged() {

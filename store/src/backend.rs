@@ -97,6 +97,6 @@ pub trait Backend: Source {
     /// Removes what is stored under a name; it is no error if nothing is.
     fn remove(&self, name: Name) -> io::Result<()>;
 
-    /// Copies what is stored under these names to a place where nobody touches it.
+    /// Copies what is stored under these names, and the head, to a place where nobody touches it.
     fn set_aside(&self, names: &[Name]) -> io::Result<Aside>;
 }

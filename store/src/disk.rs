@@ -283,6 +283,7 @@ impl Backend for Disk {
             let target = aside.join(path.file_name().unwrap_or_default());
             bytes += copy_tree(&path, &target)?;
         }
+        bytes += copy_head(&self.directory, &aside)?;
         sync_directory(&aside)?;
         sync_directory(&self.directory)?;
         Ok(Aside { place: aside.display().to_string(), bytes })
@@ -352,6 +353,18 @@ fn copy_tree(from: &Path, to: &Path) -> io::Result<u64> {
     }
     sync_directory(to)?;
     Ok(bytes)
+}
+
+/// A link would change with the head, which is written in place.
+fn copy_head(from: &Path, to: &Path) -> io::Result<u64> {
+    let target = to.join("head");
+    match fs::copy(from.join("head"), &target) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(0),
+        copied => {
+            File::open(&target)?.sync_all()?;
+            copied
+        }
+    }
 }
 
 /// A frame in a file of its own would not have been durable: better to stop than to go on so.

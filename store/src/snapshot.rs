@@ -7,6 +7,7 @@
 use std::io::{ErrorKind, Read};
 
 use engine::Seq;
+use serde::de::DeserializeOwned;
 
 use crate::backend::{Entry, Name, Source};
 use crate::codec::{self, Fault, HEADER_BYTES_MAX, Hash, STATE_BYTES_MAX};
@@ -19,27 +20,29 @@ pub const SNAPSHOTS_KEPT: usize = 2;
 #[derive(Debug)]
 pub(crate) struct Snapshot {
     pub seq: Seq,
+    /// The log's hash at that position.
     pub log: Hash,
     pub state_version: u32,
     pub state: Vec<u8>,
 }
 
-/// All whole snapshots, newest first, and the positions of those that are not whole.
+/// All whole snapshots, oldest first and with their states left out, and the positions of those that are not
+/// whole.
 ///
 /// # Errors
 /// [`Error::NewerFormat`], and [`Error::Io`] when one is there and cannot even be opened.
-pub(crate) fn load_all(source: &dyn Source, entries: &[Entry]) -> Result<(Vec<Snapshot>, Vec<Seq>), Error> {
+pub(crate) fn take_stock(source: &dyn Source, entries: &[Entry]) -> Result<(Vec<Snapshot>, Vec<Seq>), Error> {
     let (mut whole, mut damaged) = (Vec::new(), Vec::new());
     for entry in entries {
         match entry.name {
             Name::Snapshot(seq) => match load(source, seq)? {
-                Some(snapshot) => whole.push(snapshot),
+                Some(snapshot) => whole.push(Snapshot { state: Vec::new(), ..snapshot }),
                 None => damaged.push(seq),
             },
             Name::Sealed(_) | Name::Open(_) => {}
         }
     }
-    whole.sort_unstable_by_key(|snapshot| std::cmp::Reverse(snapshot.seq));
+    whole.sort_unstable_by_key(|snapshot| snapshot.seq);
     Ok((whole, damaged))
 }
 
@@ -47,7 +50,7 @@ pub(crate) fn load_all(source: &dyn Source, entries: &[Entry]) -> Result<(Vec<Sn
 ///
 /// # Errors
 /// [`Error::NewerFormat`], [`Error::Io`].
-pub(crate) fn load(source: &dyn Source, seq: Seq) -> Result<Option<Snapshot>, Error> {
+fn load(source: &dyn Source, seq: Seq) -> Result<Option<Snapshot>, Error> {
     let name = Name::Snapshot(seq);
     let input = match source.read(name) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
@@ -73,4 +76,17 @@ pub(crate) fn load(source: &dyn Source, seq: Seq) -> Result<Option<Snapshot>, Er
         Err(Fault::Short | Fault::Damaged(_)) => Ok(None),
         Err(fault @ Fault::Newer(_)) => Err(Error::fault(&name.to_string(), fault)),
     }
+}
+
+/// The state in a snapshot, if it is of this layout.
+///
+/// # Errors
+/// [`Error::NewerFormat`], [`Error::Io`].
+pub(crate) fn load_state<T: DeserializeOwned>(
+    source: &dyn Source,
+    seq: Seq,
+    state_version: u32,
+) -> Result<Option<T>, Error> {
+    let snapshot = load(source, seq)?.filter(|snapshot| snapshot.state_version == state_version);
+    Ok(snapshot.and_then(|snapshot| codec::decode_state(&snapshot.state).ok()))
 }

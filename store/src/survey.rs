@@ -165,11 +165,6 @@ impl Survey {
         }
         runs
     }
-
-    /// The last record that is seen anywhere.
-    pub fn highest(&self) -> Seq {
-        self.pieces.iter().map(|piece| piece.last).max().unwrap_or_default()
-    }
 }
 
 /// The names of the segments, in the order of their records; a sealed one before its left-over database.

@@ -137,7 +137,8 @@ fn a_disk_that_lies_costs_a_tail_and_the_loss_is_told() {
         let recovery = check(&memory.crash(Survive::Synced), &model, &format!("frozen at {freeze_at}"));
         assert!(recovery.last.0 < model.acknowledged || recovery.loss.is_none());
         if recovery.last.0 < model.acknowledged {
-            assert_eq!(recovery.loss.unwrap().lost_to, Some(Seq(model.acknowledged)), "{freeze_at}");
+            let lost = (recovery.last.next(), Seq(model.acknowledged));
+            assert_eq!(recovery.loss.unwrap().lost, Some(lost), "{freeze_at}");
         }
     }
 }

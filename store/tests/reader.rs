@@ -7,41 +7,9 @@ mod common;
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex};
 
-use common::{State, append_range, expected, options};
+use common::{State, append_range, expected, names, options, sealed, small_segments, written};
 use engine::{Record, Seq};
-use store::{Backend, Entry, Error, FRAME_BYTES_MAX, Log, Memory, Name, Options, Reader, Source, Survive};
-
-fn small_segments() -> Options {
-    Options { segment_bytes: FRAME_BYTES_MAX as u64, ..options() }
-}
-
-/// A log of 2,400 records in several segments, with snapshots at #800 and #1600.
-fn written() -> Memory {
-    let memory = Memory::new();
-    let (mut log, _) = Log::open_on::<State>(Arc::new(memory.clone()), small_segments()).unwrap();
-    for last in [800, 1_600, 2_400] {
-        append_range(&mut log, last - 799, last, 20);
-        if last < 2_400 {
-            log.snapshot(Seq(last), &(last, 0_u64)).unwrap();
-        }
-    }
-    drop(log);
-    memory.crash(Survive::Synced)
-}
-
-fn names(memory: &Memory) -> Vec<Name> {
-    let mut names: Vec<Name> = memory.list().unwrap().iter().map(|entry| entry.name).collect();
-    names.sort();
-    names
-}
-
-fn sealed(memory: &Memory) -> Vec<Seq> {
-    let sealed = names(memory).into_iter().filter_map(|name| match name {
-        Name::Sealed(first) => Some(first),
-        Name::Open(_) | Name::Snapshot(_) => None,
-    });
-    sealed.collect()
-}
+use store::{Backend, Entry, Error, Log, Memory, Name, Options, Reader, Source};
 
 fn reader(memory: &Memory) -> Reader {
     Reader::open_on(Arc::new(memory.clone())).unwrap()
@@ -59,22 +27,35 @@ fn read(frames: impl Iterator<Item = Result<store::Frame, Error>>) -> (Vec<Recor
     (records, None)
 }
 
-fn open_segment(memory: &Memory) -> Name {
-    names(memory).into_iter().find(|name| matches!(name, Name::Open(_))).unwrap()
-}
-
 #[test]
 fn a_whole_log_is_read_without_a_word() {
     let memory = written();
     let reader = reader(&memory);
     assert_eq!(read(reader.frames()), (expected(1, 2_400), None));
-    assert!(reader.lost_before().is_none());
+    assert!(reader.lost_before().is_none() && reader.remarks().is_empty());
+}
+
+#[test]
+fn damage_that_costs_no_record_is_only_remarked() {
+    let memory = written();
+    memory.damage(Name::Snapshot(Seq(800)), |bytes| bytes[40] ^= 1);
+    let mut head = memory.head().unwrap();
+    head[20] ^= 1;
+    memory.note(&head).unwrap();
+    let reader = reader(&memory);
+    assert_eq!(read(reader.frames()), (expected(1, 2_400), None));
+    let remarks = [
+        "snapshot-00000000000000000800.state is damaged",
+        "the head is damaged, so that nobody knows whether records are lost at the end",
+    ];
+    assert_eq!(reader.remarks(), remarks);
+    assert_eq!(reader.start::<State>(Seq(1), 1).unwrap().unwrap().applied, Seq(1_600));
 }
 
 #[test]
 fn a_tail_that_is_gone_altogether_is_told_by_whoever_knows_of_it() {
     let without_the_open_segment = written();
-    let open = open_segment(&without_the_open_segment);
+    let open = common::open_segment(&without_the_open_segment);
     without_the_open_segment.remove(open).unwrap();
     let last_sealed = *sealed(&without_the_open_segment).last().unwrap();
     let (records, told) = read(reader(&without_the_open_segment).frames());
