@@ -7,45 +7,29 @@ mod common;
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
 
-use common::{State, append_range, options};
+use common::{State, append_range, contents, lay_out, options, small_segments};
 use engine::Seq;
 use sha2::{Digest, Sha256};
-use store::{Error, FRAME_BYTES_MAX, Log, Options, Reader};
+use store::{Error, Log, Reader};
 
 const MAGIC: &[u8] = b"\xF5burst";
 
-/// The directory of a killed agent with a part of every kind, one unfinished file among them.
+/// A copy of the directory of a killed agent with a part of every kind, one unfinished file among them.
 fn written() -> tempfile::TempDir {
-    let (live, killed) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let small = Options { segment_bytes: FRAME_BYTES_MAX as u64, ..options() };
-    let (mut log, _) = Log::open::<State>(live.path(), small).unwrap();
-    append_range(&mut log, 1, 1_000, 20);
-    log.snapshot(Seq(1_000), &(1_u64, 2_u64)).unwrap();
-    append_range(&mut log, 1_001, 1_100, 20);
-    for (path, contents) in contents(live.path()) {
-        let target = killed.path().join(path);
-        fs::create_dir_all(target.parent().unwrap()).unwrap();
-        fs::write(target, contents).unwrap();
-    }
+    static WRITTEN: LazyLock<BTreeMap<PathBuf, Vec<u8>>> = LazyLock::new(|| {
+        let live = tempfile::tempdir().unwrap();
+        let (mut log, _) = Log::open::<State>(live.path(), small_segments()).unwrap();
+        append_range(&mut log, 1, 1_000, 20);
+        log.snapshot(Seq(1_000), &(1_u64, 2_u64)).unwrap();
+        append_range(&mut log, 1_001, 1_100, 20);
+        contents(live.path())
+    });
+    let killed = tempfile::tempdir().unwrap();
+    lay_out(&WRITTEN, killed.path());
     fs::write(killed.path().join("segment-00000000000000000999.frames.unfinished"), b"half").unwrap();
     killed
-}
-
-/// Every file under a directory.
-fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut directories = vec![directory.to_owned()];
-    while let Some(next) = directories.pop() {
-        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
-            if path.is_dir() {
-                directories.push(path);
-            } else {
-                found.insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
 }
 
 /// Makes every envelope in a file, or only the last one, that of a version, with the hash that belongs to it.

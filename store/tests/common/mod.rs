@@ -5,6 +5,9 @@
 pub mod arbitrary;
 pub mod samples;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{CloudFacts, Event, Micros, PodFacts, PodRef, Record, Seq, Uid};
@@ -121,4 +124,29 @@ pub fn sealed(memory: &Memory) -> Vec<Seq> {
 
 pub fn open_segment(memory: &Memory) -> Name {
     names(memory).into_iter().find(|name| matches!(name, Name::Open(_))).unwrap()
+}
+
+/// Every file under a directory.
+pub fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
+        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                found.insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Writes files into a directory.
+pub fn lay_out(files: &BTreeMap<PathBuf, Vec<u8>>, directory: &Path) {
+    for (path, contents) in files {
+        let target = directory.join(path);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, contents).unwrap();
+    }
 }
