@@ -50,7 +50,6 @@ impl Gap {
             | store::Error::RecordTooLarge { .. }
             | store::Error::StateMarkTooLarge { .. }
             | store::Error::OutOfOrder { .. }
-            | store::Error::State(_)
             | store::Error::Poisoned => None,
         }
     }

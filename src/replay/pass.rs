@@ -56,7 +56,7 @@ impl<W: Write> Pass<W> {
             story: selection.map(|selection| Story::new(selection, args.effects, &state)),
             printer: Printer::new(out, args.output, subjects),
             state,
-            gaps: source.gap.take().into_iter().collect(),
+            gaps: std::mem::take(&mut source.gaps),
             source,
         }
     }
@@ -96,21 +96,23 @@ impl<W: Write> Pass<W> {
 
     /// Goes on behind a gap, if there is a snapshot and what is told does not end before it.
     fn cross(&mut self, gap: Gap) -> Result<bool, Error> {
-        let Some((state, frames)) = self.source.behind(&gap)? else {
+        let Some(state) = self.source.cross(&gap)? else {
             self.gaps.push(gap.with_all_to(self.source.last));
             return Ok(false);
         };
         let gap = gap.with_all_before(state.applied());
-        let crossed = !self.ends_before(&state);
-        if crossed {
-            (self.state, self.source.frames) = (state, frames);
-            if let Some(story) = &mut self.story {
-                story.go_on_in(&self.state);
-            }
-            self.tell_start(gap.to_string())?;
-        }
+        let message = gap.to_string();
         self.gaps.push(gap);
-        Ok(crossed)
+        if self.ends_before(&state) {
+            return Ok(false);
+        }
+        self.gaps.append(&mut self.source.gaps);
+        self.state = state;
+        if let Some(story) = &mut self.story {
+            story.go_on_in(&self.state);
+        }
+        self.tell_start(message)?;
+        Ok(true)
     }
 
     /// Whether what is told ends before a state.

@@ -24,8 +24,8 @@ pub struct Source {
     pub first: Seq,
     /// The last record that is there, where known.
     pub last: Seq,
-    /// Records before the first that nobody dropped.
-    pub gap: Option<Gap>,
+    /// Records before the state that nobody dropped.
+    pub gaps: Vec<Gap>,
     /// Bytes of all frames, where known.
     pub total_bytes: Option<u64>,
     /// Where the log lies, if it can be asked for more.
@@ -55,10 +55,10 @@ impl Source {
     /// [`Error::Machine`], [`Error::NoStart`].
     pub fn reader(reader: Reader) -> Result<Source, Error> {
         let first = reader.first();
-        let gap = reader.lost_before().as_ref().and_then(Gap::of);
         let Some(start) = reader.start::<State>(Seq(0), STATE_VERSION)? else {
-            return Err(Error::NoStart { first, gap });
+            return Err(Error::NoStart { first, gap: reader.lost_before().as_ref().and_then(Gap::of) });
         };
+        let gaps = start.lost.iter().filter_map(Gap::of).collect();
         let state = start.state.unwrap_or_default();
         let (last, total_bytes) = (reader.last(), Some(reader.total_bytes()));
         Ok(Source {
@@ -66,7 +66,7 @@ impl Source {
             state,
             first,
             last,
-            gap,
+            gaps,
             total_bytes,
             reader: Some(reader),
         })
@@ -77,14 +77,17 @@ impl Source {
         self.reader.as_ref().map(Reader::remarks).unwrap_or_default()
     }
 
-    /// Where the replay can go on behind a gap: the state of the oldest snapshot there, and the frames after it.
+    /// Goes to where the replay can go on behind a gap, which is the oldest snapshot there, and returns its state;
+    /// what else is lost before it is among the gaps then. `None` where there is no such snapshot.
     ///
     /// # Errors
     /// [`Error::Machine`].
-    pub fn behind(&self, gap: &Gap) -> Result<Option<(State, Frames)>, Error> {
+    pub fn cross(&mut self, gap: &Gap) -> Result<Option<State>, Error> {
         let Some(reader) = &self.reader else { return Ok(None) };
-        let start = reader.start::<State>(Seq(gap.last), STATE_VERSION)?;
-        Ok(start.and_then(|start| Some((start.state?, Box::new(start.frames) as Frames))))
+        let Some(start) = reader.start::<State>(Seq(gap.last), STATE_VERSION)? else { return Ok(None) };
+        self.gaps = start.lost.iter().filter_map(Gap::of).collect();
+        self.frames = Box::new(start.frames);
+        Ok(start.state)
     }
 
     /// The log of a running agent.
@@ -105,7 +108,7 @@ impl Source {
                 state: State::default(),
                 first: Seq(1),
                 last: Seq(0),
-                gap: None,
+                gaps: vec![],
                 total_bytes: None,
                 reader: None,
             }),

@@ -225,12 +225,13 @@ impl RunLoop {
     }
 
     fn checkpoint_when_due(&mut self) -> Result<(), MachineError> {
+        if let Some(stored) = self.machine.log().stored() {
+            self.metrics.snapshot_taken(stored);
+        }
         if self.machine.records_since_snapshot() < RECORDS_PER_SNAPSHOT {
             return Ok(());
         }
-        tokio::task::block_in_place(|| self.machine.checkpoint())?;
-        self.metrics.snapshot_taken(self.machine.state().applied());
-        Ok(())
+        tokio::task::block_in_place(|| self.machine.begin_checkpoint())
     }
 
     /// Brings what is scraped up to date, at most once a second: counting goes over all pods.

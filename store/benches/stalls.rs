@@ -114,7 +114,7 @@ impl Burst {
         }));
         if self.machine.records_since_snapshot() >= RECORDS_PER_SNAPSHOT {
             let began = Instant::now();
-            self.machine.checkpoint().expect("the disk works");
+            self.machine.begin_checkpoint().expect("the disk works");
             self.checkpoints.push(began.elapsed());
         }
     }
@@ -122,7 +122,7 @@ impl Burst {
 
 fn answer(effect: &Effect) -> Event {
     let answer = match &effect.kind {
-        EffectKind::CreateCloudPod { pod, .. } => Answer::CloudPod(Box::new(cloud(pod, Phase::Pending))),
+        EffectKind::CreateCloudPod { pod, .. } => Answer::CloudPod(cloud(pod, Phase::Pending).into()),
         EffectKind::PatchPodStatus { .. } => Answer::StatusWritten,
         EffectKind::DeleteCloudPod { .. } => Answer::DeleteAccepted,
         EffectKind::LookUpCloudPod { .. } => Answer::CloudPodAbsent,
@@ -145,8 +145,8 @@ fn answer(effect: &Effect) -> Event {
 fn pod(place: usize) -> PodRef {
     PodRef {
         namespace: "production-workloads".into(),
-        name: format!("checkout-service-7c9d8f6b5-{place:05x}"),
-        uid: Uid(format!("6f1c0c7e-7f8e-4bb9-a4ba-{place:012x}")),
+        name: format!("checkout-service-7c9d8f6b5-{place:05x}").as_str().into(),
+        uid: Uid(format!("6f1c0c7e-7f8e-4bb9-a4ba-{place:012x}").as_str().into()),
     }
 }
 

@@ -55,6 +55,18 @@ pub struct Aside {
     pub bytes: u64,
 }
 
+/// One thing that is done beside the writer.
+pub type Step = Box<dyn FnOnce() -> io::Result<()> + Send>;
+
+/// Steps on their way.
+pub trait Beside: Send {
+    /// Whether all are done, or one has failed.
+    fn is_over(&self) -> bool;
+
+    /// Waits until they are, and says how it went.
+    fn join(self: Box<Self>) -> io::Result<()>;
+}
+
 /// The reading half: what a replay needs. Changes nothing.
 pub trait Source: Send + Sync {
     /// All that is there, in no order.
@@ -67,7 +79,8 @@ pub trait Source: Send + Sync {
     /// The last noted head; empty when there is none.
     fn head(&self) -> io::Result<Vec<u8>>;
 
-    /// Of the segment that is being written: the frame with the greatest key at or before `seq`.
+    /// Of the segments that were begun and not removed since the opening: the frame with the greatest key at or
+    /// before `seq`.
     fn at_or_before(&self, seq: Seq) -> io::Result<Option<Vec<u8>>>;
 }
 
@@ -76,6 +89,9 @@ pub trait Backend: Source {
     /// Takes the place over: what was never finished goes. Nothing is changed before this, and this only when
     /// it is known that no newer build wrote what is there.
     fn claim(&self) -> io::Result<()>;
+
+    /// Makes ready what the next [`Backend::begin`] needs, so that it is quick. Without, it is slow.
+    fn prepare(&self) -> io::Result<()>;
 
     /// Begins a new, empty, durable segment and makes it the one that is written. The one before stays under
     /// its name until it is removed.
@@ -96,6 +112,9 @@ pub trait Backend: Source {
 
     /// Removes what is stored under a name; it is no error if nothing is.
     fn remove(&self, name: Name) -> io::Result<()>;
+
+    /// Has steps carried out beside the writer, one after the other; the first that fails is the last.
+    fn beside(&self, steps: Vec<Step>) -> io::Result<Box<dyn Beside>>;
 
     /// Copies what is stored under these names, and the head, to a place where nobody touches it.
     fn set_aside(&self, names: &[Name]) -> io::Result<Aside>;

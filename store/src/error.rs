@@ -96,9 +96,6 @@ pub enum Error {
         /// What was given.
         found: Seq,
     },
-    /// A state cannot be stored.
-    #[error("the state cannot be stored: {0}")]
-    State(String),
     /// An earlier write failed, and nobody knows what of it is on disk. The process must end; the next start
     /// finds out.
     #[error("the log is poisoned by an earlier failure; the process must end")]

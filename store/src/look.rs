@@ -93,6 +93,12 @@ impl Look {
         remarks
     }
 
+    /// The first record that is there or is known to have been.
+    pub fn begin(&self) -> Seq {
+        let first = self.pieces.first().map_or(Seq(1), |piece| piece.first);
+        self.lost_before().map_or(first, |lost| lost.first)
+    }
+
     /// The last record that is there or is known to have been.
     pub fn highest(&self) -> Seq {
         self.pieces.iter().map(|piece| piece.last).fold(self.known.last, Seq::max)

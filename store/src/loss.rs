@@ -34,10 +34,7 @@ impl Loss {
     pub(crate) fn new<T>(look: &Look, chosen: &Chosen<T>, state_version: u32) -> Option<Loss> {
         let run = &look.pieces[chosen.run.clone()];
         let kept = run.first().zip(run.last()).map(|(first, last)| (first.first, last.last));
-        let lost = match kept {
-            Some((_, last)) => (last.next(), look.highest()),
-            None => (look.pieces.first().map_or(Seq(1), |piece| piece.first), look.highest()),
-        };
+        let lost = (kept.map_or_else(|| look.begin(), |(_, last)| last.next()), look.highest());
         let lost = Some(lost).filter(|(first, last)| first <= last);
         let history_lost = kept.is_some() && (chosen.run.start > 0 || look.lost_before().is_some());
         let refused = look.all_snapshots().filter(|seq| !chosen.snapshots.contains(seq)).collect();

@@ -33,6 +33,8 @@ pub struct Start<T> {
     pub applied: Seq,
     /// The state there; `None` before the first record.
     pub state: Option<T>,
+    /// What is lost between the place that was asked for and this one, each [`Error::Lost`].
+    pub lost: Vec<Error>,
     /// The frames after it.
     pub frames: Stretch,
 }
@@ -90,14 +92,22 @@ impl Reader {
     ) -> Result<Option<Start<T>>, Error> {
         let look = &self.look;
         if from == Seq(0) && look.pieces.first().is_some_and(Piece::begins_the_log) {
-            return Ok(Some(Start { applied: Seq(0), state: None, frames: self.frames() }));
+            return Ok(Some(Start { applied: from, state: None, lost: vec![], frames: self.frames() }));
         }
         for snapshot in look.snapshots.iter().filter(|snapshot| snapshot.seq >= from) {
             let applied = snapshot.seq;
             if let Some(run) = look.runs.iter().position(|run| look.holds(run, snapshot))
                 && let Some(state) = snapshot::load_state(&*self.source, applied, state_version)?
             {
-                return Ok(Some(Start { applied, state: Some(state), frames: self.stretch(run, applied) }));
+                let before =
+                    look.lost_before().into_iter().chain((0..run).filter_map(|run| look.lost_after(run)));
+                let lost = before.filter(|lost| lost.last > from).map(Error::from).collect();
+                return Ok(Some(Start {
+                    applied,
+                    state: Some(state),
+                    lost,
+                    frames: self.stretch(run, applied),
+                }));
             }
         }
         Ok(None)
@@ -163,13 +173,17 @@ impl Stretch {
     }
 
     fn read(&self, piece: usize) -> Result<Box<dyn Iterator<Item = Result<Frame, Error>> + Send>, Error> {
-        let Piece { name, scanned, .. } = &self.look.pieces[piece];
+        let Piece { name, last, scanned, .. } = &self.look.pieces[piece];
         if !scanned.is_empty() {
             let (look, frames) = (self.look.clone(), 0..scanned.len());
             return Ok(Box::new(frames.map(move |at| Ok(look.pieces[piece].scanned[at].clone()))));
         }
         let input = self.source.read(*name).map_err(|error| Error::io("read the log", error))?;
-        Ok(Box::new(FrameDecoder::new(input)))
+        // An agent that has started meanwhile may have put more into the file.
+        let last = *last;
+        let is_seen =
+            move |frame: &Result<Frame, Error>| frame.as_ref().map_or(true, |frame| frame.last() <= last);
+        Ok(Box::new(FrameDecoder::new(input).take_while(is_seen)))
     }
 }
 

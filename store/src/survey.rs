@@ -98,13 +98,23 @@ impl Survey {
         for name in names {
             match scanned.remove(&name) {
                 Some(found) => survey.add_scanned(name, found, wanted),
-                None => survey.add_sealed(source, name, wanted)?,
+                None => {
+                    let database = scanned.get(&Name::Open(name.seq()));
+                    survey.add_sealed(source, name, database, wanted)?;
+                }
             }
         }
         Ok(survey)
     }
 
-    fn add_sealed(&mut self, source: &dyn Source, name: Name, wanted: &BTreeSet<Seq>) -> Result<(), Error> {
+    /// Adds a sealed segment; one that is damaged together with what the database has that it was made from.
+    fn add_sealed(
+        &mut self,
+        source: &dyn Source,
+        name: Name,
+        database: Option<&Scan>,
+        wanted: &BTreeSet<Seq>,
+    ) -> Result<(), Error> {
         match read_sealed(source, name, wanted)? {
             Some(piece) => {
                 // What was saved from a damaged segment may have been sealed anew since.
@@ -117,7 +127,11 @@ impl Survey {
                 }
                 self.pieces.push(piece);
             }
-            None => self.add_scanned(name, scan(name, read(source, name)?)?, wanted),
+            None => {
+                let mut found = scan(name, read(source, name)?)?;
+                found.frames.extend(database.into_iter().flat_map(|database| database.frames.clone()));
+                self.add_scanned(name, found, wanted);
+            }
         }
         Ok(())
     }

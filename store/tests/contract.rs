@@ -168,11 +168,12 @@ fn the_newest_snapshot_is_given_and_two_are_kept() {
         let (mut log, _) = open(&reopen());
         for round in 1..=4 {
             append_range(&mut log, round * 10 - 9, round * 10, 4);
-            log.snapshot(Seq(round * 10), &(round, 0_u64)).unwrap();
+            log.snapshot(Seq(round * 10), (round, 0_u64)).unwrap();
         }
         append_range(&mut log, 41, 45, 4);
-        assert!(matches!(log.snapshot(Seq(44), &(0_u64, 0_u64)), Err(Error::OutOfOrder { .. })));
-        assert_eq!(log.stats().snapshots, 2);
+        assert!(matches!(log.snapshot(Seq(44), (0_u64, 0_u64)), Err(Error::OutOfOrder { .. })));
+        log.settle().unwrap();
+        assert_eq!((log.stats().snapshots, log.stored()), (2, Some(Seq(40))));
         drop(log);
         let (log, recovery) = open(&reopen());
         assert_eq!(recovery.state, Some((Seq(40), (4, 0))));
@@ -187,7 +188,7 @@ fn a_snapshot_of_another_layout_is_refused() {
     on_each(|reopen| {
         let (mut log, _) = open(&reopen());
         append_range(&mut log, 1, 10, 5);
-        log.snapshot(Seq(10), &(1_u64, 2_u64)).unwrap();
+        log.snapshot(Seq(10), (1_u64, 2_u64)).unwrap();
         drop(log);
         let newer = Options { state_version: 2, ..options() };
         let (_, recovery) = open_with(&reopen(), newer);
@@ -201,14 +202,14 @@ fn retention_drops_what_the_older_snapshot_covers_and_keeps_the_history_asked_fo
     on_each(|reopen| {
         let (mut log, _) = open_with(&reopen(), small_segments());
         append_range(&mut log, 1, 2_000, 50);
-        assert_eq!(log.retain().unwrap(), 0, "no snapshot, no retention");
-        log.snapshot(Seq(2_000), &(1_u64, 0_u64)).unwrap();
-        assert_eq!(log.retain().unwrap(), 0, "the older snapshot counts");
+        log.snapshot(Seq(2_000), (1_u64, 0_u64)).unwrap();
+        log.settle().unwrap();
+        assert_eq!(log.first(), Seq(1), "the older snapshot counts");
         append_range(&mut log, 2_001, 4_000, 50);
-        log.snapshot(Seq(4_000), &(2_u64, 0_u64)).unwrap();
-        let before = log.stats().live_bytes;
-        let freed = log.retain().unwrap();
-        assert!(freed > 0 && log.stats().live_bytes == before - freed);
+        let before = log.stats();
+        log.snapshot(Seq(4_000), (2_u64, 0_u64)).unwrap();
+        log.settle().unwrap();
+        assert!(log.stats().segments < before.segments && log.stats().live_bytes < before.live_bytes);
         assert!(log.first() > Seq(1) && log.first() <= Seq(2_001));
         let trimmed = log.frames_after(Seq(0)).unwrap().next().unwrap();
         assert!(matches!(trimmed, Err(Error::Trimmed { first }) if first == log.first()));
@@ -226,9 +227,10 @@ fn retention_drops_what_the_older_snapshot_covers_and_keeps_the_history_asked_fo
         let (mut log, _) = open_with(&reopen(), plenty);
         for last in [1_000, 2_000] {
             append_range(&mut log, last - 999, last, 50);
-            log.snapshot(Seq(last), &(0_u64, 0_u64)).unwrap();
+            log.snapshot(Seq(last), (0_u64, 0_u64)).unwrap();
         }
-        assert_eq!(log.retain().unwrap(), 0);
+        log.settle().unwrap();
+        assert_eq!(log.first(), Seq(1));
     });
 }
 
@@ -260,8 +262,9 @@ fn a_reader_sees_all_of_it_and_changes_nothing() {
         let backend = reopen();
         let (mut log, _) = open_with(&backend, small_segments());
         append_range(&mut log, 1, 1_000, 20);
-        log.snapshot(Seq(1_000), &(5_u64, 6_u64)).unwrap();
+        log.snapshot(Seq(1_000), (5_u64, 6_u64)).unwrap();
         append_range(&mut log, 1_001, 1_200, 20);
+        log.settle().unwrap();
         let before = backend.list().unwrap();
         let reader = Reader::open_on(backend.clone()).unwrap();
         let frames: Vec<_> = reader.frames().map(Result::unwrap).collect();
@@ -288,7 +291,7 @@ fn without_a_head_a_snapshot_tells_how_far_the_log_went() {
         let backend = reopen();
         let (mut log, _) = open_with(&backend, small_segments());
         append_range(&mut log, 1, 1_000, 20);
-        log.snapshot(Seq(1_000), &(5_u64, 6_u64)).unwrap();
+        log.snapshot(Seq(1_000), (5_u64, 6_u64)).unwrap();
         drop(log);
         let mut segments: Vec<Name> = backend.list().unwrap().iter().map(|entry| entry.name).collect();
         segments.retain(|name| !matches!(name, Name::Snapshot(_) | Name::Sealed(Seq(1))));
@@ -308,7 +311,8 @@ fn a_snapshot_of_another_log_is_refused() {
     let (mut log, _) = open(&backend);
     let _ = append(&mut log, &[record(1)]).unwrap();
     let _ = append(&mut log, &[record_of(2, 9)]).unwrap();
-    log.snapshot(Seq(2), &(9_u64, 9_u64)).unwrap();
+    log.snapshot(Seq(2), (9_u64, 9_u64)).unwrap();
+    log.settle().unwrap();
     let mut foreign = Vec::new();
     backend.read(Name::Snapshot(Seq(2))).unwrap().read_to_end(&mut foreign).unwrap();
 

@@ -7,6 +7,7 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{State, append, append_range, expected, options, record_of};
 use engine::Seq;
@@ -121,6 +122,69 @@ fn a_tap_keeps_up_with_the_writer_across_segments() {
 }
 
 #[test]
+fn a_reader_in_another_process_never_takes_a_log_that_is_written_for_a_damaged_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let small = Options {
+        segment_bytes: FRAME_BYTES_MAX as u64,
+        history_bytes: u64::MAX,
+        durability: Durability::Process,
+        ..options()
+    };
+    let (mut log, _) = Log::open::<State>(directory.path(), small).unwrap();
+    append_range(&mut log, 1, 100, 10);
+    let written = AtomicU64::new(100);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while written.load(Ordering::Acquire) < 6_000 {
+                let known = written.load(Ordering::Acquire);
+                let reader = Reader::open(directory.path()).unwrap();
+                let frames =
+                    reader.frames().map(|frame| frame.unwrap_or_else(|error| panic!("{known}: {error}")));
+                assert!(frames.last().unwrap().last() >= Seq(known));
+                looks += 1;
+            }
+            looks
+        });
+        for from in (101..=6_000).step_by(10) {
+            append_range(&mut log, from, from + 9, 10);
+            written.store(from + 9, Ordering::Release);
+            if from % 1_000 == 1 {
+                log.snapshot(log.last(), (from, 0_u64)).unwrap();
+            }
+        }
+        assert!(reader.join().unwrap() > 3);
+    });
+}
+
+#[test]
+fn a_segment_that_cannot_be_sealed_poisons_the_log_and_costs_nothing_that_was_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let small = Options { segment_bytes: FRAME_BYTES_MAX as u64, ..options() };
+    let (mut log, _) = Log::open::<State>(directory.path(), small).unwrap();
+    let in_the_way = directory.path().join("segment-00000000000000000001.frames.unfinished");
+    fs::create_dir(&in_the_way).unwrap();
+    let mut acknowledged = 0;
+    let error = loop {
+        match append(&mut log, &[record_of(acknowledged + 1, 1_000)]) {
+            Ok(durable) => acknowledged = durable.last.0,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 10_000, "it goes on and on");
+    };
+    assert!(error.to_string().starts_with("could not seal a segment: "), "{error}");
+    let error = append(&mut log, &[record_of(acknowledged + 1, 10)]).unwrap_err();
+    assert!(matches!(error, Error::Poisoned), "{error}");
+    drop(log);
+    fs::remove_dir(in_the_way).unwrap();
+    let (log, recovery) = open(directory.path());
+    assert!(recovery.loss.is_none());
+    let records = common::records_after(&log, 0);
+    assert_eq!(records.len() as u64, acknowledged);
+    assert!(records.iter().all(|record| *record == record_of(record.seq.0, 1_000)));
+}
+
+#[test]
 fn flipped_bits_in_sleds_file_cost_no_more_than_the_frames_they_hit() {
     let killed = killed();
     let database = open_database(killed.path());
@@ -199,7 +263,7 @@ fn a_missing_segment_ends_the_log_before_it_unless_a_snapshot_stands_for_it() {
         let (mut log, _) = Log::open::<State>(directory.path(), small.clone()).unwrap();
         append_range(&mut log, 1, 1_500, 25);
         if snapshot {
-            log.snapshot(Seq(1_500), &(3_u64, 4_u64)).unwrap();
+            log.snapshot(Seq(1_500), (3_u64, 4_u64)).unwrap();
         }
         append_range(&mut log, 1_501, 1_600, 25);
         drop(log);
@@ -276,8 +340,8 @@ fn retention_gives_the_disk_back_and_the_evidence_has_a_bound() {
     let mut high = 0;
     for round in 1..=12 {
         append_range(&mut log, round * 200 - 199, round * 200, 25);
-        log.snapshot(Seq(round * 200), &(0_u64, 0_u64)).unwrap();
-        log.retain().unwrap();
+        log.snapshot(Seq(round * 200), (0_u64, 0_u64)).unwrap();
+        log.settle().unwrap();
         high = high.max(sealed_bytes(directory.path()));
     }
     assert!(high <= 5 * FRAME_BYTES_MAX as u64, "{high}");

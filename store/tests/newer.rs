@@ -16,19 +16,22 @@ use store::{Error, Log, Reader};
 
 const MAGIC: &[u8] = b"\xF5burst";
 
-/// A copy of the directory of a killed agent with a part of every kind, one unfinished file among them.
+/// A copy of the directory of a killed agent with a part of every kind, unfinished ones among them.
 fn written() -> tempfile::TempDir {
     static WRITTEN: LazyLock<BTreeMap<PathBuf, Vec<u8>>> = LazyLock::new(|| {
         let live = tempfile::tempdir().unwrap();
         let (mut log, _) = Log::open::<State>(live.path(), small_segments()).unwrap();
         append_range(&mut log, 1, 1_000, 20);
-        log.snapshot(Seq(1_000), &(1_u64, 2_u64)).unwrap();
+        log.snapshot(Seq(1_000), (1_u64, 2_u64)).unwrap();
         append_range(&mut log, 1_001, 1_100, 20);
+        log.settle().unwrap();
         contents(live.path())
     });
     let killed = tempfile::tempdir().unwrap();
     lay_out(&WRITTEN, killed.path());
     fs::write(killed.path().join("segment-00000000000000000999.frames.unfinished"), b"half").unwrap();
+    fs::create_dir_all(killed.path().join("spare")).unwrap();
+    fs::write(killed.path().join("spare/conf"), b"half").unwrap();
     killed
 }
 
@@ -61,6 +64,9 @@ fn parts(directory: &Path) -> Vec<(PathBuf, String)> {
     for file in files {
         let name = file.to_string_lossy().into_owned();
         let first = file.components().next().unwrap().as_os_str().to_string_lossy().into_owned();
+        if first == "spare" {
+            continue;
+        }
         if name.ends_with(".frames") || name.ends_with(".state") || name.ends_with("/db") {
             parts.push((directory.join(file), first));
         } else if name == "head" {

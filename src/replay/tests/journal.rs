@@ -60,11 +60,11 @@ pub fn created(pod: &PodRef) -> Outcome {
 }
 
 /// A segment of its own for each frame.
-fn options() -> Options {
+fn options(history_bytes: u64) -> Options {
     Options {
         durability: Durability::Process,
         segment_bytes: 0,
-        history_bytes: 0,
+        history_bytes,
         free_floor_bytes: 0,
         state_version: STATE_VERSION,
         ..Options::default()
@@ -74,8 +74,13 @@ fn options() -> Options {
 impl Journal {
     /// The log of an agent that has started and read both sides, which were empty.
     pub fn ready() -> Journal {
+        Journal::keeping(u64::MAX)
+    }
+
+    /// The same, with an agent that keeps no more than so much of the past.
+    pub fn keeping(history_bytes: u64) -> Journal {
         let directory = tempfile::tempdir().unwrap();
-        let (log, _) = Log::open::<State>(directory.path(), options()).unwrap();
+        let (log, _) = Log::open::<State>(directory.path(), options(history_bytes)).unwrap();
         let (pending, issued) = (Vec::new(), Vec::new());
         let mut journal = Journal { directory, log, state: State::default(), at: MORNING, pending, issued };
         journal.start();
@@ -91,8 +96,8 @@ impl Journal {
     /// Opens the log again, as a start of the agent does.
     pub fn recover(&mut self) -> Recovery<State> {
         let elsewhere = tempfile::tempdir().unwrap();
-        self.log = Log::open::<State>(elsewhere.path(), options()).unwrap().0;
-        let (log, recovery) = Log::open::<State>(self.directory.path(), options()).unwrap();
+        self.log = Log::open::<State>(elsewhere.path(), options(u64::MAX)).unwrap().0;
+        let (log, recovery) = Log::open::<State>(self.directory.path(), options(u64::MAX)).unwrap();
         self.log = log;
         recovery
     }
@@ -154,6 +159,7 @@ impl Journal {
             assert_eq!(batch.push(&record).unwrap(), Pushed::Added);
         }
         let _ = self.log.append(&mut batch, decisions, mark).unwrap();
+        self.log.settle().unwrap();
     }
 
     /// A pod that is bound, created, runs, and is seen to run.

@@ -97,11 +97,12 @@ pub fn small_segments() -> Options {
 /// A log of 2,400 records in several segments, with snapshots at #800 and #1600.
 pub fn written() -> Memory {
     let memory = Memory::new();
-    let (mut log, _) = Log::open_on::<State>(Arc::new(memory.clone()), small_segments()).unwrap();
+    let options = Options { history_bytes: u64::MAX, ..small_segments() };
+    let (mut log, _) = Log::open_on::<State>(Arc::new(memory.clone()), options).unwrap();
     for last in [800, 1_600, 2_400] {
         append_range(&mut log, last - 799, last, 20);
         if last < 2_400 {
-            log.snapshot(Seq(last), &(last, 0_u64)).unwrap();
+            log.snapshot(Seq(last), (last, 0_u64)).unwrap();
         }
     }
     drop(log);
