@@ -16,7 +16,8 @@
 //!   written by one process, is never opened again, and gives all its disk back; and a log can be read, and
 //!   read while damaged, without sled.
 //! * A **snapshot** is a state with the position and the hash of the log at which it was taken. The last two
-//!   are kept; with each new one sealed segments are dropped that the older one covers.
+//!   are kept for the next start, and a few for the replay of the history that is kept; with each new one
+//!   segments and snapshots are dropped that neither needs.
 //! * **Beside the writer**, so that no append waits for it: a full segment is sealed after the next one was
 //!   begun (until then its database stays, and a crash finds all of it there), a snapshot is stored, the
 //!   database of the next segment is made. At most one of each is on its way; the next one waits for it.
@@ -44,6 +45,7 @@ mod machine;
 mod memory;
 mod reader;
 mod recover;
+mod retention;
 mod scan;
 mod snapshot;
 mod survey;

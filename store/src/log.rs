@@ -14,7 +14,7 @@ use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{Batch, Header, StateMark};
 use crate::recover::{Recovery, Sealed, recover};
-use crate::snapshot::SNAPSHOTS_KEPT;
+use crate::retention::needless;
 use crate::tap::{Frames, Tap};
 use crate::work::{Work, seal};
 
@@ -40,7 +40,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// sled's cache.
     pub cache_bytes: u64,
-    /// How much of the log is kept for explanation after snapshots cover it.
+    /// How much of the log is kept for replay, with a snapshot to begin with, after newer ones cover it.
     pub history_bytes: u64,
     /// Free space on the disk below which the log is not opened: opening and sealing need room.
     pub free_floor_bytes: u64,
@@ -284,9 +284,8 @@ impl Log {
         self.or_poison("note the head", noted)
     }
 
-    /// Has the state as it is after the last durable record stored, in place of the oldest snapshot. Then the
-    /// oldest sealed segments are dropped that the **older** snapshot covers, as far as more than
-    /// [`Options::history_bytes`] are kept. The last one stays: it ties the snapshots to the log.
+    /// Has the state as it is after the last durable record stored. Then segments and snapshots are dropped that
+    /// neither a start nor the replay of [`Options::history_bytes`] needs.
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] when `applied` is not the log's last record: only there the log's hash says which
@@ -315,19 +314,10 @@ impl Log {
         if self.snapshots.last() != Some(&snapshot) {
             self.snapshots.push(snapshot);
         }
-        let excess = self.snapshots.len().saturating_sub(SNAPSHOTS_KEPT);
-        let mut replaced: Vec<Name> = self.snapshots.drain(..excess).map(Name::Snapshot).collect();
-        let covered = if self.snapshots.len() == SNAPSHOTS_KEPT { self.snapshots[0] } else { Seq(0) };
-        let mut kept_bytes: u64 = self.sealed.iter().map(|segment| segment.bytes).sum();
-        while let [Sealed { first, last, bytes }, _, ..] = self.sealed[..]
-            && last <= covered
-            && kept_bytes - bytes >= self.options.history_bytes
-        {
-            replaced.push(Name::Sealed(first));
-            self.sealed.remove(0);
-            kept_bytes -= bytes;
-        }
-        replaced
+        let needless = needless(&self.sealed, &self.snapshots, self.options.history_bytes);
+        self.snapshots.retain(|seq| !needless.contains(&Name::Snapshot(*seq)));
+        self.sealed.retain(|segment| !needless.contains(&Name::Sealed(segment.first)));
+        needless
     }
 
     /// The newest snapshot that is durable, by its last record.

@@ -13,7 +13,7 @@ use crate::backend::{Entry, Name, Source};
 use crate::codec::{self, Fault, HEADER_BYTES_MAX, Hash, STATE_BYTES_MAX};
 use crate::error::Error;
 
-/// How many snapshots are kept: the newest, and one to fall back to.
+/// How many snapshots are kept for a start: the newest, and one to fall back to.
 pub const SNAPSHOTS_KEPT: usize = 2;
 
 /// A snapshot that is whole. Whether it belongs to this log is for the log's hashes to say.

@@ -235,6 +235,25 @@ fn retention_drops_what_the_older_snapshot_covers_and_keeps_the_history_asked_fo
 }
 
 #[test]
+fn the_history_that_is_kept_can_be_replayed() {
+    let history_bytes = 6 * FRAME_BYTES_MAX as u64;
+    on_each(|reopen| {
+        let backend = reopen();
+        let (mut log, _) = open_with(&backend, Options { history_bytes, ..small_segments() });
+        for last in (200..=6_000).step_by(200) {
+            append_range(&mut log, last - 199, last, 20);
+            log.snapshot(Seq(last), (last, 0_u64)).unwrap();
+        }
+        log.settle().unwrap();
+        assert!(log.first() > Seq(1) && log.stats().snapshots <= 7, "{:?}", log.stats());
+        let start = Reader::open_on(backend).unwrap().start::<State>(Seq(0), 1).unwrap().unwrap();
+        assert!(start.lost.is_empty() && start.applied.next() >= log.first());
+        let told_bytes: u64 = start.frames.map(|frame| frame.unwrap().as_bytes().len() as u64).sum();
+        assert!(told_bytes >= history_bytes && log.stats().live_bytes < 2 * history_bytes, "{told_bytes}");
+    });
+}
+
+#[test]
 fn a_tap_reads_while_the_log_is_written_and_its_stream_decodes() {
     on_each(|reopen| {
         let (mut log, _) = open_with(&reopen(), small_segments());
