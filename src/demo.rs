@@ -70,6 +70,7 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let agent_stop = stop.child_token();
     let (sender, reachable) = oneshot::channel();
     let mut agent = tokio::spawn(run::serve(config, agent_stop.clone(), Some(sender)));
+    // An agent that ends before it can be reached says why.
     let Ok(addresses) = reachable.await else { return Err(early(agent.await)) };
 
     let cluster = Cluster::of(&simulation)?;
@@ -287,4 +288,24 @@ fn welcome(kubeconfig: &Path, addresses: Addresses) {
         addresses.admin,
         addresses.serving,
     );
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_log_that_somebody_else_writes_is_named_with_its_writer() {
+        let directory = tempfile::tempdir().unwrap();
+        let options = store::Options { free_floor_bytes: 0, ..store::Options::default() };
+        let _log = store::Log::open::<engine::State>(&directory.path().join("log"), options).unwrap();
+        let option = |name: &str| directory.path().join(name).display().to_string();
+        let typed =
+            ["burst-agent", "demo", "--log-dir", &option("log"), "--kubeconfig", &option("kubeconfig")];
+        let Command::Demo(demo_args) = args::Args::try_parse_from(typed).unwrap().command else { panic!() };
+        let error = demo(demo_args).await.unwrap_err().to_string();
+        assert!(error.ends_with(&format!("is in use by process {}", std::process::id())), "{error}");
+    }
 }

@@ -4,6 +4,7 @@
 mod agent;
 mod check;
 mod error;
+mod gap;
 mod line;
 mod pass;
 mod source;
@@ -46,36 +47,41 @@ fn replay(args: &ReplayArgs) -> Result<Ended, Error> {
         (None, Some(url)) => Source::agent(url)?,
         (None, None) => unreachable!("the command line asks for one of them"),
     };
+    if args.verify {
+        source.remarks().iter().for_each(|remark| eprintln!("burst-agent: {remark}"));
+    }
     let progress = progress_bar(args, source.total_bytes);
     let out = BufWriter::with_capacity(OUT_BYTES, io::stdout().lock());
-    let ended =
-        Pass::new(args, source.state, out).run(source.frames, source.first, |bytes| progress.inc(bytes));
+    let ended = Pass::new(args, source, out).run(|bytes| progress.inc(bytes));
     progress.finish_and_clear();
     ended
 }
 
 /// Says on standard error what is not part of the answer.
 fn report(args: &ReplayArgs, ended: &Ended) -> Result<(), Error> {
+    let summary = &ended.summary;
     if let (Some(pod), true) = (&args.pod, ended.silent) {
         let pod = match pod {
             PodSelector::Name { namespace, name } => format!("{namespace}/{name}"),
             PodSelector::Uid(uid) => uid.to_string(),
         };
-        eprintln!("burst-agent: no record is about the pod {pod}");
+        let after = summary.from_snapshot.map(|seq| format!(" after #{seq}")).unwrap_or_default();
+        eprintln!("burst-agent: no record{after} is about the pod {pod}");
     }
-    let summary = &ended.summary;
-    match &summary.difference {
-        Some(difference) => Err(Error::Differs { difference: difference.clone(), sections: args.verify }),
-        None => {
-            if args.verify && (args.pod.is_some() || args.effects) {
-                eprintln!(
-                    "burst-agent: {} records verified: the decisions of {} frames and the state at {} marks are the log's",
-                    summary.records, summary.frames_compared, summary.states_compared
-                );
-            }
-            Ok(())
-        }
+    let mut gaps: Vec<Error> = summary.gaps.iter().cloned().map(Error::Gap).collect();
+    let differs = summary.difference.clone();
+    let differs = differs.map(|difference| Error::Differs { difference, sections: args.verify });
+    if let Some(error) = differs.or_else(|| gaps.pop()) {
+        gaps.iter().for_each(|gap| eprintln!("burst-agent: {gap}"));
+        return Err(error);
     }
+    if args.verify && (args.pod.is_some() || args.effects) {
+        eprintln!(
+            "burst-agent: {} records verified: the decisions of {} frames and the state at {} marks are the log's",
+            summary.records, summary.frames_compared, summary.states_compared
+        );
+    }
+    Ok(())
 }
 
 /// A bar, where somebody sees it and it does not write into what is told.

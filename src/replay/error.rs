@@ -8,6 +8,7 @@ use reqwest::Url;
 use store::MachineError;
 
 use crate::replay::check::Difference;
+use crate::replay::gap::Gap;
 
 /// Why a replay ends before the log does.
 #[derive(Debug, thiserror::Error)]
@@ -21,12 +22,21 @@ pub enum Error {
     /// The agent has nothing in its log, or does not send it.
     #[error("{0} sent no record")]
     NoRecordsSent(Url),
-    /// Records at the beginning were dropped, and no snapshot stands for them.
-    #[error("the log begins at {first}, and no snapshot of this build's format says what was before")]
+    /// Records at the beginning are not there, and no snapshot stands for them.
+    #[error(
+        "{}the log begins at {first}, and no snapshot of this build's format says how things stood there: \
+         nothing of it can be told",
+        gap.as_ref().map(|gap| format!("{gap}; ")).unwrap_or_default()
+    )]
     NoStart {
         /// The first record that is left.
         first: Seq,
+        /// What is known to be missing before it.
+        gap: Option<Gap>,
     },
+    /// Records were there and are not told.
+    #[error("{0}")]
+    Gap(Gap),
     /// An agent sends no snapshot to start from.
     #[error(
         "the agent's log begins at {first} and needs a snapshot: give its directory rather than the agent"

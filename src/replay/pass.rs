@@ -9,9 +9,11 @@ use store::{Frame, MachineError, refuse_newer};
 use crate::args::replay::{ReplayArgs, Until};
 use crate::replay::check::Check;
 use crate::replay::error::Error;
+use crate::replay::gap::Gap;
 use crate::replay::line::{Line, Printer, Subjects, Topic};
+use crate::replay::source::Source;
 use crate::replay::story::{Selection, Story};
-use crate::replay::summary::{Summary, Tally};
+use crate::replay::summary::{Summary, Tally, dropped};
 
 /// What a pass came to.
 #[derive(Debug)]
@@ -32,11 +34,14 @@ pub struct Pass<W> {
     tally: Tally,
     story: Option<Story>,
     printer: Printer<W>,
+    source: Source,
+    gaps: Vec<Gap>,
 }
 
 impl<W: Write> Pass<W> {
-    /// A pass that begins in `state` and tells what `args` ask for on `out`, which should be buffered.
-    pub fn new(args: &ReplayArgs, state: State, out: W) -> Pass<W> {
+    /// A pass through `source` that tells what `args` ask for on `out`, which should be buffered.
+    pub fn new(args: &ReplayArgs, mut source: Source, out: W) -> Pass<W> {
+        let state = std::mem::take(&mut source.state);
         let (selection, subjects) = match (&args.pod, args.effects) {
             (Some(pod), _) => (Some(Selection::Pod(pod.clone())), Subjects::Headings),
             (None, true) => (Some(Selection::Effects), Subjects::Inline),
@@ -51,65 +56,86 @@ impl<W: Write> Pass<W> {
             story: selection.map(|selection| Story::new(selection, args.effects, &state)),
             printer: Printer::new(out, args.output, subjects),
             state,
+            gaps: std::mem::take(&mut source.gaps),
+            source,
         }
     }
 
-    /// Goes through `frames`, which follow the state that the pass begins in, and calls `progress` with the
-    /// length of each. `first` is the first record that is left of the log.
+    /// Goes through the log and calls `progress` with the length of each frame. Where records are lost it goes on
+    /// from the next snapshot; they are in the summary.
     ///
     /// # Errors
     /// [`Error`]; what was found before is told all the same.
-    pub fn run(
-        mut self,
-        frames: impl Iterator<Item = Result<Frame, store::Error>>,
-        first: Seq,
-        progress: impl FnMut(u64),
-    ) -> Result<Ended, Error> {
-        self.begin(first)?;
-        match self.frames(frames, progress) {
-            Ok(()) => self.end(),
-            // The state is not to be used any more, or nobody listens.
-            Err(error @ (Error::Machine(MachineError::Violation(_)) | Error::Write(_))) => Err(error),
-            Err(error) => {
-                self.end()?;
-                Err(error)
+    pub fn run(mut self, mut progress: impl FnMut(u64)) -> Result<Ended, Error> {
+        if let Some(applied) = self.snapshot {
+            if self.ends_before(&self.state) {
+                return Err(Error::TooEarly { first: applied.next() });
+            }
+            let why = dropped(self.source.first, applied);
+            self.tell_start(format!("{why}: told from the snapshot at {applied} on"))?;
+        }
+        loop {
+            match self.frames(&mut progress) {
+                Ok(()) => return self.end(),
+                Err(Error::Gap(gap)) => {
+                    if !self.cross(gap)? {
+                        return self.end();
+                    }
+                }
+                // The state is not to be used any more, or nobody listens.
+                Err(error @ (Error::Machine(MachineError::Violation(_)) | Error::Write(_))) => {
+                    return Err(error);
+                }
+                Err(error) => {
+                    self.end()?;
+                    return Err(error);
+                }
             }
         }
     }
 
-    fn begin(&mut self, first: Seq) -> Result<(), Error> {
-        let Some(applied) = self.snapshot else { return Ok(()) };
-        let early = match self.until {
-            Some(Until::Seq(last)) => last < applied,
-            Some(Until::Time(last)) => last < self.state.at(),
-            None => false,
+    /// Goes on behind a gap, if there is a snapshot and what is told does not end before it.
+    fn cross(&mut self, gap: Gap) -> Result<bool, Error> {
+        let Some(state) = self.source.cross(&gap)? else {
+            self.gaps.push(gap.with_all_to(self.source.last));
+            return Ok(false);
         };
-        if early {
-            return Err(Error::TooEarly { first: applied.next() });
+        let gap = gap.with_all_before(state.applied());
+        let message = gap.to_string();
+        self.gaps.push(gap);
+        if self.ends_before(&state) {
+            return Ok(false);
         }
+        self.gaps.append(&mut self.source.gaps);
+        self.state = state;
+        if let Some(story) = &mut self.story {
+            story.go_on_in(&self.state);
+        }
+        self.tell_start(message)?;
+        Ok(true)
+    }
+
+    /// Whether what is told ends before a state.
+    fn ends_before(&self, state: &State) -> bool {
+        match self.until {
+            Some(Until::Seq(last)) => last < state.applied(),
+            Some(Until::Time(last)) => last < state.at(),
+            None => false,
+        }
+    }
+
+    /// Says that what is told goes on, or begins, in the state as it is now.
+    fn tell_start(&mut self, message: String) -> Result<(), Error> {
         if self.story.is_some() {
-            let message = format!(
-                "the log begins at {first}, what was before is dropped: told from the snapshot at {applied} on"
-            );
-            let at = self.state.at();
-            self.printer.line(&Line {
-                topic: Topic::Snapshot,
-                seq: applied,
-                at,
-                message,
-                ..Line::default()
-            })?;
+            let (seq, at) = (self.state.applied(), self.state.at());
+            self.printer.line(&Line { topic: Topic::Snapshot, seq, at, message, ..Line::default() })?;
         }
         Ok(())
     }
 
-    fn frames(
-        &mut self,
-        frames: impl Iterator<Item = Result<Frame, store::Error>>,
-        mut progress: impl FnMut(u64),
-    ) -> Result<(), Error> {
-        for frame in frames {
-            let frame = frame?;
+    fn frames(&mut self, progress: &mut impl FnMut(u64)) -> Result<(), Error> {
+        while let Some(frame) = self.source.frames.next() {
+            let frame = frame.map_err(|error| Gap::of(&error).map_or(Error::from(error), Error::Gap))?;
             progress(frame.as_bytes().len() as u64);
             if self.frame(&frame)?.is_break() {
                 break;
@@ -170,8 +196,8 @@ impl<W: Write> Pass<W> {
             story.end(&self.state, &mut self.printer)?;
         }
         let silent = self.story.as_ref().is_some_and(Story::is_empty);
-        let snapshot = self.snapshot.map(|seq| seq.0);
-        let summary = self.tally.summary(snapshot, &self.state, &self.check);
+        let start = self.snapshot.map(|snapshot| (self.source.first, snapshot));
+        let summary = self.tally.summary(start, self.gaps, &self.state, &self.check);
         if self.story.is_none() {
             self.printer.summary(&summary)?;
         }

@@ -86,10 +86,16 @@ impl Story {
             context: Vec::new(),
             told: 0,
         };
-        for Outstanding { effect, retry_at, .. } in state.outstanding() {
-            story.follow(effect, retry_at.is_none());
-        }
+        story.go_on_in(state);
         story
+    }
+
+    /// Goes on in another state, behind records that are not told.
+    pub fn go_on_in(&mut self, state: &State) {
+        self.known.clear();
+        for Outstanding { effect, retry_at, .. } in state.outstanding() {
+            self.follow(effect, retry_at.is_none());
+        }
     }
 
     /// Tells a record and what followed from it, if that is asked for. `state` is the one after it.

@@ -3,10 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use engine::{Decision, Event, Micros, Record, State};
+use engine::{Decision, Event, Micros, Record, Seq, State};
 use serde::Serialize;
 
 use crate::replay::check::{Check, Difference};
+use crate::replay::gap::Gap;
 use crate::replay::line::time;
 use crate::replay::words;
 
@@ -38,8 +39,9 @@ impl Tally {
         }
     }
 
-    /// The summary, once all have passed.
-    pub fn summary(self, from_snapshot: Option<u64>, state: &State, check: &Check) -> Summary {
+    /// The summary, once all have passed: of a replay that began in a snapshot, with the first record that is left
+    /// of the log before it.
+    pub fn summary(self, start: Option<(Seq, Seq)>, gaps: Vec<Gap>, state: &State, check: &Check) -> Summary {
         let (first, first_at) = self.first.unzip();
         let last = first.map(|_| state.applied().0);
         Summary {
@@ -49,7 +51,9 @@ impl Tally {
             first_at: first_at.map(time),
             last,
             last_at: last.map(|_| time(state.at())),
-            from_snapshot,
+            log_begins: start.map(|(first, _)| first.0),
+            from_snapshot: start.map(|(_, snapshot)| snapshot.0),
+            gaps,
             cluster: state.identity().cluster_id.clone(),
             node: state.identity().node.clone(),
             starts: self.starts,
@@ -87,9 +91,15 @@ pub struct Summary {
     /// When it was recorded.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub last_at: Option<String>,
+    /// The first record that is left of a log that does not reach back to record 1.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub log_begins: Option<u64>,
     /// The last record of the snapshot that the replay started from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub from_snapshot: Option<u64>,
+    /// Records that are lost.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub gaps: Vec<Gap>,
     /// The cluster's id.
     pub cluster: String,
     /// The virtual node.
@@ -128,8 +138,11 @@ impl fmt::Display for Summary {
         if let (Some(first), Some(last)) = (&self.first_at, &self.last_at) {
             writeln!(f, "time         {first} to {last}")?;
         }
-        if let Some(seq) = self.from_snapshot {
-            writeln!(f, "start        from the snapshot at #{seq}, the log does not reach back to record 1")?;
+        if let (Some(first), Some(seq)) = (self.log_begins, self.from_snapshot) {
+            writeln!(f, "start        from the snapshot at #{seq}: {}", dropped(Seq(first), Seq(seq)))?;
+        }
+        for gap in &self.gaps {
+            writeln!(f, "LOST         {gap}")?;
         }
         writeln!(f, "agent        node {} of cluster {}", or_none(&self.node), or_none(&self.cluster))?;
         writeln!(f, "starts       {}, versions: {}", self.starts, or_none(&self.versions.join(", ")))?;
@@ -151,6 +164,15 @@ impl fmt::Display for Summary {
                 }
             }
         }
+    }
+}
+
+/// Why a replay of a log that begins with `first` starts from a snapshot.
+pub fn dropped(first: Seq, snapshot: Seq) -> String {
+    if first > snapshot {
+        format!("records before {first} are dropped")
+    } else {
+        format!("records before {first} are dropped, and those from {first} to {snapshot} follow from them")
     }
 }
 

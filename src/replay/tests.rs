@@ -24,7 +24,7 @@ fn replay(journal: &Journal, options: &str) -> (String, Result<Ended, Error>) {
     let args = options_of(options);
     let source = Source::directory(journal.directory.path()).unwrap();
     let mut out = Vec::new();
-    let ended = Pass::new(&args, source.state, &mut out).run(source.frames, source.first, |_| {});
+    let ended = Pass::new(&args, source, &mut out).run(|_| {});
     (String::from_utf8(out).unwrap(), ended)
 }
 
@@ -332,7 +332,7 @@ fn nobody_who_listens_is_an_error_of_writing() {
     journal.write();
     let args = options_of("--effects --output json");
     let source = Source::directory(journal.directory.path()).unwrap();
-    let ended = Pass::new(&args, source.state, Closed).run(source.frames, source.first, |_| {});
+    let ended = Pass::new(&args, source, Closed).run(|_| {});
     match ended {
         Err(Error::Write(error)) => assert_eq!(error.kind(), std::io::ErrorKind::BrokenPipe),
         other => panic!("{other:?}"),

@@ -42,7 +42,9 @@ pub fn open(config: &RunConfig) -> Result<Machine, Error> {
     let (log, recovery) =
         Log::open::<State>(&directory, config.log.options()).map_err(|error| failed(error.into()))?;
     if let Some(loss) = &recovery.loss {
-        tracing::warn!("{loss}; the agent goes on and reads both sides anew");
+        tracing::warn!(
+            "{loss}. Nothing depends on it: the cluster and the cloud are read anew before anything is done"
+        );
     }
     let machine = Machine::recover(log, recovery).map_err(failed)?;
     if let Some(seq) = machine.diverged() {
@@ -223,12 +225,13 @@ impl RunLoop {
     }
 
     fn checkpoint_when_due(&mut self) -> Result<(), MachineError> {
+        if let Some(stored) = self.machine.log().stored() {
+            self.metrics.snapshot_taken(stored);
+        }
         if self.machine.records_since_snapshot() < RECORDS_PER_SNAPSHOT {
             return Ok(());
         }
-        tokio::task::block_in_place(|| self.machine.checkpoint())?;
-        self.metrics.snapshot_taken(self.machine.state().applied());
-        Ok(())
+        tokio::task::block_in_place(|| self.machine.begin_checkpoint())
     }
 
     /// Brings what is scraped up to date, at most once a second: counting goes over all pods.

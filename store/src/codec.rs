@@ -268,24 +268,23 @@ pub(crate) fn decode_records(header: &Header, payload: &[u8]) -> Result<Vec<Reco
     if rest.is_empty() { Ok(records) } else { Err(Fault::Damaged("bytes are left after the records")) }
 }
 
-/// Writes a snapshot: the envelope with its header, and the state.
+/// Writes a snapshot in two parts: the envelope with its header, and the state.
 pub(crate) fn encode_snapshot(
     seq: Seq,
     log: Hash,
     state_version: u32,
     state: &impl Serialize,
-) -> Result<Vec<u8>, String> {
+) -> Result<[Vec<u8>; 2], String> {
     let mut body = Vec::new();
     encode_value(state, &mut body)?;
     if body.len() > STATE_BYTES_MAX {
-        return Err(format!("the state has {} bytes, {STATE_BYTES_MAX} at most", body.len()));
+        return Err(format!("a state of {} bytes cannot be stored, {STATE_BYTES_MAX} at most", body.len()));
     }
     let state_hash = Hash::of(&[&body]);
     let header = SnapshotHeader { seq, log, state_version, state_bytes: body.len() as u64, state_hash };
-    let mut bytes = Vec::with_capacity(HEADER_BYTES_MAX + body.len());
-    encode_envelope(Kind::Snapshot, &header, &mut bytes);
-    bytes.append(&mut body);
-    Ok(bytes)
+    let mut envelope = Vec::new();
+    encode_envelope(Kind::Snapshot, &header, &mut envelope);
+    Ok([envelope, body])
 }
 
 /// Checks a whole snapshot and returns its header and the bytes of its state.

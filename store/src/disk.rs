@@ -6,60 +6,53 @@
 //! segment-00000000000000000001.frames    sealed: frames, one after the other
 //! segment-00000000000000004096/          open: a sled database; key = first record, value = frame
 //! snapshot-00000000000000004095.state    a state
+//! spare/                                 an empty database, made before it is needed
 //! damaged-0001/                          evidence: what an opening found broken
 //! ```
-//!
-//! What sled does not do is done here. Its `flush` does not reach the disk on Linux (it writes, and asks for
-//! write-back), so a second handle on the data file is synced; it syncs no directory and not its `conf`, so
-//! these are synced once; and it is only ever asked to make a database, never to open one that exists.
 
-use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::collections::BTreeMap;
+use std::fs::{self, File};
 use std::io::{self, Read, Write};
-use std::os::unix::fs::{DirBuilderExt, FileExt, OpenOptionsExt};
+use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle};
 
 use engine::Seq;
 
-use crate::backend::{Aside, Backend, Entry, Name, Source};
+use crate::backend::{Aside, Backend, Beside, Entry, Name, Source, Step};
 use crate::codec::FRAME_BYTES_MAX;
+use crate::database::{Database, check_no_blobs};
 use crate::error::Error;
+use crate::files::{
+    at, copy_if_any, copy_tree, file_names, lock, make_directory, private, remove_tree, remove_unfinished,
+    sync_directory,
+};
 use crate::log::{Durability, Options};
-
-/// sled's own segment: larger than its default, so that no value goes into a file of its own.
-const SLED_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
-
-/// How many values sled rewrites together.
-const SLED_LEAF_VALUES: usize = 16;
-
-// sled puts what is longer than a quarter of its segment into `blobs/`, which it never syncs.
-const _: () = assert!(SLED_LEAF_VALUES * FRAME_BYTES_MAX <= SLED_SEGMENT_BYTES / 4);
 
 /// How many times evidence is kept: more would let a crash loop fill the disk.
 const ASIDES_MAX: usize = 8;
-
-/// Longest process id in the lock file, with room.
-const HOLDER_BYTES_MAX: u64 = 32;
-
-struct Active {
-    segment: Seq,
-    database: sled::Db,
-    /// sled's data file, opened a second time to be synced.
-    data: Arc<File>,
-}
 
 /// A log's directory. See the module's drawing.
 pub struct Disk {
     directory: PathBuf,
     durability: Durability,
     cache_bytes: u64,
-    active: Mutex<Option<Active>>,
-    /// The lock and the head; a reader has neither.
-    writer: Option<(File, File)>,
+    /// The segment that is written, and before it the one that is being sealed.
+    open: Mutex<BTreeMap<Seq, Database>>,
+    spare: Mutex<Option<Database>>,
+    /// A reader has none.
+    writer: Option<Writer>,
+}
+
+struct Writer {
+    _lock: File,
+    /// Once the place is claimed.
+    head: OnceLock<File>,
 }
 
 impl Disk {
-    /// Takes the directory, making it where it is missing.
+    /// Locks the directory, making it where it is missing. What is in it stays as it is.
     ///
     /// # Errors
     /// [`Error::InUse`] when another process has it, [`Error::LowSpace`], [`Error::Io`].
@@ -77,17 +70,8 @@ impl Disk {
             let floor_bytes = options.free_floor_bytes;
             return Err(Error::LowSpace { directory: directory.to_owned(), free_bytes, floor_bytes });
         }
-        let head =
-            private().create(true).read(true).write(true).open(directory.join("head")).map_err(failed)?;
-        remove_unfinished(directory).map_err(failed)?;
-        sync_directory(directory).map_err(failed)?;
-        Ok(Disk {
-            directory: directory.to_owned(),
-            durability: options.durability,
-            cache_bytes: options.cache_bytes,
-            active: Mutex::new(None),
-            writer: Some((lock, head)),
-        })
+        let writer = Writer { _lock: lock, head: OnceLock::new() };
+        Ok(Disk::new(directory, options.durability, options.cache_bytes, Some(writer)))
     }
 
     /// Looks at the directory without changing anything, whether or not an agent runs.
@@ -97,21 +81,16 @@ impl Disk {
     pub fn read_only(directory: &Path) -> Result<Disk, Error> {
         fs::read_dir(directory)
             .map_err(|error| Error::io("read the log's directory", at(directory, error)))?;
-        Ok(Disk {
-            directory: directory.to_owned(),
-            durability: Durability::Power,
-            cache_bytes: 0,
-            active: Mutex::new(None),
-            writer: None,
-        })
+        Ok(Disk::new(directory, Durability::Power, 0, None))
+    }
+
+    fn new(directory: &Path, durability: Durability, cache_bytes: u64, writer: Option<Writer>) -> Disk {
+        let (open, spare) = (Mutex::default(), Mutex::default());
+        Disk { directory: directory.to_owned(), durability, cache_bytes, open, spare, writer }
     }
 
     fn path(&self, name: Name) -> PathBuf {
-        self.directory.join(match name {
-            Name::Sealed(seq) => format!("segment-{:020}.frames", seq.0),
-            Name::Open(seq) => format!("segment-{:020}", seq.0),
-            Name::Snapshot(seq) => format!("snapshot-{:020}.state", seq.0),
-        })
+        self.directory.join(name.to_string())
     }
 
     /// The file that holds the bytes of a name.
@@ -123,8 +102,15 @@ impl Disk {
         }
     }
 
-    fn active(&self) -> MutexGuard<'_, Option<Active>> {
-        self.active.lock().unwrap_or_else(PoisonError::into_inner)
+    fn spare_path(&self) -> PathBuf {
+        self.directory.join("spare")
+    }
+
+    /// The database of the segment that is being written, and its name.
+    fn written(&self) -> io::Result<(Seq, Database)> {
+        let open = locked(&self.open);
+        let (first, database) = open.last_key_value().ok_or_else(nothing_begun)?;
+        Ok((*first, database.clone()))
     }
 
     /// A directory for evidence, after those that are there; the oldest make room.
@@ -179,64 +165,63 @@ impl Source for Disk {
 
     fn at_or_before(&self, seq: Seq) -> io::Result<Option<Vec<u8>>> {
         // Under the lock, so that no reader is left holding a database whose directory is removed.
-        let active = self.active();
-        let Some(active) = active.as_ref() else { return Ok(None) };
-        let found =
-            active.database.range(..=seq.0.to_be_bytes()).next_back().transpose().map_err(sled_error)?;
-        Ok(found.map(|(_, frame)| frame.to_vec()))
+        let open = locked(&self.open);
+        for (_, database) in open.range(..=seq).rev() {
+            if let Some(frame) = database.at_or_before(seq)? {
+                return Ok(Some(frame));
+            }
+        }
+        Ok(None)
     }
 }
 
 impl Backend for Disk {
-    fn begin(&self, segment: Seq) -> io::Result<()> {
-        if let Some(before) = self.active().as_ref() {
-            check_no_blobs(&self.path(Name::Open(before.segment)))?;
+    fn claim(&self) -> io::Result<()> {
+        let writer = self.writer.as_ref().ok_or_else(nothing_begun)?;
+        remove_unfinished(&self.directory)?;
+        remove_tree(&self.spare_path())?;
+        let head = private().create(true).truncate(false).write(true).open(self.directory.join("head"))?;
+        let _ = writer.head.set(head);
+        sync_directory(&self.directory)
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        let mut spare = locked(&self.spare);
+        if spare.is_none() {
+            *spare = Some(Database::make(&self.spare_path(), self.cache_bytes)?);
         }
-        let path = self.path(Name::Open(segment));
-        make_directory(&path)?;
-        let database = sled::Config::new()
-            .path(&path)
-            .segment_size(SLED_SEGMENT_BYTES)
-            .cache_capacity(self.cache_bytes)
-            .flush_every_ms(None)
-            .create_new(true)
-            .open()
-            .map_err(sled_error)?;
-        database.flush().map_err(sled_error)?;
-        let data = File::open(path.join("db"))?;
-        data.sync_all()?;
-        File::open(path.join("conf"))?.sync_all()?;
-        [path.join("blobs"), path, self.directory.clone()]
-            .iter()
-            .try_for_each(|path| sync_directory(path))?;
-        *self.active() = Some(Active { segment, database, data: Arc::new(data) });
+        Ok(())
+    }
+
+    fn begin(&self, segment: Seq) -> io::Result<()> {
+        if let Ok((before, _)) = self.written() {
+            check_no_blobs(&self.path(Name::Open(before)))?;
+        }
+        self.prepare()?;
+        let database = locked(&self.spare).take().ok_or_else(nothing_begun)?;
+        // sled keeps its files open and asks for a path again only for blobs, of which there are none.
+        fs::rename(self.spare_path(), self.path(Name::Open(segment)))?;
+        sync_directory(&self.directory)?;
+        locked(&self.open).insert(segment, database);
         Ok(())
     }
 
     fn put(&self, first: Seq, frame: &[u8]) -> io::Result<()> {
-        let active = self.active();
-        let active = active.as_ref().ok_or_else(nothing_begun)?;
-        active.database.insert(first.0.to_be_bytes(), frame).map_err(sled_error)?;
-        Ok(())
+        self.written()?.1.put(first, frame)
     }
 
     fn sync(&self) -> io::Result<()> {
-        // Cloned, so that readers need not wait for the disk.
-        let (database, data) = {
-            let active = self.active();
-            let active = active.as_ref().ok_or_else(nothing_begun)?;
-            (active.database.clone(), active.data.clone())
-        };
-        database.flush().map_err(sled_error)?;
+        let (_, database) = self.written()?;
+        database.flush()?;
         match self.durability {
-            Durability::Power => data.sync_data(),
+            Durability::Power => database.sync(),
             Durability::Process => Ok(()),
         }
     }
 
     fn note(&self, head: &[u8]) -> io::Result<()> {
-        let (_, file) = self.writer.as_ref().ok_or_else(nothing_begun)?;
-        file.write_all_at(head, 0)
+        let claimed = self.writer.as_ref().and_then(|writer| writer.head.get());
+        claimed.ok_or_else(nothing_begun)?.write_all_at(head, 0)
     }
 
     fn publish(&self, name: Name, contents: &mut dyn Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
@@ -256,17 +241,19 @@ impl Backend for Disk {
 
     fn remove(&self, name: Name) -> io::Result<()> {
         let path = self.path(name);
-        let removed = match name {
-            Name::Sealed(_) | Name::Snapshot(_) => fs::remove_file(&path),
+        match name {
+            Name::Sealed(_) | Name::Snapshot(_) => match fs::remove_file(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path, error)),
+                _ => {}
+            },
             Name::Open(segment) => {
-                self.active().take_if(|active| active.segment == segment);
-                fs::remove_dir_all(&path)
+                // Not dropped under the lock: that takes its time, and the writer does not wait for it.
+                let database = locked(&self.open).remove(&segment);
+                drop(database);
+                remove_tree(&path)?;
             }
-        };
-        match removed {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(at(&path, error)),
-            _ => sync_directory(&self.directory),
         }
+        sync_directory(&self.directory)
     }
 
     fn set_aside(&self, names: &[Name]) -> io::Result<Aside> {
@@ -277,29 +264,33 @@ impl Backend for Disk {
             let target = aside.join(path.file_name().unwrap_or_default());
             bytes += copy_tree(&path, &target)?;
         }
+        bytes += copy_if_any(&self.directory.join("head"), &aside.join("head"))?;
         sync_directory(&aside)?;
         sync_directory(&self.directory)?;
         Ok(Aside { place: aside.display().to_string(), bytes })
     }
+
+    fn beside(&self, steps: Vec<Step>) -> io::Result<Box<dyn Beside>> {
+        let run = move || steps.into_iter().try_for_each(|step| step());
+        let thread = thread::Builder::new().name("log-beside".to_owned()).spawn(run)?;
+        Ok(Box::new(Thread(thread)))
+    }
 }
 
-fn lock(directory: &Path) -> Result<File, Error> {
-    let failed = |error| Error::io("lock the log", at(directory, error));
-    let mut options = private();
-    let mut file =
-        options.create(true).read(true).write(true).open(directory.join("lock")).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut text = String::new();
-            let read = (&file).take(HOLDER_BYTES_MAX).read_to_string(&mut text);
-            let holder = read.ok().and_then(|_| text.trim().parse().ok());
-            return Err(Error::InUse { directory: directory.to_owned(), holder });
-        }
-        Err(TryLockError::Error(error)) => return Err(failed(error)),
+struct Thread(JoinHandle<io::Result<()>>);
+
+impl Beside for Thread {
+    fn is_over(&self) -> bool {
+        self.0.is_finished()
     }
-    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).map_err(failed)?;
-    Ok(file)
+
+    fn join(self: Box<Self>) -> io::Result<()> {
+        self.0.join().unwrap_or_else(|_| Err(io::Error::other("a panic beside the writer")))
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// The name that a file of the directory stands for, if it is one of ours.
@@ -315,80 +306,6 @@ fn parse(file_name: &str) -> Option<Name> {
     }
 }
 
-fn file_names(directory: &Path) -> io::Result<Vec<String>> {
-    fs::read_dir(directory)?.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
-}
-
-/// Files whose writing was cut short: they were never part of the log.
-fn remove_unfinished(directory: &Path) -> io::Result<()> {
-    let names = file_names(directory)?;
-    let mut unfinished = names.iter().filter(|name| name.ends_with(".unfinished"));
-    unfinished.try_for_each(|name| fs::remove_file(directory.join(name)))
-}
-
-/// Links what needs no copy, as nobody writes to these files any more, and copies where links do not work.
-fn copy_tree(from: &Path, to: &Path) -> io::Result<u64> {
-    let found = match fs::symlink_metadata(from) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(0),
-        found => found?,
-    };
-    if !found.is_dir() {
-        if fs::hard_link(from, to).is_err() {
-            fs::copy(from, to)?;
-            File::open(to)?.sync_all()?;
-        }
-        return Ok(found.len());
-    }
-    make_directory(to)?;
-    let mut bytes = 0;
-    for name in file_names(from)? {
-        bytes += copy_tree(&from.join(&name), &to.join(&name))?;
-    }
-    sync_directory(to)?;
-    Ok(bytes)
-}
-
-/// A frame in a file of its own would not have been durable: better to stop than to go on so.
-fn check_no_blobs(segment: &Path) -> io::Result<()> {
-    if fs::read_dir(segment.join("blobs"))?.next().is_some() {
-        return Err(io::Error::other(format!(
-            "{}: sled has put a frame into a blob file",
-            segment.display()
-        )));
-    }
-    Ok(())
-}
-
-fn make_directory(path: &Path) -> io::Result<()> {
-    // For this user only: the log names pods and images.
-    DirBuilder::new().recursive(true).mode(0o700).create(path).map_err(|error| at(path, error))
-}
-
-fn sync_directory(path: &Path) -> io::Result<()> {
-    let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
-    File::open(path)?.sync_all()
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.mode(0o600);
-    options
-}
-
-fn at(path: &Path, error: io::Error) -> io::Error {
-    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
-}
-
 fn nothing_begun() -> io::Error {
     io::Error::new(io::ErrorKind::Unsupported, "no segment is being written")
-}
-
-fn sled_error(error: sled::Error) -> io::Error {
-    match error {
-        sled::Error::Io(error) => error,
-        error @ (sled::Error::CollectionNotFound(_)
-        | sled::Error::Unsupported(_)
-        | sled::Error::ReportableBug(_)
-        | sled::Error::Corruption { .. }) => io::Error::other(error.to_string()),
-    }
 }

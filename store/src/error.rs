@@ -54,6 +54,16 @@ pub enum Error {
         /// In what way.
         reason: String,
     },
+    /// Records were there and are not any more, or not as they were written.
+    #[error("{} lost: {reason}", records_are(*first, *last))]
+    Lost {
+        /// The first of them.
+        first: Seq,
+        /// The last of them, as far as is known.
+        last: Seq,
+        /// How that is known.
+        reason: String,
+    },
     /// The records asked for were dropped; a snapshot stands for them.
     #[error("the log begins at {first}, records before it were dropped")]
     Trimmed {
@@ -86,9 +96,6 @@ pub enum Error {
         /// What was given.
         found: Seq,
     },
-    /// A state cannot be stored.
-    #[error("the state cannot be stored: {0}")]
-    State(String),
     /// An earlier write failed, and nobody knows what of it is on disk. The process must end; the next start
     /// finds out.
     #[error("the log is poisoned by an earlier failure; the process must end")]
@@ -108,4 +115,9 @@ impl Error {
             Fault::Newer(version) => Error::NewerFormat { place, version },
         }
     }
+}
+
+/// The subject of a sentence about records.
+fn records_are(first: Seq, last: Seq) -> String {
+    if first == last { format!("record {first} is") } else { format!("records {first} to {last} are") }
 }

@@ -8,16 +8,17 @@ use engine::Seq;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{Backend, Name};
+use crate::backend::{Backend, Name, Step};
 use crate::codec::{self, FRAME_BYTES_MAX, HEADER_BYTES_MAX, Hash, Head, PAYLOAD_BYTES_MAX};
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{Batch, Header, StateMark};
-use crate::reader::{Frames, Tap};
 use crate::recover::{Recovery, Sealed, recover};
-use crate::snapshot::SNAPSHOTS_KEPT;
+use crate::retention::needless;
+use crate::tap::{Frames, Tap};
+use crate::work::{Work, seal};
 
-/// The longest segment: what is live in sled is in memory too, and sealing it holds up the writer.
+/// The longest segment: what is live in sled is in memory too, and a start reads all of it.
 pub const SEGMENT_BYTES_MAX: u64 = 64 * 1024 * 1024;
 
 /// What an acknowledged append survives.
@@ -39,7 +40,7 @@ pub struct Options {
     pub segment_bytes: u64,
     /// sled's cache.
     pub cache_bytes: u64,
-    /// How much of the log is kept for explanation after snapshots cover it.
+    /// How much of the log is kept for replay, with a snapshot to begin with, after newer ones cover it.
     pub history_bytes: u64,
     /// Free space on the disk below which the log is not opened: opening and sealing need room.
     pub free_floor_bytes: u64,
@@ -86,6 +87,9 @@ pub struct Stats {
 }
 
 /// The log, open for writing. One process has it; one thread writes. See the crate's drawing.
+///
+/// What takes long is done beside the writer: sealing a full segment, storing a snapshot, making the next
+/// segment ready. A failure there poisons the log no later than the next append.
 pub struct Log {
     backend: Arc<dyn Backend>,
     options: Options,
@@ -98,6 +102,13 @@ pub struct Log {
     head: Vec<u8>,
     poisoned: bool,
     stats: Stats,
+    sealing: Work,
+    preparing: Work,
+    /// Whether the next segment is, or is being, made ready.
+    prepared: bool,
+    storing: Work,
+    /// The newest snapshot that is durable.
+    stored: Option<Seq>,
 }
 
 impl Log {
@@ -131,6 +142,7 @@ impl Log {
             options,
             sealed: recovered.sealed,
             open: Sealed { first: tail.next(), last: tail, bytes: 0 },
+            stored: recovered.snapshots.last().copied(),
             snapshots: recovered.snapshots,
             tail,
             hash: recovered.hash,
@@ -138,6 +150,10 @@ impl Log {
             head: Vec::new(),
             poisoned: false,
             stats: Stats::default(),
+            sealing: Work::default(),
+            preparing: Work::default(),
+            prepared: false,
+            storing: Work::default(),
         };
         log.backend.begin(tail.next()).map_err(|error| Error::io("begin a segment", error))?;
         log.note()?;
@@ -157,6 +173,7 @@ impl Log {
         state: Option<StateMark>,
     ) -> Result<Durable, Error> {
         self.check()?;
+        self.look_beside()?;
         if batch.is_empty() {
             return Ok(Durable { last: self.tail });
         }
@@ -197,24 +214,68 @@ impl Log {
         self.stats.frames += 1;
         self.stats.bytes += bytes;
         self.stats.syncs += 1;
-        self.note()
+        self.note()?;
+        self.prepare_in_time()
     }
 
-    /// Seals the open segment: its frames become a file, which any program can read without sled, and the
-    /// database is dropped.
+    /// Begins the next segment, and has the full one sealed: its frames become a file, which any program can read
+    /// without sled, and the database is dropped.
     fn roll(&mut self) -> Result<(), Error> {
-        let Sealed { first, last, .. } = self.open;
-        let frames = Frames::new(self.backend.clone(), first);
-        let mut contents = frames.map(|frame| frame.map(|frame| frame.bytes).map_err(io::Error::other));
-        let rolled = self
-            .backend
-            .publish(Name::Sealed(first), &mut contents)
-            .and_then(|()| self.backend.begin(last.next()))
-            .and_then(|()| self.backend.remove(Name::Open(first)));
-        self.or_poison("seal a segment", rolled)?;
-        self.sealed.push(self.open);
-        self.open = Sealed { first: last.next(), last, bytes: 0 };
+        let prepared = self.preparing.finish();
+        self.or_poison("make the next segment ready", prepared)?;
+        let sealed = self.sealing.finish();
+        self.or_poison("seal a segment", sealed)?;
+        let full = self.open;
+        let begun = self.backend.begin(full.last.next());
+        self.or_poison("begin a segment", begun)?;
+        self.prepared = false;
+        self.sealed.push(full);
+        self.open = Sealed { first: full.last.next(), last: full.last, bytes: 0 };
+        let (read, remove) = (self.backend.clone(), self.backend.clone());
+        let steps: Vec<Step> =
+            vec![Box::new(move || seal(read, full)), Box::new(move || remove.remove(Name::Open(full.first)))];
+        let sealing = self.sealing.begin(&*self.backend, steps);
+        self.or_poison("seal a segment", sealing)
+    }
+
+    /// Has the next segment made ready once this one is half full: at rest there is no need for it.
+    fn prepare_in_time(&mut self) -> Result<(), Error> {
+        if self.prepared || 2 * self.open.bytes < self.options.segment_bytes {
+            return Ok(());
+        }
+        self.prepared = true;
+        let backend = self.backend.clone();
+        let preparing = self.preparing.begin(&*self.backend, vec![Box::new(move || backend.prepare())]);
+        self.or_poison("make the next segment ready", preparing)
+    }
+
+    /// Takes in what was done beside the writer meanwhile.
+    fn look_beside(&mut self) -> Result<(), Error> {
+        let sealed = self.sealing.look();
+        self.or_poison("seal a segment", sealed)?;
+        let prepared = self.preparing.look();
+        self.or_poison("make the next segment ready", prepared)?;
+        let stored = self.storing.look();
+        if self.or_poison("store a snapshot", stored)? {
+            self.stored = self.snapshots.last().copied();
+        }
         Ok(())
+    }
+
+    /// Waits until nothing is done beside the writer any more.
+    ///
+    /// # Errors
+    /// [`Error::Io`]: something failed, and the log is poisoned. [`Error::Poisoned`].
+    pub fn settle(&mut self) -> Result<(), Error> {
+        self.check()?;
+        let ended = self.finish_beside();
+        self.or_poison("finish what was begun beside the writer", ended)?;
+        self.look_beside()
+    }
+
+    fn finish_beside(&mut self) -> io::Result<()> {
+        let ended = [self.sealing.finish(), self.preparing.finish(), self.storing.finish()];
+        ended.into_iter().collect()
     }
 
     fn note(&mut self) -> Result<(), Error> {
@@ -223,53 +284,46 @@ impl Log {
         self.or_poison("note the head", noted)
     }
 
-    /// Stores the state as it is after the last durable record, in place of the oldest snapshot.
+    /// Has the state as it is after the last durable record stored. Then segments and snapshots are dropped that
+    /// neither a start nor the replay of [`Options::history_bytes`] needs.
     ///
     /// # Errors
     /// [`Error::OutOfOrder`] when `applied` is not the log's last record: only there the log's hash says which
-    /// log it was. [`Error::State`] when the state cannot be stored. [`Error::Io`]: the log is poisoned.
-    pub fn snapshot(&mut self, applied: Seq, state: &impl Serialize) -> Result<(), Error> {
+    /// log it was. [`Error::Io`]: the log is poisoned. [`Error::Poisoned`].
+    pub fn snapshot(&mut self, applied: Seq, state: impl Serialize + Send + 'static) -> Result<(), Error> {
         self.check()?;
         if applied != self.tail || applied == Seq(0) {
             return Err(Error::OutOfOrder { expected: self.tail, found: applied });
         }
-        let bytes = codec::encode_snapshot(applied, self.hash, self.options.state_version, state);
-        let bytes = bytes.map_err(Error::State)?;
-        let published = self.backend.publish(Name::Snapshot(applied), &mut std::iter::once(Ok(bytes)));
-        self.or_poison("store a snapshot", published)?;
-        if self.snapshots.last() != Some(&applied) {
-            self.snapshots.push(applied);
+        let (backend, log, version) = (self.backend.clone(), self.hash, self.options.state_version);
+        let store = move || {
+            let parts = codec::encode_snapshot(applied, log, version, &state).map_err(io::Error::other)?;
+            backend.publish(Name::Snapshot(applied), &mut parts.into_iter().map(Ok))
+        };
+        let mut steps: Vec<Step> = vec![Box::new(store)];
+        for name in self.replaced_by(applied) {
+            let backend = self.backend.clone();
+            steps.push(Box::new(move || backend.remove(name)));
         }
-        while self.snapshots.len() > SNAPSHOTS_KEPT {
-            let removed = self.backend.remove(Name::Snapshot(self.snapshots[0]));
-            self.or_poison("remove a snapshot", removed)?;
-            self.snapshots.remove(0);
-        }
-        Ok(())
+        let storing = self.storing.begin(&*self.backend, steps);
+        self.or_poison("store a snapshot", storing)
     }
 
-    /// Drops the oldest sealed segments that the **older** snapshot covers, as far as more than
-    /// [`Options::history_bytes`] are kept, and returns how many bytes came back. The last one stays: it ties
-    /// the snapshots to the log.
-    ///
-    /// # Errors
-    /// [`Error::Io`]: the log is poisoned. [`Error::Poisoned`].
-    pub fn retain(&mut self) -> Result<u64, Error> {
-        self.check()?;
-        let covered = if self.snapshots.len() == SNAPSHOTS_KEPT { self.snapshots[0] } else { Seq(0) };
-        let mut kept_bytes: u64 = self.sealed.iter().map(|segment| segment.bytes).sum();
-        let mut freed_bytes = 0;
-        while let [Sealed { first, last, bytes }, _, ..] = self.sealed[..]
-            && last <= covered
-            && kept_bytes - bytes >= self.options.history_bytes
-        {
-            let removed = self.backend.remove(Name::Sealed(first));
-            self.or_poison("drop a segment", removed)?;
-            self.sealed.remove(0);
-            kept_bytes -= bytes;
-            freed_bytes += bytes;
+    /// Counts a new snapshot in, and what is not needed any more out: that is removed once the new one is stored.
+    fn replaced_by(&mut self, snapshot: Seq) -> Vec<Name> {
+        if self.snapshots.last() != Some(&snapshot) {
+            self.snapshots.push(snapshot);
         }
-        Ok(freed_bytes)
+        let needless = needless(&self.sealed, &self.snapshots, self.options.history_bytes);
+        self.snapshots.retain(|seq| !needless.contains(&Name::Snapshot(*seq)));
+        self.sealed.retain(|segment| !needless.contains(&Name::Sealed(segment.first)));
+        needless
+    }
+
+    /// The newest snapshot that is durable, by its last record.
+    #[must_use]
+    pub fn stored(&self) -> Option<Seq> {
+        self.stored
     }
 
     /// The frames from the one that holds the record after `seq` on, up to what is there now.
@@ -321,5 +375,13 @@ impl Log {
             self.poisoned = true;
             Error::io(doing, source)
         })
+    }
+}
+
+/// Nothing is done to the log any more when it is gone: another one may be opened in its place.
+impl Drop for Log {
+    fn drop(&mut self) {
+        // A failure leaves what a crash leaves, and the next opening deals with it.
+        let _ = self.finish_beside();
     }
 }

@@ -132,18 +132,27 @@ impl Machine {
         Some(state_mark(&mut self.state))
     }
 
-    /// Makes a snapshot durable and drops what is not needed any more.
+    /// Has a snapshot made durable, and dropped what is not needed any more, while the log is written on. One
+    /// that is not done when the next is due is waited for.
+    ///
+    /// # Errors
+    /// [`MachineError::Log`].
+    pub fn begin_checkpoint(&mut self) -> Result<(), MachineError> {
+        let applied = self.state.applied();
+        if applied > self.snapshot {
+            self.log.snapshot(applied, self.state.clone())?;
+            self.snapshot = applied;
+        }
+        Ok(())
+    }
+
+    /// The same, and waits until it is done.
     ///
     /// # Errors
     /// [`MachineError::Log`].
     pub fn checkpoint(&mut self) -> Result<(), MachineError> {
-        let applied = self.state.applied();
-        if applied > self.snapshot {
-            self.log.snapshot(applied, &self.state)?;
-            self.log.retain()?;
-            self.snapshot = applied;
-        }
-        Ok(())
+        self.begin_checkpoint()?;
+        Ok(self.log.settle()?)
     }
 
     /// Records since the last snapshot.

@@ -1,13 +1,13 @@
 //! The log in memory, on a disk that can be told to fail, to lie and to tear. For tests and for the
-//! simulator.
+//! simulator: what is done beside the writer is done between its operations, in an order that can be repeated.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Cursor, Read};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use engine::Seq;
 
-use crate::backend::{Aside, Backend, Entry, Name, Source};
+use crate::backend::{Aside, Backend, Beside, Entry, Name, Source, Step};
 
 /// When the disk misbehaves. Operations that write (begin, put, sync, publish, remove, set aside) are counted
 /// from 0.
@@ -17,6 +17,9 @@ pub struct Faults {
     pub fail_at: Option<u64>,
     /// From the sync of this number on (from 0), syncs answer well and make nothing durable: a disk that lies.
     pub freeze_at_sync: Option<u64>,
+    /// So many operations of the writer come before each step that is done beside it. With none it is done at
+    /// once; what the writer does not get to, it does when it waits.
+    pub lag: u64,
 }
 
 /// What of the frames that were put but not synced a crash leaves.
@@ -83,7 +86,30 @@ impl Contents {
 
 /// A log's place in memory.
 #[derive(Clone, Default)]
-pub struct Memory(Arc<Mutex<Contents>>);
+pub struct Memory {
+    contents: Arc<Mutex<Contents>>,
+    /// Of this process: a crash ends it.
+    beside: Arc<Mutex<Vec<Arc<Mutex<Deferred>>>>>,
+}
+
+/// Steps that wait for their turn.
+struct Deferred {
+    steps: VecDeque<Step>,
+    /// Operations of the writer until the next one.
+    wait: u64,
+    ended: Option<io::Result<()>>,
+}
+
+impl Deferred {
+    /// Does the next step.
+    fn step(&mut self) {
+        self.ended = match self.steps.pop_front().map(|step| step()) {
+            Some(Ok(())) if !self.steps.is_empty() => None,
+            Some(result) => Some(result),
+            None => Some(Ok(())),
+        };
+    }
+}
 
 impl Memory {
     /// An empty place on a disk that works.
@@ -126,7 +152,7 @@ impl Memory {
             }
             segment.durable.append(&mut unsynced);
         }
-        Memory(Arc::new(Mutex::new(contents)))
+        Memory { contents: Arc::new(Mutex::new(contents)), beside: Arc::default() }
     }
 
     /// Changes the stored bytes of a name: of a file as a whole, of a segment frame by frame.
@@ -148,8 +174,50 @@ impl Memory {
     }
 
     fn contents(&self) -> MutexGuard<'_, Contents> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.contents.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// The writer is about to do something: what is due beside it comes first. A step is an operation too, and
+    /// gives no turn while it is done.
+    fn turn(&self) {
+        let Ok(beside) = self.beside.try_lock() else { return };
+        for deferred in beside.iter() {
+            let mut deferred = locked(deferred);
+            while deferred.ended.is_none() && deferred.wait == 0 {
+                deferred.step();
+                deferred.wait = self.contents().faults.lag;
+            }
+            deferred.wait = deferred.wait.saturating_sub(1);
+        }
+    }
+}
+
+/// What [`Memory`] does beside its writer.
+struct Turns {
+    beside: Arc<Mutex<Vec<Arc<Mutex<Deferred>>>>>,
+    deferred: Arc<Mutex<Deferred>>,
+}
+
+impl Beside for Turns {
+    fn is_over(&self) -> bool {
+        locked(&self.deferred).ended.is_some()
+    }
+
+    fn join(self: Box<Self>) -> io::Result<()> {
+        let mut beside = locked(&self.beside);
+        beside.retain(|other| !Arc::ptr_eq(other, &self.deferred));
+        let mut deferred = locked(&self.deferred);
+        loop {
+            match deferred.ended.take() {
+                Some(result) => return result,
+                None => deferred.step(),
+            }
+        }
+    }
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Source for Memory {
@@ -171,20 +239,29 @@ impl Source for Memory {
     }
 
     fn at_or_before(&self, seq: Seq) -> io::Result<Option<Vec<u8>>> {
-        let mut contents = self.contents();
-        let Ok(segment) = contents.segment() else { return Ok(None) };
-        let durable = segment.durable.range(..=seq).next_back();
-        let unsynced = segment.unsynced.range(..=seq).next_back();
-        Ok(durable
-            .into_iter()
-            .chain(unsynced)
-            .max_by_key(|(first, _)| **first)
-            .map(|(_, frame)| frame.clone()))
+        let contents = self.contents();
+        if contents.active.is_none() {
+            return Ok(None);
+        }
+        let frames = contents.segments.values().flat_map(|segment| {
+            let durable = segment.durable.range(..=seq).next_back();
+            durable.into_iter().chain(segment.unsynced.range(..=seq).next_back())
+        });
+        Ok(frames.max_by_key(|(first, _)| **first).map(|(_, frame)| frame.clone()))
     }
 }
 
 impl Backend for Memory {
+    fn claim(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn prepare(&self) -> io::Result<()> {
+        Ok(())
+    }
+
     fn begin(&self, segment: Seq) -> io::Result<()> {
+        self.turn();
         let mut contents = self.contents();
         contents.count()?;
         contents.segments.insert(segment, Segment::default());
@@ -193,6 +270,7 @@ impl Backend for Memory {
     }
 
     fn put(&self, first: Seq, frame: &[u8]) -> io::Result<()> {
+        self.turn();
         let mut contents = self.contents();
         contents.count()?;
         contents.segment()?.unsynced.insert(first, frame.to_vec());
@@ -200,6 +278,7 @@ impl Backend for Memory {
     }
 
     fn sync(&self) -> io::Result<()> {
+        self.turn();
         let mut contents = self.contents();
         contents.count()?;
         let sync = contents.syncs;
@@ -217,6 +296,7 @@ impl Backend for Memory {
     }
 
     fn publish(&self, name: Name, parts: &mut dyn Iterator<Item = io::Result<Vec<u8>>>) -> io::Result<()> {
+        self.turn();
         // Not under the lock: the parts may be read from here.
         let file = parts.collect::<io::Result<Vec<_>>>()?.concat();
         let mut contents = self.contents();
@@ -226,6 +306,7 @@ impl Backend for Memory {
     }
 
     fn remove(&self, name: Name) -> io::Result<()> {
+        self.turn();
         let mut contents = self.contents();
         contents.count()?;
         match name {
@@ -241,5 +322,15 @@ impl Backend for Memory {
         let bytes = names.iter().filter_map(|name| contents.raw(*name)).map(|raw| raw.len() as u64).sum();
         contents.aside.extend_from_slice(names);
         Ok(Aside { place: "memory".to_owned(), bytes })
+    }
+
+    fn beside(&self, steps: Vec<Step>) -> io::Result<Box<dyn Beside>> {
+        let wait = self.contents().faults.lag;
+        let deferred = Arc::new(Mutex::new(Deferred { steps: steps.into(), wait, ended: None }));
+        locked(&self.beside).push(deferred.clone());
+        if wait == 0 {
+            self.turn();
+        }
+        Ok(Box::new(Turns { beside: self.beside.clone(), deferred }))
     }
 }

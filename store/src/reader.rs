@@ -1,168 +1,49 @@
-//! Reading: beside the writer, or without one.
+//! Reading without the writer: for replay.
 
-use std::collections::BTreeMap;
-use std::io::{self, Read};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 
 use engine::Seq;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{Entry, Name, Source};
-use crate::codec;
+use crate::backend::Source;
+use crate::codec::Hash;
 use crate::disk::Disk;
 use crate::error::Error;
 use crate::frame::{Frame, FrameDecoder, follow};
-use crate::scan::scan;
+use crate::look::Look;
 use crate::snapshot;
-use crate::survey::segments;
+use crate::survey::Piece;
 
-/// Frames in order, one in memory at a time. Ends with what is there when it is asked, or after an error.
-pub struct Frames {
-    source: Arc<dyn Source>,
-    next: Seq,
-    tail: Option<(Seq, codec::Hash)>,
-    sealed: Option<(Seq, FrameDecoder<Box<dyn Read + Send>>)>,
-    read: Option<Seq>,
-    done: bool,
-}
+/// How often a log is looked at before what is missing counts as lost. An agent that writes meanwhile can make a
+/// frame that moves, or a segment that is dropped, look so.
+const LOOKS_MAX: usize = 3;
 
-impl Frames {
-    /// From the frame that holds `next` on.
-    pub(crate) fn new(source: Arc<dyn Source>, next: Seq) -> Frames {
-        Frames { source, next, tail: None, sealed: None, read: None, done: false }
-    }
-
-    fn advance(&mut self) -> Result<Option<Frame>, Error> {
-        loop {
-            if let Some((first, decoder)) = &mut self.sealed {
-                match decoder.next().transpose()? {
-                    Some(frame) if frame.last() < self.next => continue,
-                    Some(frame) => return self.accept(frame).map(Some),
-                    None => {
-                        self.read = Some(*first);
-                        self.sealed = None;
-                    }
-                }
-            }
-            match self.open_frame(self.next)? {
-                Some(frame) if frame.last() >= self.next => return self.accept(frame).map(Some),
-                Some(frame) => return self.after_the_last(&frame),
-                None => {}
-            }
-            let Some(first) = self.find_sealed()? else { return Ok(None) };
-            let input = self.source.read(Name::Sealed(first));
-            let input = input.map_err(|error| Error::io("read the log", error))?;
-            self.sealed = Some((first, FrameDecoder::new(input)));
-        }
-    }
-
-    /// Of the open segment: the last frame that begins at or before `seq`.
-    fn open_frame(&self, seq: Seq) -> Result<Option<Frame>, Error> {
-        let bytes = self.source.at_or_before(seq).map_err(|error| Error::io("read the log", error))?;
-        let place = || format!("the frame with {seq}");
-        bytes
-            .map(|bytes| codec::decode_frame(&bytes).map_err(|fault| Error::fault(&place(), fault)))
-            .transpose()
-    }
-
-    /// The open segment has no frame with the next record: it ends here, the writer was faster than we, or
-    /// there is a gap.
-    fn after_the_last(&mut self, last: &Frame) -> Result<Option<Frame>, Error> {
-        let newest = self.open_frame(Seq(u64::MAX))?;
-        if newest.is_none_or(|newest| newest.header.first <= last.header.first) {
-            return Ok(None);
-        }
-        match self.open_frame(self.next)? {
-            Some(frame) if frame.last() >= self.next => self.accept(frame).map(Some),
-            Some(_) => Err(self.missing()),
-            // It was sealed between the two questions: this is as good a place to end as any.
-            None => Ok(None),
-        }
-    }
-
-    fn missing(&self) -> Error {
-        Error::Damaged { place: format!("the frame with {}", self.next), reason: "it is missing".to_owned() }
-    }
-
-    /// The sealed segment that holds the next record, if it is not the one just read to its end.
-    fn find_sealed(&self) -> Result<Option<Seq>, Error> {
-        let entries = self.source.list().map_err(|error| Error::io("list the log", error))?;
-        let mut found = None;
-        let (mut smallest, mut beyond) = (None, false);
-        for name in segments(&entries) {
-            match name {
-                Name::Sealed(first) | Name::Open(first) | Name::Snapshot(first) if first > self.next => {
-                    beyond = true;
-                    smallest.get_or_insert(first);
-                }
-                Name::Sealed(first) => {
-                    found = Some(first);
-                    smallest.get_or_insert(first);
-                }
-                Name::Open(first) | Name::Snapshot(first) => {
-                    smallest.get_or_insert(first);
-                }
-            }
-        }
-        match smallest {
-            Some(first) if first > self.next => Err(Error::Trimmed { first }),
-            _ if found != self.read => Ok(found),
-            _ if beyond => Err(self.missing()),
-            _ => Ok(None),
-        }
-    }
-
-    fn accept(&mut self, frame: Frame) -> Result<Frame, Error> {
-        follow(&mut self.tail, &frame)?;
-        self.next = frame.last().next();
-        Ok(frame)
-    }
-}
-
-impl Iterator for Frames {
-    type Item = Result<Frame, Error>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.done {
-            return None;
-        }
-        let item = self.advance().transpose();
-        self.done = !matches!(item, Some(Ok(_)));
-        item
-    }
-}
-
-/// Reads a log that another thread of this process writes: for sending it to a replay.
-#[derive(Clone)]
-pub struct Tap(Arc<dyn Source>);
-
-impl Tap {
-    pub(crate) fn new(source: Arc<dyn Source>) -> Tap {
-        Tap(source)
-    }
-
-    /// The frames from the one that holds the record after `seq` on. [`Frame::as_bytes`] of each, one after
-    /// the other, is a stream that [`FrameDecoder`] reads.
-    #[must_use]
-    pub fn frames_after(&self, seq: Seq) -> Frames {
-        Frames::new(self.0.clone(), seq.next())
-    }
-}
-
-/// Reads a log without changing anything: for replay. It needs no lock and does not ask sled, so an agent may
-/// be running; what the agent appends to its open segment after the opening is not seen.
+/// Reads a log without changing anything. It needs no lock and does not ask sled, so an agent may be running; what
+/// the agent appends after the opening is not seen.
 pub struct Reader {
     source: Arc<dyn Source>,
-    first: Seq,
-    total_bytes: u64,
+    look: Arc<Look>,
+}
+
+/// A place where a replay can start.
+pub struct Start<T> {
+    /// The last record applied to the state; 0 before the first.
+    pub applied: Seq,
+    /// The state there; `None` before the first record.
+    pub state: Option<T>,
+    /// What is lost between the place that was asked for and this one, each [`Error::Lost`].
+    pub lost: Vec<Error>,
+    /// The frames after it.
+    pub frames: Stretch,
 }
 
 impl Reader {
     /// Opens the log in a directory.
     ///
     /// # Errors
-    /// [`Error::Io`] when there is none, [`Error::NewerFormat`].
+    /// [`Error::Io`] when there is none, [`Error::NewerFormat`]. Damage is no error: the frames end with it.
     pub fn open(directory: &Path) -> Result<Reader, Error> {
         Reader::open_on(Arc::new(Disk::read_only(directory)?))
     }
@@ -172,106 +53,150 @@ impl Reader {
     /// # Errors
     /// [`Error::Io`], [`Error::NewerFormat`].
     pub fn open_on(source: Arc<dyn Source>) -> Result<Reader, Error> {
-        let failed = |error| Error::io("read the log", error);
-        let mut frames = BTreeMap::new();
-        // First the open segment, then the list of the sealed ones: one that is sealed in between is in both.
-        for Entry { name, .. } in source.list().map_err(failed)? {
-            if matches!(name, Name::Open(_)) {
-                let found = scan(source.read(name).map_err(failed)?)?.frames;
-                frames.extend(found.into_iter().map(|(first, frame)| (first, frame.bytes)));
+        let mut look = Look::at(&*source)?;
+        for _ in 1..LOOKS_MAX {
+            if !look.is_whole() {
+                look = Look::at(&*source)?;
             }
         }
-        let source = Arc::new(Closed { source, open: frames });
-        let entries = source.list().map_err(failed)?;
-        let first = segments(&entries).first().map_or(Seq(1), |name| match name {
-            Name::Sealed(first) | Name::Open(first) | Name::Snapshot(first) => *first,
-        });
-        let total_bytes = entries
-            .iter()
-            .filter(|entry| !matches!(entry.name, Name::Snapshot(_)))
-            .map(|entry| entry.bytes)
-            .sum();
-        Ok(Reader { source, first, total_bytes })
+        Ok(Reader { source, look: Arc::new(look) })
     }
 
-    /// All frames, from the first on. A log that is damaged ends with the error that says where.
+    /// All frames, from the first that is there on. Ends with [`Error::Lost`] where records are missing that
+    /// were there.
     #[must_use]
-    pub fn frames(&self) -> Frames {
-        self.frames_after(Seq(self.first.0 - 1))
+    pub fn frames(&self) -> Stretch {
+        self.stretch(0, Seq(0))
     }
 
-    /// The frames from the one that holds the record after `seq` on.
+    fn stretch(&self, run: usize, applied: Seq) -> Stretch {
+        Stretch {
+            source: self.source.clone(),
+            look: self.look.clone(),
+            pieces: self.look.runs.get(run).cloned().unwrap_or_default(),
+            end: self.look.lost_after(run).map(Error::from),
+            applied,
+            frames: Box::new(std::iter::empty()),
+            tail: None,
+        }
+    }
+
+    /// The first place at or after `from` where a replay can start: the beginning of the log, or else a snapshot.
+    ///
+    /// # Errors
+    /// [`Error::Io`], [`Error::NewerFormat`].
+    pub fn start<T: DeserializeOwned>(
+        &self,
+        from: Seq,
+        state_version: u32,
+    ) -> Result<Option<Start<T>>, Error> {
+        let look = &self.look;
+        if from == Seq(0) && look.pieces.first().is_some_and(Piece::begins_the_log) {
+            return Ok(Some(Start { applied: from, state: None, lost: vec![], frames: self.frames() }));
+        }
+        for snapshot in look.snapshots.iter().filter(|snapshot| snapshot.seq >= from) {
+            let applied = snapshot.seq;
+            if let Some(run) = look.runs.iter().position(|run| look.holds(run, snapshot))
+                && let Some(state) = snapshot::load_state(&*self.source, applied, state_version)?
+            {
+                let before =
+                    look.lost_before().into_iter().chain((0..run).filter_map(|run| look.lost_after(run)));
+                let lost = before.filter(|lost| lost.last > from).map(Error::from).collect();
+                return Ok(Some(Start {
+                    applied,
+                    state: Some(state),
+                    lost,
+                    frames: self.stretch(run, applied),
+                }));
+            }
+        }
+        Ok(None)
+    }
+
+    /// What is known to be missing before the first record that is there: [`Error::Lost`].
     #[must_use]
-    pub fn frames_after(&self, seq: Seq) -> Frames {
-        Frames::new(self.source.clone(), seq.next())
+    pub fn lost_before(&self) -> Option<Error> {
+        self.look.lost_before().map(Error::from)
     }
 
-    /// The first record that is there.
+    /// What is damaged and costs no record, each in a sentence.
+    #[must_use]
+    pub fn remarks(&self) -> Vec<String> {
+        self.look.remarks()
+    }
+
+    /// The first record that is there; 1 where none is.
     #[must_use]
     pub fn first(&self) -> Seq {
-        self.first
+        self.look.pieces.first().map_or(Seq(1), |piece| piece.first)
+    }
+
+    /// The last record that is there, whatever is missing before it; 0 where none is.
+    #[must_use]
+    pub fn last(&self) -> Seq {
+        self.look.pieces.last().map_or(Seq(0), |piece| piece.last)
     }
 
     /// Bytes of all frames: what a progress bar counts up to.
     #[must_use]
     pub fn total_bytes(&self) -> u64 {
-        self.total_bytes
+        self.look.pieces.iter().map(|piece| piece.bytes).sum()
     }
+}
 
-    /// The **oldest** state that can be replayed from, and the last record applied to it. A log that begins
-    /// with record 1 needs none.
-    ///
-    /// # Errors
-    /// [`Error::Io`], [`Error::NewerFormat`], [`Error::Damaged`] when the log does not lead to the snapshot's
-    /// position.
-    pub fn snapshot<T: DeserializeOwned>(&self, state_version: u32) -> Result<Option<(Seq, T)>, Error> {
-        let entries = self.source.list().map_err(|error| Error::io("list the log", error))?;
-        let (snapshots, _) = snapshot::load_all(&*self.source, &entries)?;
-        for snapshot in snapshots.iter().rev() {
-            if snapshot.state_version != state_version || snapshot.seq.next() < self.first {
-                continue;
-            }
-            let of_this_log = match self.frames_after(snapshot.seq).next().transpose()? {
-                Some(frame) => {
-                    frame.header.first == snapshot.seq.next() && frame.header.previous == snapshot.log
+/// Frames that follow each other, one in memory at a time. Ends where the log ends, or with [`Error::Lost`].
+pub struct Stretch {
+    source: Arc<dyn Source>,
+    look: Arc<Look>,
+    pieces: Range<usize>,
+    end: Option<Error>,
+    applied: Seq,
+    frames: Box<dyn Iterator<Item = Result<Frame, Error>> + Send>,
+    tail: Option<(Seq, Hash)>,
+}
+
+impl Stretch {
+    fn advance(&mut self) -> Result<Option<Frame>, Error> {
+        loop {
+            for frame in self.frames.by_ref() {
+                let frame = frame?;
+                if frame.last() > self.applied {
+                    follow(&mut self.tail, &frame)?;
+                    return Ok(Some(frame));
                 }
-                None => match self.frames_after(Seq(snapshot.seq.0 - 1)).next().transpose()? {
-                    Some(frame) => frame.last() == snapshot.seq && frame.hash == snapshot.log,
-                    None => false,
-                },
-            };
-            if of_this_log && let Ok(state) = codec::decode_state(&snapshot.state) {
-                return Ok(Some((snapshot.seq, state)));
+            }
+            let Some(piece) = self.pieces.next() else { return self.end.take().map_or(Ok(None), Err) };
+            if self.look.pieces[piece].last > self.applied {
+                self.frames = self.read(piece)?;
             }
         }
-        Ok(None)
+    }
+
+    fn read(&self, piece: usize) -> Result<Box<dyn Iterator<Item = Result<Frame, Error>> + Send>, Error> {
+        let Piece { name, last, scanned, .. } = &self.look.pieces[piece];
+        if !scanned.is_empty() {
+            let (look, frames) = (self.look.clone(), 0..scanned.len());
+            return Ok(Box::new(frames.map(move |at| Ok(look.pieces[piece].scanned[at].clone()))));
+        }
+        let input = self.source.read(*name).map_err(|error| Error::io("read the log", error))?;
+        // An agent that has started meanwhile may have put more into the file.
+        let last = *last;
+        let is_seen =
+            move |frame: &Result<Frame, Error>| frame.as_ref().map_or(true, |frame| frame.last() <= last);
+        Ok(Box::new(FrameDecoder::new(input).take_while(is_seen)))
     }
 }
 
-/// A source whose open segments were read already.
-struct Closed {
-    source: Arc<dyn Source>,
-    open: BTreeMap<Seq, Vec<u8>>,
-}
+impl Iterator for Stretch {
+    type Item = Result<Frame, Error>;
 
-impl Source for Closed {
-    fn list(&self) -> io::Result<Vec<Entry>> {
-        let mut entries = self.source.list()?;
-        entries.retain(|entry| !matches!(entry.name, Name::Open(_)));
-        let bytes = self.open.values().map(|frame| frame.len() as u64).sum();
-        entries.extend(self.open.keys().next().map(|first| Entry { name: Name::Open(*first), bytes }));
-        Ok(entries)
-    }
-
-    fn read(&self, name: Name) -> io::Result<Box<dyn Read + Send>> {
-        self.source.read(name)
-    }
-
-    fn head(&self) -> io::Result<Vec<u8>> {
-        self.source.head()
-    }
-
-    fn at_or_before(&self, seq: Seq) -> io::Result<Option<Vec<u8>>> {
-        Ok(self.open.range(..=seq).next_back().map(|(_, frame)| frame.clone()))
+    fn next(&mut self) -> Option<Self::Item> {
+        let item = self.advance().transpose();
+        if !matches!(item, Some(Ok(_))) {
+            self.pieces = 0..0;
+            self.end = None;
+            self.frames = Box::new(std::iter::empty());
+        }
+        item
     }
 }

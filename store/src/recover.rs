@@ -6,24 +6,26 @@
 //! the history that a snapshot covers costs history and no state. With no such stretch the log begins anew;
 //! the agent is safe without it.
 //!
-//! **In which order.** Evidence is copied first, then what is kept is published, and only then is anything
-//! removed. A crash anywhere in between leaves a directory that recovers to the same log.
+//! **In which order.** All is read first: what a newer build wrote is refused before anything is changed.
+//! Then evidence is copied, then what is kept is published, and only then is anything removed. A crash
+//! anywhere in between leaves a directory that recovers to the same log.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::io;
 use std::ops::Range;
 
 use engine::Seq;
 use serde::de::DeserializeOwned;
 
-use crate::backend::{Aside, Backend, Entry, Name};
-use crate::codec::{self, Hash};
+use crate::backend::{Backend, Entry, Name};
+use crate::codec::Hash;
 use crate::error::Error;
 use crate::frame::{Frame, FrameDecoder};
 use crate::log::Options;
-use crate::snapshot::{self, Snapshot};
-use crate::survey::{Piece, Survey};
+use crate::look::Look;
+use crate::loss::Loss;
+use crate::snapshot;
+use crate::survey::Piece;
 
 /// What an opening found.
 #[derive(Debug)]
@@ -37,45 +39,6 @@ pub struct Recovery<T> {
     pub state: Option<(Seq, T)>,
     /// What was lost, if anything was.
     pub loss: Option<Loss>,
-}
-
-/// What an opening could not keep. Displays as one line.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Loss {
-    /// The first and the last record kept.
-    pub kept: Option<(Seq, Seq)>,
-    /// The last record that is known to have been there, when it is lost.
-    pub lost_to: Option<Seq>,
-    /// Records before the first one kept were there and are set aside. A snapshot stands for them.
-    pub history_lost: bool,
-    /// Snapshots that were not taken: damaged, of another log, or of another layout of the state.
-    pub refused: Vec<Seq>,
-    /// Where the evidence is.
-    pub aside: Option<Aside>,
-}
-
-impl fmt::Display for Loss {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let damaged = self.lost_to.is_some() || self.history_lost;
-        write!(f, "the log {}: ", if damaged { "was damaged" } else { "is whole" })?;
-        match self.kept {
-            Some((first, last)) => write!(f, "records {first} to {last} are kept")?,
-            None => write!(f, "no record is kept")?,
-        }
-        if let Some(last) = self.lost_to {
-            write!(f, ", records up to {last} are lost")?;
-        }
-        if self.history_lost {
-            write!(f, ", records before them are lost")?;
-        }
-        for seq in &self.refused {
-            write!(f, ", the snapshot at {seq} is refused")?;
-        }
-        match &self.aside {
-            Some(aside) => write!(f, "; {} bytes are set aside in {}", aside.bytes, aside.place),
-            None => Ok(()),
-        }
-    }
 }
 
 /// A sealed segment.
@@ -101,95 +64,71 @@ pub(crate) fn recover<T: DeserializeOwned>(
     backend: &dyn Backend,
     options: &Options,
 ) -> Result<Recovered<T>, Error> {
-    let listed = |error| Error::io("list the log", error);
-    let entries = backend.list().map_err(listed)?;
-    let (snapshots, damaged_snapshots) = snapshot::load_all(backend, &entries)?;
-    let wanted: BTreeSet<Seq> = snapshots.iter().map(|snapshot| snapshot.seq).collect();
-    let mut survey = Survey::new(backend, &entries, &wanted)?;
-    let noted = match codec::decode_head(&backend.head().map_err(listed)?) {
-        Ok(head) => head.seq,
-        // A head that cannot be read says nothing, and nothing depends on it.
-        Err(_) => Seq(0),
-    };
-
-    let chosen = choose::<T>(&survey, &snapshots, options.state_version);
-    let run = chosen.run;
-    let end = survey.pieces[run.clone()].last();
-    let (tail, hash, last_name) =
-        end.map_or((Seq(0), Hash::GENESIS, None), |end| (end.last, end.hash, Some(end.name)));
-    let highest = survey.highest().max(noted);
-    if highest > tail {
-        // What should hold the missing records is evidence too, though nothing in it may look wrong.
-        survey.damaged.extend(last_name);
-        survey
-            .damaged
-            .extend(entries.iter().map(|entry| entry.name).filter(|name| matches!(name, Name::Open(_))));
+    let mut look = Look::at(backend)?;
+    let chosen = choose::<T>(backend, &look, options.state_version)?;
+    let end = look.pieces[chosen.run.clone()].last();
+    let (tail, hash) = end.map_or((Seq(0), Hash::GENESIS), |end| (end.last, end.hash));
+    let mut loss = Loss::new(&look, &chosen, options.state_version);
+    let entries = backend.list().map_err(|error| Error::io("list the log", error))?;
+    backend.claim().map_err(|error| Error::io("take over the log", error))?;
+    if let Some(loss) = &mut loss {
+        let evidence: Vec<Name> = evidence(&look, &entries, &chosen, loss).into_iter().collect();
+        let aside = backend.set_aside(&evidence);
+        loss.aside = Some(aside.map_err(|error| Error::io("set the damaged part aside", error))?);
     }
-    let kept_snapshots: Vec<Seq> = chosen.snapshots.into_iter().rev().collect();
-    let mut refused = damaged_snapshots;
-    refused.extend(snapshots.iter().map(|snapshot| snapshot.seq).filter(|seq| !kept_snapshots.contains(seq)));
-
-    let mut evidence = survey.damaged.clone();
-    evidence
-        .extend(survey.pieces[..run.start].iter().chain(&survey.pieces[run.end..]).map(|piece| piece.name));
-    evidence.extend(refused.iter().map(|seq| Name::Snapshot(*seq)));
-    let aside = set_aside(backend, evidence)?;
-
-    let loss = (aside.is_some() || highest > tail).then(|| Loss {
-        kept: survey.pieces.get(run.start).filter(|_| !run.is_empty()).map(|piece| (piece.first, tail)),
-        lost_to: (highest > tail).then_some(highest),
-        history_lost: run.start > 0 && !run.is_empty(),
-        refused,
-        aside,
-    });
-    let sealed = repair(backend, options, survey.pieces.drain(run))?;
-    remove_the_rest(backend, &entries, &sealed, &kept_snapshots)?;
+    let sealed = repair(backend, options, look.pieces.drain(chosen.run))?;
+    remove_the_rest(backend, &entries, &sealed, &chosen.snapshots)?;
     let first = sealed.first().map_or(tail.next(), |segment| segment.first);
     let recovery = Recovery { first, last: tail, state: chosen.state, loss };
-    Ok(Recovered { sealed, snapshots: kept_snapshots, tail, hash, recovery })
+    Ok(Recovered { sealed, snapshots: chosen.snapshots, tail, hash, recovery })
 }
 
-struct Chosen<T> {
-    /// The pieces to go on with.
-    run: Range<usize>,
-    state: Option<(Seq, T)>,
-    /// The snapshots that belong to them, newest first.
-    snapshots: Vec<Seq>,
+/// What to go on with.
+pub(crate) struct Chosen<T> {
+    /// The pieces.
+    pub run: Range<usize>,
+    /// The newest state that they lead on from.
+    pub state: Option<(Seq, T)>,
+    /// The snapshots that belong to them, oldest first.
+    pub snapshots: Vec<Seq>,
 }
 
-fn choose<T: DeserializeOwned>(survey: &Survey, snapshots: &[Snapshot], state_version: u32) -> Chosen<T> {
-    for run in survey.runs().into_iter().rev() {
-        let pieces = &survey.pieces[run.clone()];
-        let marks: Vec<(Seq, Hash)> = pieces.iter().flat_map(|piece| piece.marks.iter().copied()).collect();
-        let mut state = None;
-        let mut usable = Vec::new();
-        for snapshot in snapshots {
-            let ours =
-                marks.contains(&(snapshot.seq, snapshot.log)) && snapshot.state_version == state_version;
-            if !ours {
-                continue;
+fn choose<T: DeserializeOwned>(
+    backend: &dyn Backend,
+    look: &Look,
+    state_version: u32,
+) -> Result<Chosen<T>, Error> {
+    for run in look.runs.iter().rev() {
+        let mut chosen = Chosen { run: run.clone(), state: None, snapshots: Vec::new() };
+        for snapshot in look.snapshots.iter().rev().filter(|snapshot| look.holds(run, snapshot)) {
+            let seq = snapshot.seq;
+            if chosen.state.is_none() {
+                chosen.state = snapshot::load_state(backend, seq, state_version)?.map(|state| (seq, state));
             }
-            if state.is_some() {
-                usable.push(snapshot.seq);
-            } else if let Ok(decoded) = codec::decode_state(&snapshot.state) {
-                state = Some((snapshot.seq, decoded));
-                usable.push(snapshot.seq);
+            if chosen.state.is_some() && snapshot.state_version == state_version {
+                chosen.snapshots.insert(0, seq);
             }
         }
-        let from_the_start = pieces[0].first == Seq(1) && pieces[0].previous == Hash::GENESIS;
-        if state.is_some() || from_the_start {
-            return Chosen { run, state, snapshots: usable };
+        if chosen.state.is_some() || look.pieces[run.start].begins_the_log() {
+            return Ok(chosen);
         }
     }
-    Chosen { run: 0..0, state: None, snapshots: Vec::new() }
+    Ok(Chosen { run: 0..0, state: None, snapshots: Vec::new() })
 }
 
-fn set_aside(backend: &dyn Backend, evidence: BTreeSet<Name>) -> Result<Option<Aside>, Error> {
-    if evidence.is_empty() {
-        return Ok(None);
+/// What is not as it was left, and what should hold the records that are lost, though nothing in it may look
+/// wrong.
+fn evidence<T>(look: &Look, entries: &[Entry], chosen: &Chosen<T>, loss: &Loss) -> BTreeSet<Name> {
+    let mut evidence = look.damaged.clone();
+    if loss.lost.is_some() {
+        evidence.extend(look.pieces[chosen.run.clone()].last().map(|end| end.name));
+        let names = entries.iter().map(|entry| entry.name);
+        evidence.extend(names.filter(|name| matches!(name, Name::Open(_))));
     }
-    let names: Vec<Name> = evidence.into_iter().collect();
-    backend.set_aside(&names).map(Some).map_err(|error| Error::io("set the damaged part aside", error))
+    let (before, after) = (&look.pieces[..chosen.run.start], &look.pieces[chosen.run.end..]);
+    evidence.extend(before.iter().chain(after).map(|piece| piece.name));
+    evidence.extend(loss.refused.iter().map(|seq| Name::Snapshot(*seq)));
+    evidence
 }
 
 /// Makes sealed segments of all pieces. A short one goes into the segment before it, so that a crash loop
@@ -201,11 +140,11 @@ fn repair(
 ) -> Result<Vec<Sealed>, Error> {
     let mut sealed: Vec<Sealed> = Vec::new();
     for piece in pieces {
-        let Piece { first, last, bytes, .. } = piece;
-        let Some(frames) = piece.scanned else {
+        let Piece { first, last, bytes, scanned: frames, .. } = piece;
+        if frames.is_empty() {
             sealed.push(Sealed { first, last, bytes });
             continue;
-        };
+        }
         match sealed.last_mut() {
             Some(before) if before.bytes + bytes <= options.segment_bytes => {
                 publish(backend, before.first, Some(before.first), &frames)?;
@@ -236,14 +175,17 @@ fn remove_the_rest(
     sealed: &[Sealed],
     snapshots: &[Seq],
 ) -> Result<(), Error> {
-    for Entry { name, .. } in entries {
+    let mut names: Vec<Name> = entries.iter().map(|entry| entry.name).collect();
+    // Snapshots first: one without the records that follow it is a sign of loss.
+    names.sort_unstable_by_key(|name| std::cmp::Reverse(*name));
+    for name in names {
         let kept = match name {
-            Name::Sealed(first) => sealed.iter().any(|segment| segment.first == *first),
-            Name::Snapshot(seq) => snapshots.contains(seq),
+            Name::Sealed(first) => sealed.iter().any(|segment| segment.first == first),
+            Name::Snapshot(seq) => snapshots.contains(&seq),
             Name::Open(_) => false,
         };
         if !kept {
-            backend.remove(*name).map_err(|error| Error::io("remove a part of the log", error))?;
+            backend.remove(name).map_err(|error| Error::io("remove a part of the log", error))?;
         }
     }
     Ok(())

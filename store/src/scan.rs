@@ -10,6 +10,7 @@ use std::io::Read;
 
 use engine::Seq;
 
+use crate::backend::Name;
 use crate::codec::{self, FRAME_BYTES_MAX, Fault};
 use crate::error::Error;
 use crate::frame::{Frame, read_up_to};
@@ -26,11 +27,11 @@ pub(crate) struct Scan {
     pub unreadable: bool,
 }
 
-/// Scans all of `input`.
+/// Scans all of `input`, which is what is stored under `name`.
 ///
 /// # Errors
 /// [`Error::NewerFormat`] at the first whole frame of a newer build.
-pub(crate) fn scan(mut input: impl Read) -> Result<Scan, Error> {
+pub(crate) fn scan(name: Name, mut input: impl Read) -> Result<Scan, Error> {
     let mut found = Scan::default();
     let mut window = vec![0; WINDOW_BYTES];
     let mut filled = 0;
@@ -39,7 +40,8 @@ pub(crate) fn scan(mut input: impl Read) -> Result<Scan, Error> {
         found.unreadable = read.is_err();
         filled += read.unwrap_or(0);
         let ended = filled < window.len();
-        let kept_from = search(&window[..filled], ended, &mut found.frames)?;
+        let searched = search(&window[..filled], ended, &mut found.frames);
+        let kept_from = searched.map_err(|fault| Error::fault(&name.to_string(), fault))?;
         if ended {
             return Ok(found);
         }
@@ -49,7 +51,7 @@ pub(crate) fn scan(mut input: impl Read) -> Result<Scan, Error> {
 }
 
 /// Searches one window, and returns the place from which it must be searched again with more behind it.
-fn search(window: &[u8], ended: bool, frames: &mut BTreeMap<Seq, Frame>) -> Result<usize, Error> {
+fn search(window: &[u8], ended: bool, frames: &mut BTreeMap<Seq, Frame>) -> Result<usize, Fault> {
     let mut at = 0;
     loop {
         at = match codec::find_frame(window, at) {
@@ -64,9 +66,7 @@ fn search(window: &[u8], ended: bool, frames: &mut BTreeMap<Seq, Frame>) -> Resu
                 at += frame.bytes.len();
                 frames.entry(frame.header.first).or_insert(frame);
             }
-            Err(Fault::Newer(version)) => {
-                return Err(Error::NewerFormat { place: "a frame of the last segment".to_owned(), version });
-            }
+            Err(newer @ Fault::Newer(_)) => return Err(newer),
             Err(Fault::Short | Fault::Damaged(_)) => at += 1,
         }
     }

@@ -41,17 +41,26 @@ fn run(backend: &Arc<dyn Backend>, model: &mut Model) -> Result<(), Error> {
         model.attempted.extend(records.iter().map(|record| (record.seq.0, record.clone())));
         model.acknowledged = append(&mut log, &records)?.last.0;
         if frame % 5 == 4 {
-            log.snapshot(Seq(model.acknowledged), &state_at(model.acknowledged))?;
-            log.retain()?;
+            log.snapshot(Seq(model.acknowledged), state_at(model.acknowledged))?;
         }
     }
-    Ok(())
+    log.settle()
 }
+
+/// How far what is done beside the writer stays behind it: not at all, by less than a segment, by more than one.
+const LAGS: [u64; 6] = [0, 1, 2, 3, 5, 20];
 
 /// Opens what is left and holds it against the model. Returns what the opening said.
 fn check(memory: &Memory, model: &Model, context: &str) -> Recovery<State> {
+    // Opened before the agent starts, and read after.
+    let reader = Reader::open_on(Arc::new(memory.clone())).unwrap();
     let backend: Arc<dyn Backend> = Arc::new(memory.clone());
     let (mut log, recovery): (Log, Recovery<State>) = Log::open_on(backend, small()).unwrap();
+    if recovery.loss.is_none() {
+        assert!(reader.lost_before().is_none(), "{context}");
+        let read = reader.frames().map(|frame| frame.unwrap_or_else(|error| panic!("{context}: {error}")));
+        assert_eq!(read.last().map_or(Seq(0), |frame| frame.last()), recovery.last, "{context}");
+    }
     let (first, last) = (recovery.first.0, recovery.last.0);
     let present = common::records_after(&log, first - 1);
     let attempted = model.attempted.range(first..last.max(first - 1) + 1);
@@ -69,55 +78,143 @@ fn check(memory: &Memory, model: &Model, context: &str) -> Recovery<State> {
     recovery
 }
 
-fn operations_of_a_run() -> u64 {
+fn operations_of_a_run(lag: u64) -> u64 {
     let memory = Memory::new();
+    memory.set_faults(Faults { lag, ..Faults::default() });
     run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut Model::default()).unwrap();
     memory.operations()
 }
 
+/// A place whose disk fails at an operation, and what was attempted there.
+fn failing(fail_at: u64, lag: u64) -> (Memory, Model) {
+    let (memory, mut model) = (Memory::new(), Model::default());
+    memory.set_faults(Faults { fail_at: Some(fail_at), lag, ..Faults::default() });
+    run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap_err();
+    (memory, model)
+}
+
+/// The segments that are there as databases, and those of them that are there as files too.
+fn being_sealed(memory: &Memory) -> (usize, usize) {
+    let names: Vec<Name> = memory.list().unwrap().iter().map(|entry| entry.name).collect();
+    let open: Vec<Seq> = names.iter().filter_map(|name| open(*name)).collect();
+    let both = open.iter().filter(|first| names.contains(&Name::Sealed(**first))).count();
+    (open.len(), both)
+}
+
 #[test]
 fn a_crash_at_any_operation_loses_nothing_that_was_acknowledged() {
-    let operations = operations_of_a_run();
-    assert!(operations > 70, "the script is too tame: {operations}");
-    for fail_at in 0..operations {
-        for survive in [Survive::Synced, Survive::All, Survive::Torn] {
-            let (memory, mut model) = (Memory::new(), Model::default());
-            memory.set_faults(Faults { fail_at: Some(fail_at), ..Faults::default() });
-            run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap_err();
-            let context = format!("operation {fail_at}, {survive:?}");
-            let recovery = check(&memory.crash(survive), &model, &context);
-            assert!(recovery.last.0 >= model.acknowledged, "{context}");
-            assert!(recovery.loss.is_none(), "{context}: {}", recovery.loss.unwrap());
+    let (mut unsealed, mut both) = (0, 0);
+    for lag in LAGS {
+        let operations = operations_of_a_run(lag);
+        assert!(operations > 70, "the script is too tame: {operations}");
+        for fail_at in 0..operations {
+            for survive in [Survive::Synced, Survive::All, Survive::Torn] {
+                let (memory, model) = failing(fail_at, lag);
+                let context = format!("operation {fail_at}, lag {lag}, {survive:?}");
+                let crashed = memory.crash(survive);
+                let found = being_sealed(&crashed);
+                unsealed += usize::from(found.0 > 1);
+                both += found.1;
+                let recovery = check(&crashed, &model, &context);
+                assert!(recovery.last.0 >= model.acknowledged, "{context}");
+                assert!(recovery.loss.is_none(), "{context}: {}", recovery.loss.unwrap());
+            }
+        }
+    }
+    assert!(unsealed > 100 && both > 20, "the crashes come at the wrong times: {unsealed}, {both}");
+}
+
+#[test]
+fn a_crash_at_any_operation_of_an_opening_changes_nothing() {
+    let operations = operations_of_a_run(3);
+    let mut places: Vec<(Memory, Model)> = [operations / 3, operations / 2, operations - 1]
+        .into_iter()
+        .flat_map(|around| (0..6).map(move |less| around - less))
+        .map(|fail_at| failing(fail_at, 3))
+        .filter(|(memory, _)| being_sealed(memory).0 > 1)
+        .collect();
+    assert!(places.len() > 3, "{}", places.len());
+    let (memory, mut model) = (Memory::new(), Model::default());
+    run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap();
+    places.push((memory, model));
+    for (place, (memory, model)) in places.into_iter().enumerate() {
+        for damage in [false, true] {
+            let memory = memory.crash(Survive::Synced);
+            if damage {
+                let last_sealed =
+                    memory.list().unwrap().iter().filter_map(|entry| sealed(entry.name)).max().unwrap();
+                memory.damage(Name::Sealed(last_sealed), |bytes| {
+                    let middle = bytes.len() / 2;
+                    bytes[middle] ^= 1;
+                });
+            }
+            disturb_the_opening(&memory, &model, &format!("place {place}, damage: {damage}"));
+        }
+    }
+}
+
+/// Crashes at every operation of an opening lead to what an undisturbed one does.
+fn disturb_the_opening(memory: &Memory, model: &Model, context: &str) {
+    let undisturbed = check(&memory.crash(Survive::Synced), model, "undisturbed");
+    for fail_at in 0.. {
+        let context = format!("{context}, opening, {fail_at}");
+        let disturbed = memory.crash(Survive::Synced);
+        disturbed.set_faults(Faults { fail_at: Some(fail_at), ..Faults::default() });
+        let failed = Log::open_on::<State>(Arc::new(disturbed.clone()), small()).is_err();
+        let recovery = check(&disturbed.crash(Survive::Synced), model, &context);
+        assert_eq!((recovery.first, recovery.last), (undisturbed.first, undisturbed.last), "{context}");
+        if !failed {
+            assert!(fail_at > 1, "an opening writes");
+            break;
         }
     }
 }
 
 #[test]
-fn a_crash_at_any_operation_of_an_opening_changes_nothing() {
-    for damage in [false, true] {
-        let (memory, mut model) = (Memory::new(), Model::default());
-        run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap();
+fn a_file_damaged_before_its_database_went_costs_nothing() {
+    let mut found = 0;
+    for fail_at in 0..operations_of_a_run(3) {
+        let (memory, model) = failing(fail_at, 3);
         let memory = memory.crash(Survive::Synced);
-        if damage {
-            let last_sealed =
-                memory.list().unwrap().iter().filter_map(|entry| sealed(entry.name)).max().unwrap();
-            memory.damage(Name::Sealed(last_sealed), |bytes| {
+        let names: Vec<Name> = memory.list().unwrap().iter().map(|entry| entry.name).collect();
+        for first in
+            names.iter().filter_map(|name| open(*name)).filter(|first| names.contains(&Name::Sealed(*first)))
+        {
+            memory.damage(Name::Sealed(first), |bytes| {
                 let middle = bytes.len() / 2;
-                bytes[middle] ^= 1;
+                bytes[middle - 200..middle + 200].fill(0);
             });
+            let recovery = check(&memory, &model, &format!("{fail_at}"));
+            let loss = recovery.loss.unwrap();
+            assert!(
+                loss.lost.is_none() && !loss.history_lost && recovery.last.0 >= model.acknowledged,
+                "{loss}"
+            );
+            assert!(loss.to_string().contains(" is damaged, though all its records were found; "), "{loss}");
+            found += 1;
         }
-        let undisturbed = check(&memory.crash(Survive::Synced), &model, "undisturbed");
-        for fail_at in 0.. {
-            let disturbed = memory.crash(Survive::Synced);
-            disturbed.set_faults(Faults { fail_at: Some(fail_at), ..Faults::default() });
-            let failed = Log::open_on::<State>(Arc::new(disturbed.clone()), small()).is_err();
-            let recovery = check(&disturbed.crash(Survive::Synced), &model, &format!("opening, {fail_at}"));
-            assert_eq!((recovery.first, recovery.last), (undisturbed.first, undisturbed.last), "{fail_at}");
-            if !failed {
-                assert!(fail_at > 1, "an opening writes");
-                break;
+    }
+    assert!(found > 3, "{found}");
+}
+
+#[test]
+fn what_is_being_sealed_is_read_all_the_same() {
+    for lag in LAGS {
+        let memory = Memory::new();
+        memory.set_faults(Faults { lag, ..Faults::default() });
+        let keeping = Options { history_bytes: u64::MAX, ..small() };
+        let (mut log, _) = Log::open_on::<State>(Arc::new(memory.clone()), keeping).unwrap();
+        for seq in 1..=60 {
+            let _ = append(&mut log, &[record_of(seq, TEXT_BYTES)]).unwrap();
+            let expected: Vec<Record> = (1..=seq).map(|seq| record_of(seq, TEXT_BYTES)).collect();
+            for from in [0, seq / 2, seq - 1] {
+                assert_eq!(common::records_after(&log, from), expected[from as usize..], "lag {lag}, {seq}");
             }
+            let reader = Reader::open_on(Arc::new(memory.clone())).unwrap();
+            let read = reader.frames().flat_map(|frame| frame.unwrap().records().unwrap());
+            assert_eq!(read.collect::<Vec<_>>(), expected, "lag {lag}, {seq}");
         }
+        assert!(log.stats().segments > 5);
     }
 }
 
@@ -128,16 +225,24 @@ fn sealed(name: Name) -> Option<Seq> {
     }
 }
 
+fn open(name: Name) -> Option<Seq> {
+    match name {
+        Name::Open(first) => Some(first),
+        Name::Sealed(_) | Name::Snapshot(_) => None,
+    }
+}
+
 #[test]
 fn a_disk_that_lies_costs_a_tail_and_the_loss_is_told() {
-    for freeze_at in 0..FRAMES {
+    for (freeze_at, lag) in (0..FRAMES).flat_map(|freeze_at| LAGS.map(|lag| (freeze_at, lag))) {
         let (memory, mut model) = (Memory::new(), Model::default());
-        memory.set_faults(Faults { freeze_at_sync: Some(freeze_at), ..Faults::default() });
+        memory.set_faults(Faults { freeze_at_sync: Some(freeze_at), lag, ..Faults::default() });
         run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap();
         let recovery = check(&memory.crash(Survive::Synced), &model, &format!("frozen at {freeze_at}"));
         assert!(recovery.last.0 < model.acknowledged || recovery.loss.is_none());
         if recovery.last.0 < model.acknowledged {
-            assert_eq!(recovery.loss.unwrap().lost_to, Some(Seq(model.acknowledged)), "{freeze_at}");
+            let lost = (recovery.last.next(), Seq(model.acknowledged));
+            assert_eq!(recovery.loss.unwrap().lost, Some(lost), "{freeze_at}");
         }
     }
 }
@@ -175,25 +280,7 @@ fn a_failed_sync_poisons_the_log_for_good() {
     assert_eq!(error.to_string(), "could not append to the log: the disk has failed");
     memory.set_faults(Faults::default());
     assert!(matches!(append(&mut log, &[record_of(2, 10)]), Err(Error::Poisoned)));
-    assert!(matches!(log.snapshot(Seq(1), &state_at(1)), Err(Error::Poisoned)));
-    assert!(matches!(log.retain(), Err(Error::Poisoned)));
+    assert!(matches!(log.snapshot(Seq(1), state_at(1)), Err(Error::Poisoned)));
+    assert!(matches!(log.settle(), Err(Error::Poisoned)));
     assert!(log.frames_after(Seq(0)).is_err());
-}
-
-#[test]
-fn a_reader_of_a_damaged_log_ends_with_the_place_of_the_damage() {
-    let (memory, mut model) = (Memory::new(), Model::default());
-    run(&(Arc::new(memory.clone()) as Arc<dyn Backend>), &mut model).unwrap();
-    let first = memory.list().unwrap().iter().filter_map(|entry| sealed(entry.name)).max().unwrap();
-    let intact = Reader::open_on(Arc::new(memory.clone())).unwrap().frames().count();
-    memory.damage(Name::Sealed(first), |bytes| *bytes.last_mut().unwrap() ^= 1);
-    let frames: Vec<_> = Reader::open_on(Arc::new(memory.clone())).unwrap().frames().collect();
-    assert!(frames.len() > 1 && frames.len() < intact);
-    let (last, whole) = frames.split_last().unwrap();
-    assert!(whole.iter().all(Result::is_ok));
-    assert!(last.as_ref().unwrap_err().to_string().ends_with("is damaged: a payload differs from its hash"));
-
-    memory.remove(Name::Sealed(first)).unwrap();
-    let last = Reader::open_on(Arc::new(memory)).unwrap().frames().last().unwrap();
-    assert_eq!(last.unwrap_err().to_string(), format!("the frame with {first} is damaged: it is missing"));
 }

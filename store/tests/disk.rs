@@ -7,10 +7,10 @@ mod common;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use common::{State, append, append_range, expected, options, record_of};
 use engine::Seq;
-use sha2::{Digest, Sha256};
 use store::{Durability, Error, FRAME_BYTES_MAX, Log, Options, Reader, Recovery};
 
 const RECORDS: u64 = 300;
@@ -58,7 +58,7 @@ fn check_damaged(directory: &Path, context: &str) -> Recovery<State> {
     assert_eq!(common::records_after(&log, 0), expected(1, recovery.last.0), "{context}");
     if recovery.last.0 < RECORDS {
         let loss = recovery.loss.as_ref().unwrap_or_else(|| panic!("{context}: lost in silence"));
-        assert_eq!(loss.lost_to, Some(Seq(RECORDS)), "{context}");
+        assert_eq!(loss.lost, Some((recovery.last.next(), Seq(RECORDS))), "{context}");
         assert!(directory.join("damaged-0001").is_dir(), "{context}");
     }
     recovery
@@ -122,6 +122,69 @@ fn a_tap_keeps_up_with_the_writer_across_segments() {
 }
 
 #[test]
+fn a_reader_in_another_process_never_takes_a_log_that_is_written_for_a_damaged_one() {
+    let directory = tempfile::tempdir().unwrap();
+    let small = Options {
+        segment_bytes: FRAME_BYTES_MAX as u64,
+        history_bytes: u64::MAX,
+        durability: Durability::Process,
+        ..options()
+    };
+    let (mut log, _) = Log::open::<State>(directory.path(), small).unwrap();
+    append_range(&mut log, 1, 100, 10);
+    let written = AtomicU64::new(100);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0;
+            while written.load(Ordering::Acquire) < 6_000 {
+                let known = written.load(Ordering::Acquire);
+                let reader = Reader::open(directory.path()).unwrap();
+                let frames =
+                    reader.frames().map(|frame| frame.unwrap_or_else(|error| panic!("{known}: {error}")));
+                assert!(frames.last().unwrap().last() >= Seq(known));
+                looks += 1;
+            }
+            looks
+        });
+        for from in (101..=6_000).step_by(10) {
+            append_range(&mut log, from, from + 9, 10);
+            written.store(from + 9, Ordering::Release);
+            if from % 1_000 == 1 {
+                log.snapshot(log.last(), (from, 0_u64)).unwrap();
+            }
+        }
+        assert!(reader.join().unwrap() > 3);
+    });
+}
+
+#[test]
+fn a_segment_that_cannot_be_sealed_poisons_the_log_and_costs_nothing_that_was_acknowledged() {
+    let directory = tempfile::tempdir().unwrap();
+    let small = Options { segment_bytes: FRAME_BYTES_MAX as u64, ..options() };
+    let (mut log, _) = Log::open::<State>(directory.path(), small).unwrap();
+    let in_the_way = directory.path().join("segment-00000000000000000001.frames.unfinished");
+    fs::create_dir(&in_the_way).unwrap();
+    let mut acknowledged = 0;
+    let error = loop {
+        match append(&mut log, &[record_of(acknowledged + 1, 1_000)]) {
+            Ok(durable) => acknowledged = durable.last.0,
+            Err(error) => break error,
+        }
+        assert!(acknowledged < 10_000, "it goes on and on");
+    };
+    assert!(error.to_string().starts_with("could not seal a segment: "), "{error}");
+    let error = append(&mut log, &[record_of(acknowledged + 1, 10)]).unwrap_err();
+    assert!(matches!(error, Error::Poisoned), "{error}");
+    drop(log);
+    fs::remove_dir(in_the_way).unwrap();
+    let (log, recovery) = open(directory.path());
+    assert!(recovery.loss.is_none());
+    let records = common::records_after(&log, 0);
+    assert_eq!(records.len() as u64, acknowledged);
+    assert!(records.iter().all(|record| *record == record_of(record.seq.0, 1_000)));
+}
+
+#[test]
 fn flipped_bits_in_sleds_file_cost_no_more_than_the_frames_they_hit() {
     let killed = killed();
     let database = open_database(killed.path());
@@ -178,16 +241,14 @@ fn damage_in_a_sealed_segment_is_set_aside_and_told_in_one_line() {
     let length = bytes.len();
     bytes[length / 2] ^= 4;
     fs::write(&sealed, &bytes).unwrap();
+    let head = fs::read(killed.path().join("head")).unwrap();
     let loss = check_damaged(killed.path(), "sealed").loss.unwrap();
     let aside = killed.path().join("damaged-0001");
     let line = loss.to_string();
-    assert!(line.starts_with("the log was damaged: records #1 to #1"), "{line}");
-    assert!(
-        line.contains("records up to #300 are lost; ") && line.contains(" bytes are set aside in "),
-        "{line}"
-    );
-    assert!(line.ends_with(&aside.display().to_string()) && !line.contains('\n'), "{line}");
+    assert!(line.starts_with("the log has lost records #1") && !line.contains('\n'), "{line}");
+    assert!(line.contains(&format!("; what was found is set aside in {} (", aside.display())), "{line}");
     assert_eq!(fs::read(find(&aside, ".frames")).unwrap(), bytes, "the evidence is untouched");
+    assert_eq!(fs::read(aside.join("head")).unwrap(), head, "the head is evidence too");
 
     let (log, recovery) = open(killed.path());
     assert!(recovery.loss.is_none(), "a loss is told once");
@@ -202,7 +263,7 @@ fn a_missing_segment_ends_the_log_before_it_unless_a_snapshot_stands_for_it() {
         let (mut log, _) = Log::open::<State>(directory.path(), small.clone()).unwrap();
         append_range(&mut log, 1, 1_500, 25);
         if snapshot {
-            log.snapshot(Seq(1_500), &(3_u64, 4_u64)).unwrap();
+            log.snapshot(Seq(1_500), (3_u64, 4_u64)).unwrap();
         }
         append_range(&mut log, 1_501, 1_600, 25);
         drop(log);
@@ -216,10 +277,10 @@ fn a_missing_segment_ends_the_log_before_it_unless_a_snapshot_stands_for_it() {
         let loss = recovery.loss.unwrap();
         if snapshot {
             assert_eq!((recovery.state, recovery.last), (Some((Seq(1_500), (3, 4))), Seq(1_600)));
-            assert!(loss.history_lost && loss.lost_to.is_none());
+            assert!(loss.history_lost && loss.lost.is_none());
             assert_eq!(common::records_after(&log, 1_500), expected(1_501, 1_600));
         } else {
-            assert_eq!(loss.lost_to, Some(Seq(1_600)));
+            assert_eq!(loss.lost, Some((recovery.last.next(), Seq(1_600))));
             assert_eq!(common::records_after(&log, 0), expected(1, recovery.last.0));
         }
     }
@@ -253,28 +314,6 @@ fn a_reader_needs_no_lock_and_leaves_the_directory_as_it_is() {
 }
 
 #[test]
-fn a_newer_format_is_refused_and_nothing_is_changed() {
-    let killed = killed();
-    drop(open(killed.path()));
-    let sealed = find(killed.path(), ".frames");
-    let mut bytes = fs::read(&sealed).unwrap();
-    let body_bytes = u32::from_be_bytes(bytes[8..12].try_into().unwrap()) as usize;
-    bytes[7] = 2;
-    let hash = Sha256::new().chain_update(b"F\x02").chain_update(&bytes[28..28 + body_bytes]).finalize();
-    bytes[12..28].copy_from_slice(&hash[..16]);
-    fs::write(&sealed, &bytes).unwrap();
-    let error = Log::open::<State>(killed.path(), options()).err().unwrap();
-    assert!(matches!(error, Error::NewerFormat { version: 2, .. }), "{error}");
-    assert!(error.to_string().contains("use the newer build"), "{error}");
-    assert_eq!(fs::read(&sealed).unwrap(), bytes);
-    assert!(!killed.path().join("damaged-0001").exists());
-
-    bytes[12] ^= 1;
-    fs::write(&sealed, &bytes).unwrap();
-    check_damaged(killed.path(), "a version that no hash vouches for is damage");
-}
-
-#[test]
 fn too_little_room_is_refused() {
     let directory = tempfile::tempdir().unwrap();
     let greedy = Options { free_floor_bytes: u64::MAX, ..options() };
@@ -301,8 +340,8 @@ fn retention_gives_the_disk_back_and_the_evidence_has_a_bound() {
     let mut high = 0;
     for round in 1..=12 {
         append_range(&mut log, round * 200 - 199, round * 200, 25);
-        log.snapshot(Seq(round * 200), &(0_u64, 0_u64)).unwrap();
-        log.retain().unwrap();
+        log.snapshot(Seq(round * 200), (0_u64, 0_u64)).unwrap();
+        log.settle().unwrap();
         high = high.max(sealed_bytes(directory.path()));
     }
     assert!(high <= 5 * FRAME_BYTES_MAX as u64, "{high}");

@@ -59,7 +59,8 @@ fn snapshots_and_the_head_are_the_recorded_bytes() {
     let backend: Arc<dyn Backend> = Arc::new(memory.clone());
     let (mut log, _) = common::open(&backend);
     let _ = log.append(&mut batch_of(&samples::records()[..2]), 1, None).unwrap();
-    log.snapshot(Seq(2), &(300_u64, 7_u64)).unwrap();
+    log.snapshot(Seq(2), (300_u64, 7_u64)).unwrap();
+    log.settle().unwrap();
     let mut snapshot = Vec::new();
     backend.read(Name::Snapshot(Seq(2))).unwrap().read_to_end(&mut snapshot).unwrap();
     expect!["f56275727374530100000023cd50ffece120b60114f8669a4add6919"].assert_eq(&hex(&snapshot[..28]));

@@ -41,7 +41,7 @@ fn frames(journal: &Journal) -> Vec<Vec<u8>> {
 
 fn pass(url: &Url) -> Result<Ended, Error> {
     let source = Source::agent(url)?;
-    Pass::new(&options_of("--verify"), source.state, Vec::new()).run(source.frames, source.first, |_| {})
+    Pass::new(&options_of("--verify"), source, Vec::new()).run(|_| {})
 }
 
 #[test]

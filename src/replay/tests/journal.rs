@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use engine::*;
-use store::{Batch, Durability, Log, Options, Pushed, STATE_VERSION, StateMark, state_mark};
+use store::{Batch, Durability, Log, Options, Pushed, Recovery, STATE_VERSION, StateMark, state_mark};
 use tempfile::TempDir;
 
 /// 2026-03-01T10:15:00Z.
@@ -59,19 +59,28 @@ pub fn created(pod: &PodRef) -> Outcome {
     Outcome::Done(Answer::CloudPod(cloud(pod, Phase::Pending).into()))
 }
 
+/// A segment of its own for each frame.
+fn options(history_bytes: u64) -> Options {
+    Options {
+        durability: Durability::Process,
+        segment_bytes: 0,
+        history_bytes,
+        free_floor_bytes: 0,
+        state_version: STATE_VERSION,
+        ..Options::default()
+    }
+}
+
 impl Journal {
     /// The log of an agent that has started and read both sides, which were empty.
     pub fn ready() -> Journal {
-        let options = Options {
-            durability: Durability::Process,
-            segment_bytes: 0,
-            history_bytes: 0,
-            free_floor_bytes: 0,
-            state_version: STATE_VERSION,
-            ..Options::default()
-        };
+        Journal::keeping(u64::MAX)
+    }
+
+    /// The same, with an agent that keeps no more than so much of the past.
+    pub fn keeping(history_bytes: u64) -> Journal {
         let directory = tempfile::tempdir().unwrap();
-        let (log, _) = Log::open::<State>(directory.path(), options).unwrap();
+        let (log, _) = Log::open::<State>(directory.path(), options(history_bytes)).unwrap();
         let (pending, issued) = (Vec::new(), Vec::new());
         let mut journal = Journal { directory, log, state: State::default(), at: MORNING, pending, issued };
         journal.start();
@@ -82,6 +91,15 @@ impl Journal {
         journal.answer("patch_node", Outcome::Done(Answer::Nothing));
         journal.write();
         journal
+    }
+
+    /// Opens the log again, as a start of the agent does.
+    pub fn recover(&mut self) -> Recovery<State> {
+        let elsewhere = tempfile::tempdir().unwrap();
+        self.log = Log::open::<State>(elsewhere.path(), options(u64::MAX)).unwrap().0;
+        let (log, recovery) = Log::open::<State>(self.directory.path(), options(u64::MAX)).unwrap();
+        self.log = log;
+        recovery
     }
 
     pub fn start(&mut self) {
@@ -141,6 +159,7 @@ impl Journal {
             assert_eq!(batch.push(&record).unwrap(), Pushed::Added);
         }
         let _ = self.log.append(&mut batch, decisions, mark).unwrap();
+        self.log.settle().unwrap();
     }
 
     /// A pod that is bound, created, runs, and is seen to run.

@@ -5,10 +5,16 @@
 pub mod arbitrary;
 pub mod samples;
 
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use engine::{CloudFacts, Event, Micros, PodFacts, PodRef, Record, Seq, Uid};
-use store::{Backend, Batch, Durable, Error, Frame, Log, Options, Pushed, Recovery, StateMark};
+use store::{
+    Backend, Batch, Durable, Error, FRAME_BYTES_MAX, Frame, Log, Memory, Name, Options, Pushed, Recovery,
+    Source, StateMark, Survive,
+};
 
 /// The state that the tests fold the log into: the digest of all records so far.
 pub type State = (u64, u64);
@@ -84,4 +90,66 @@ pub fn expected(from: u64, to: u64) -> Vec<Record> {
 
 pub fn mark() -> StateMark {
     StateMark::from_iter([("pods", 7), ("brake", 8)])
+}
+
+pub fn small_segments() -> Options {
+    Options { segment_bytes: FRAME_BYTES_MAX as u64, ..options() }
+}
+
+/// A log of 2,400 records in several segments, with snapshots at #800 and #1600.
+pub fn written() -> Memory {
+    let memory = Memory::new();
+    let options = Options { history_bytes: u64::MAX, ..small_segments() };
+    let (mut log, _) = Log::open_on::<State>(Arc::new(memory.clone()), options).unwrap();
+    for last in [800, 1_600, 2_400] {
+        append_range(&mut log, last - 799, last, 20);
+        if last < 2_400 {
+            log.snapshot(Seq(last), (last, 0_u64)).unwrap();
+        }
+    }
+    drop(log);
+    memory.crash(Survive::Synced)
+}
+
+pub fn names(memory: &Memory) -> Vec<Name> {
+    let mut names: Vec<Name> = memory.list().unwrap().iter().map(|entry| entry.name).collect();
+    names.sort();
+    names
+}
+
+pub fn sealed(memory: &Memory) -> Vec<Seq> {
+    let sealed = names(memory).into_iter().filter_map(|name| match name {
+        Name::Sealed(first) => Some(first),
+        Name::Open(_) | Name::Snapshot(_) => None,
+    });
+    sealed.collect()
+}
+
+pub fn open_segment(memory: &Memory) -> Name {
+    names(memory).into_iter().find(|name| matches!(name, Name::Open(_))).unwrap()
+}
+
+/// Every file under a directory.
+pub fn contents(directory: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    let mut directories = vec![directory.to_owned()];
+    while let Some(next) = directories.pop() {
+        for path in fs::read_dir(next).unwrap().map(|entry| entry.unwrap().path()) {
+            if path.is_dir() {
+                directories.push(path);
+            } else {
+                found.insert(path.strip_prefix(directory).unwrap().to_owned(), fs::read(&path).unwrap());
+            }
+        }
+    }
+    found
+}
+
+/// Writes files into a directory.
+pub fn lay_out(files: &BTreeMap<PathBuf, Vec<u8>>, directory: &Path) {
+    for (path, contents) in files {
+        let target = directory.join(path);
+        fs::create_dir_all(target.parent().unwrap()).unwrap();
+        fs::write(target, contents).unwrap();
+    }
 }
