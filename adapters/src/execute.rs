@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use engine::{Bucket, Effect, EffectTimes, Event, LaterReason, Micros, Outcome};
+use engine::{Bucket, Effect, EffectTimes, Event, Micros, Outcome};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
@@ -13,10 +13,29 @@ use tokio_util::task::TaskTracker;
 use crate::pace::{FairQueue, Paces, Permit, Rate};
 use crate::{Clock, Reports, Seen};
 
-/// The world as the executor sees it: one call an effect, always with an outcome.
+/// The world as the executor sees it: one attempt an effect, always with an outcome.
 pub trait Perform: Send + Sync + 'static {
     /// Carries out one attempt. What it saw on the way is reported before it returns.
-    fn perform(&self, effect: &Effect) -> impl Future<Output = Outcome> + Send;
+    fn perform(&self, effect: &Effect, turn: Turn<'_>) -> impl Future<Output = Attempt> + Send;
+}
+
+/// The turn of an effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// The permission of its first call.
+    pub permit: Permit,
+    /// Where more calls ask for theirs.
+    pub paces: &'a Paces,
+}
+
+/// What came of one attempt.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Attempt {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The class of calls that was answered so, whose pace is to learn from it; none when each call was noted by
+    /// itself.
+    pub origin: Option<Bucket>,
 }
 
 /// The rate of each class of calls.
@@ -156,14 +175,11 @@ impl<W: Perform> Executor<W> {
             times.permitted = self.clock.now();
         }
         times.sent = self.clock.now();
-        let outcome = self.world.perform(&effect).await;
+        let turn = Turn { permit, paces: &self.paces };
+        let Attempt { outcome, origin } = self.world.perform(&effect, turn).await;
         times.answered = self.clock.now();
-        match &outcome {
-            Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } => pace.refused(permit, *wait_ms),
-            Outcome::Done(_) | Outcome::Refused(_) => pace.passed(),
-            Outcome::Later { reason: LaterReason::Conflict | LaterReason::Capacity, .. } => pace.passed(),
-            // There may have been no answer.
-            Outcome::Later { reason: LaterReason::Transient, .. } | Outcome::Unknown { .. } => {}
+        if let Some(origin) = origin {
+            self.paces.of(origin).note(permit, &outcome);
         }
         let event = Event::EffectFinished { id: effect.id, attempt: effect.attempt, outcome, times, bucket };
         // A closed queue means that the run loop has ended; there is nobody left to tell.

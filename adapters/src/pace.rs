@@ -1,18 +1,20 @@
 //! When an effect may go: a pace, a bound on calls in flight and a place to stand for each class of call. Pacing
 //! takes no decision: what waits here is decided, and durable.
 
+mod calls;
 mod learnt;
 mod queue;
 
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use engine::Bucket;
+use engine::{Bucket, LaterReason, Outcome};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+pub use calls::Calls;
 use learnt::Learnt;
 pub(crate) use queue::FairQueue;
 
@@ -97,6 +99,17 @@ impl Pace {
     pub(crate) fn stands(&self, permit: Permit) -> bool {
         let heard = self.heard.lock();
         heard.rests == permit.rests && heard.not_before <= Instant::now()
+    }
+
+    /// Learns from what came of a call.
+    pub(crate) fn note(&self, permit: Permit, outcome: &Outcome) {
+        match outcome {
+            Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } => self.refused(permit, *wait_ms),
+            Outcome::Done(_) | Outcome::Refused(_) => self.passed(),
+            Outcome::Later { reason: LaterReason::Conflict | LaterReason::Capacity, .. } => self.passed(),
+            // There may have been no answer.
+            Outcome::Later { reason: LaterReason::Transient, .. } | Outcome::Unknown { .. } => {}
+        }
     }
 
     /// The call was let through, whatever else was said.

@@ -3,12 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::{Answer, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef};
+use engine::{
+    Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef,
+};
 use parking_lot::Mutex;
 
 use crate::cci::CciClient;
-use crate::execute::Perform;
+use crate::execute::{Attempt, Perform, Turn};
 use crate::kubernetes::{Manifests, Notices, PodWriter, VirtualNode};
+use crate::pace::Calls;
 use crate::{Clock, Reports, Seen};
 
 /// What was last reported of the cloud's pods.
@@ -73,8 +76,8 @@ pub struct World {
 }
 
 impl Perform for World {
-    async fn perform(&self, effect: &Effect) -> Outcome {
-        match &effect.kind {
+    async fn perform(&self, effect: &Effect, turn: Turn<'_>) -> Attempt {
+        let outcome = match &effect.kind {
             EffectKind::CreateCloudPod { pod, name } => self.create(pod, name).await,
             EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
                 let outcome = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
@@ -84,7 +87,9 @@ impl Perform for World {
                 let outcome = self.cloud.look_up_pod(name, owner).await;
                 self.noted(name, outcome)
             }
-            EffectKind::ListCloudPods => self.list(effect.id).await,
+            EffectKind::ListCloudPods => {
+                return Attempt { outcome: self.list(effect.id, turn).await, origin: None };
+            }
             EffectKind::EnsureCloudNamespace => self.cloud.ensure_namespace().await,
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
                 self.pods.patch_status(pod, resource_version, status).await
@@ -93,7 +98,8 @@ impl Perform for World {
             EffectKind::LookUpPod { pod } => self.pods.look_up(pod).await,
             EffectKind::EmitNotice { pod, notice } => self.notices.emit(pod, notice).await,
             EffectKind::PatchNode { readiness } => self.node.patch_node(readiness).await,
-        }
+        };
+        Attempt { outcome, origin: Some(effect.kind.bucket()) }
     }
 }
 
@@ -125,10 +131,11 @@ impl World {
     }
 
     /// One poll. What changed is reported before the poll is said to have ended.
-    async fn list(&self, list: EffectId) -> Outcome {
+    async fn list(&self, list: EffectId, turn: Turn<'_>) -> Outcome {
         self.mirror.lock().mirror.begin_list();
         let keep = |name: &CloudName| self.mirror.lock().mirror.keep(name);
-        let listing = match self.cloud.list_pods(keep).await {
+        let calls = Calls::of(turn.paces.of(Bucket::CloudRead), turn.permit);
+        let listing = match self.cloud.list_pods(keep, calls).await {
             Ok(listing) => listing,
             Err(outcome) => return outcome,
         };

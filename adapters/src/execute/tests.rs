@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use engine::{Answer, EffectId, EffectKind, Seq};
+use engine::{Answer, EffectId, EffectKind, LaterReason, Seq};
 use tokio::time::Instant;
 
 use super::*;
@@ -12,13 +12,13 @@ struct Scripted<S> {
 }
 
 impl<S: Fn(usize, &Effect) -> Outcome + Send + Sync + 'static> Perform for Scripted<S> {
-    async fn perform(&self, effect: &Effect) -> Outcome {
+    async fn perform(&self, effect: &Effect, _: Turn<'_>) -> Attempt {
         let place = {
             let mut asked = self.asked.lock();
             asked.push(Instant::now());
             asked.len() - 1
         };
-        (self.script)(place, effect)
+        Attempt { outcome: (self.script)(place, effect), origin: Some(effect.kind.bucket()) }
     }
 }
 
