@@ -15,27 +15,27 @@ use crate::{Clock, Reports, Seen};
 
 /// The world as the executor sees it: one attempt an effect, always with an outcome.
 pub trait Perform: Send + Sync + 'static {
-    /// Carries out one attempt. What it saw on the way is reported before it returns.
-    fn perform(&self, effect: &Effect, turn: Turn<'_>) -> impl Future<Output = Attempt> + Send;
+    /// Carries out one attempt. What it saw on the way is reported before it returns, and the paces are told what
+    /// was answered, each by the calls of its own class.
+    fn perform(&self, effect: &Effect, turn: Turn<'_>) -> impl Future<Output = Outcome> + Send;
 }
 
 /// The turn of an effect.
 #[derive(Clone, Copy, Debug)]
 pub struct Turn<'a> {
+    /// The class of calls that it waited in.
+    pub bucket: Bucket,
     /// The permission of its first call.
     pub permit: Permit,
-    /// Where more calls ask for theirs.
+    /// Where other calls ask for theirs.
     pub paces: &'a Paces,
 }
 
-/// What came of one attempt.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Attempt {
-    /// The outcome.
-    pub outcome: Outcome,
-    /// The class of calls that was answered so, whose pace is to learn from it; none when each call was noted by
-    /// itself.
-    pub origin: Option<Bucket>,
+impl Turn<'_> {
+    /// Lets the pace of the effect's class learn from what was answered to its first call.
+    pub fn note(&self, outcome: &Outcome) {
+        self.paces.of(self.bucket).note(self.permit, outcome);
+    }
 }
 
 /// The rate of each class of calls.
@@ -175,12 +175,9 @@ impl<W: Perform> Executor<W> {
             times.permitted = self.clock.now();
         }
         times.sent = self.clock.now();
-        let turn = Turn { permit, paces: &self.paces };
-        let Attempt { outcome, origin } = self.world.perform(&effect, turn).await;
+        let turn = Turn { bucket, permit, paces: &self.paces };
+        let outcome = self.world.perform(&effect, turn).await;
         times.answered = self.clock.now();
-        if let Some(origin) = origin {
-            self.paces.of(origin).note(permit, &outcome);
-        }
         let event = Event::EffectFinished { id: effect.id, attempt: effect.attempt, outcome, times, bucket };
         // A closed queue means that the run loop has ended; there is nobody left to tell.
         let _ = self.reports.send(Seen { at: times.answered, event }).await;

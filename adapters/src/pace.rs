@@ -89,6 +89,26 @@ impl Pace {
         }
     }
 
+    /// As [`Pace::permit`], within a bound.
+    ///
+    /// # Errors
+    /// When the wait would be longer than `patience`; at once, if that is the other side's word.
+    pub(crate) async fn permit_within(&self, patience: Duration) -> Result<Permit, Outcome> {
+        let rest = self.heard.lock().not_before.duration_since(Instant::now());
+        if rest <= patience
+            && let Ok(permit) = tokio::time::timeout(patience, self.permit()).await
+        {
+            return Ok(permit);
+        }
+        let rest_ms = u32::try_from(rest.as_millis()).unwrap_or(u32::MAX);
+        let message = "too many calls wait for their turn".to_owned();
+        Err(Outcome::Later {
+            wait_ms: (rest_ms > 0).then_some(rest_ms),
+            reason: LaterReason::Throttled,
+            message,
+        })
+    }
+
     /// Takes a token of the configured rate, or says when there will be one.
     fn configured(&self) -> Option<Duration> {
         let not_until = self.limiter.as_ref()?.check().err()?;

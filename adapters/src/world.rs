@@ -2,17 +2,22 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{
     Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef,
 };
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 
 use crate::cci::CciClient;
-use crate::execute::{Attempt, Perform, Turn};
+use crate::execute::{Perform, Turn};
 use crate::kubernetes::{Manifests, Notices, PodWriter, VirtualNode};
 use crate::pace::Calls;
 use crate::{Clock, Reports, Seen};
+
+/// How long a creation may wait for its turn to read a manifest: it holds the place of another one meanwhile.
+const MANIFEST_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What was last reported of the cloud's pods.
 pub struct CloudMirror {
@@ -76,9 +81,16 @@ pub struct World {
 }
 
 impl Perform for World {
-    async fn perform(&self, effect: &Effect, turn: Turn<'_>) -> Attempt {
+    async fn perform(&self, effect: &Effect, turn: Turn<'_>) -> Outcome {
         let outcome = match &effect.kind {
-            EffectKind::CreateCloudPod { pod, name } => self.create(pod, name).await,
+            EffectKind::ListCloudPods => return self.list(effect.id, turn).await,
+            EffectKind::CreateCloudPod { pod, name } => {
+                let manifest = match self.manifest(pod, turn).await {
+                    Ok(manifest) => manifest,
+                    Err(outcome) => return outcome,
+                };
+                self.create(pod, name, &manifest).await
+            }
             EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
                 let outcome = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
                 self.noted(name, outcome)
@@ -86,9 +98,6 @@ impl Perform for World {
             EffectKind::LookUpCloudPod { name, owner } => {
                 let outcome = self.cloud.look_up_pod(name, owner).await;
                 self.noted(name, outcome)
-            }
-            EffectKind::ListCloudPods => {
-                return Attempt { outcome: self.list(effect.id, turn).await, origin: None };
             }
             EffectKind::EnsureCloudNamespace => self.cloud.ensure_namespace().await,
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
@@ -99,21 +108,34 @@ impl Perform for World {
             EffectKind::EmitNotice { pod, notice } => self.notices.emit(pod, notice).await,
             EffectKind::PatchNode { readiness } => self.node.patch_node(readiness).await,
         };
-        Attempt { outcome, origin: Some(effect.kind.bucket()) }
+        turn.note(&outcome);
+        outcome
     }
 }
 
 impl World {
-    async fn create(&self, pod: &PodRef, name: &CloudName) -> Outcome {
-        let manifest = match self.pods.manifest(pod).await {
-            Ok(manifest) => manifest,
-            Err(outcome) => return outcome,
-        };
-        let outcome = self.cloud.create_pod(pod, name, &manifest).await;
+    async fn create(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Outcome {
+        let outcome = self.cloud.create_pod(pod, name, manifest).await;
         if let Outcome::Done(Answer::CloudPod(_)) = &outcome {
             self.manifests.forget(&pod.uid);
         }
         self.noted(name, outcome)
+    }
+
+    /// The manifest of a pod that is to be made in the cloud. To read it is a call to the API server: it is that
+    /// class which rests when the answer is "too many", and not the cloud's creations.
+    async fn manifest(&self, pod: &PodRef, turn: Turn<'_>) -> Result<Arc<RawValue>, Outcome> {
+        if let Some(manifest) = self.manifests.get(&pod.uid) {
+            return Ok(manifest);
+        }
+        let pace = turn.paces.of(Bucket::Kubernetes);
+        let permit = pace.permit_within(MANIFEST_WAIT_MAX).await?;
+        let manifest = self.pods.manifest(pod).await;
+        match &manifest {
+            Ok(_) => pace.passed(),
+            Err(outcome) => pace.note(permit, outcome),
+        }
+        manifest
     }
 
     /// Notes in the mirror what a direct answer said, so that the next list reports only what is newer.

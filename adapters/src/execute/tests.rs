@@ -12,13 +12,15 @@ struct Scripted<S> {
 }
 
 impl<S: Fn(usize, &Effect) -> Outcome + Send + Sync + 'static> Perform for Scripted<S> {
-    async fn perform(&self, effect: &Effect, _: Turn<'_>) -> Attempt {
+    async fn perform(&self, effect: &Effect, turn: Turn<'_>) -> Outcome {
         let place = {
             let mut asked = self.asked.lock();
             asked.push(Instant::now());
             asked.len() - 1
         };
-        Attempt { outcome: (self.script)(place, effect), origin: Some(effect.kind.bucket()) }
+        let outcome = (self.script)(place, effect);
+        turn.note(&outcome);
+        outcome
     }
 }
 

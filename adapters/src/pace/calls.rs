@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use engine::{LaterReason, Outcome};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{Pace, Permit};
 
@@ -25,20 +25,15 @@ pub struct Calls<'a> {
     tries: u32,
     /// How long the calls may still wait.
     patience: Duration,
-    /// What the current call was refused with.
-    refusal: Outcome,
+    /// What the last try was refused with.
+    refusal: Option<Outcome>,
 }
 
 impl<'a> Calls<'a> {
     /// Calls of this class, the first of which is permitted already.
     #[must_use]
     pub fn of(pace: &'a Pace, permit: Permit) -> Calls<'a> {
-        let refusal = Outcome::Later {
-            wait_ms: None,
-            reason: LaterReason::Throttled,
-            message: "too many calls wait for their turn".to_owned(),
-        };
-        Calls { pace, permit, used: false, tries: 0, patience: WAIT_MAX, refusal }
+        Calls { pace, permit, used: false, tries: 0, patience: WAIT_MAX, refusal: None }
     }
 
     /// Waits until the next call may go.
@@ -46,13 +41,12 @@ impl<'a> Calls<'a> {
     /// # Errors
     /// When that takes too long, with what the call was refused with.
     pub(crate) async fn permit(&mut self) -> Result<(), Outcome> {
-        if !std::mem::replace(&mut self.used, true) {
-            return Ok(());
+        if std::mem::replace(&mut self.used, true) {
+            let start = Instant::now();
+            let permit = self.pace.permit_within(self.patience).await;
+            self.permit = permit.map_err(|unheard| self.refusal.take().unwrap_or(unheard))?;
+            self.patience = self.patience.saturating_sub(start.elapsed());
         }
-        let start = Instant::now();
-        let permit = timeout(self.patience, self.pace.permit()).await;
-        self.patience = self.patience.saturating_sub(start.elapsed());
-        self.permit = permit.map_err(|_| self.refusal.clone())?;
         Ok(())
     }
 
@@ -60,14 +54,14 @@ impl<'a> Calls<'a> {
     pub(crate) fn again<T>(&mut self, answer: &Result<T, Outcome>) -> bool {
         let Err(outcome) = answer else {
             self.pace.passed();
-            self.tries = 0;
+            (self.tries, self.refusal) = (0, None);
             return false;
         };
         self.pace.note(self.permit, outcome);
-        let Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } = outcome else { return false };
+        let Outcome::Later { reason: LaterReason::Throttled, .. } = outcome else { return false };
         self.tries += 1;
-        self.refusal = outcome.clone();
-        self.tries < TRIES_MAX && Duration::from_millis(wait_ms.unwrap_or(0).into()) <= self.patience
+        self.refusal = Some(outcome.clone());
+        self.tries < TRIES_MAX
     }
 }
 
