@@ -36,6 +36,11 @@ impl Turn<'_> {
     pub fn note(&self, outcome: &Outcome) {
         self.paces.of(self.bucket).note(self.permit, outcome);
     }
+
+    /// Lets the effect's class rest, because that was asked for.
+    pub fn rest(&self, rest_ms: u32) {
+        self.paces.of(self.bucket).rest(rest_ms);
+    }
 }
 
 /// The rate of each class of calls.

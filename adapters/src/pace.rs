@@ -132,6 +132,12 @@ impl Pace {
         }
     }
 
+    /// The other side asked for a rest, but not because of the calls: of its limit that says nothing.
+    pub(crate) fn rest(&self, rest_ms: u32) {
+        let mut heard = self.heard.lock();
+        heard.not_before = heard.not_before.max(Instant::now() + Duration::from_millis(rest_ms.into()));
+    }
+
     /// The call was let through, whatever else was said.
     pub(crate) fn passed(&self) {
         self.heard.lock().learnt.passed(Instant::now());
@@ -174,7 +180,9 @@ impl Heard {
 pub struct Paces([Pace; Bucket::ALL.len()]);
 
 impl Paces {
-    pub(crate) fn new(rate: impl Fn(Bucket) -> Rate) -> Paces {
+    /// Paces that have not heard anything yet, each with its configured rate.
+    #[must_use]
+    pub fn new(rate: impl Fn(Bucket) -> Rate) -> Paces {
         Paces(Bucket::ALL.map(|bucket| Pace::new(rate(bucket))))
     }
 

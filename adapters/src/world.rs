@@ -10,7 +10,7 @@ use engine::{
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
-use crate::cci::CciClient;
+use crate::cci::{Answered, CciClient};
 use crate::execute::{Perform, Turn};
 use crate::kubernetes::{Manifests, Notices, PodWriter, VirtualNode};
 use crate::pace::Calls;
@@ -89,17 +89,17 @@ impl Perform for World {
                     Ok(manifest) => manifest,
                     Err(outcome) => return outcome,
                 };
-                self.create(pod, name, &manifest).await
+                rested(turn, self.create(pod, name, &manifest).await)
             }
             EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
-                let outcome = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
-                self.noted(name, outcome)
+                let answered = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
+                self.noted(name, rested(turn, answered))
             }
             EffectKind::LookUpCloudPod { name, owner } => {
                 let outcome = self.cloud.look_up_pod(name, owner).await;
                 self.noted(name, outcome)
             }
-            EffectKind::EnsureCloudNamespace => self.cloud.ensure_namespace().await,
+            EffectKind::EnsureCloudNamespace => rested(turn, self.cloud.ensure_namespace().await),
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
                 self.pods.patch_status(pod, resource_version, status).await
             }
@@ -113,13 +113,21 @@ impl Perform for World {
     }
 }
 
+/// Lets the class rest where that was asked for; the outcome that it was asked with.
+fn rested(turn: Turn<'_>, answered: Answered) -> Outcome {
+    if let Some(rest_ms) = answered.rest_ms {
+        turn.rest(rest_ms);
+    }
+    answered.outcome
+}
+
 impl World {
-    async fn create(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Outcome {
-        let outcome = self.cloud.create_pod(pod, name, manifest).await;
+    async fn create(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Answered {
+        let Answered { outcome, rest_ms } = self.cloud.create_pod(pod, name, manifest).await;
         if let Outcome::Done(Answer::CloudPod(_)) = &outcome {
             self.manifests.forget(&pod.uid);
         }
-        self.noted(name, outcome)
+        Answered { outcome: self.noted(name, outcome), rest_ms }
     }
 
     /// The manifest of a pod that is to be made in the cloud. To read it is a call to the API server: it is that

@@ -20,6 +20,9 @@ impl<S: Fn(usize, &Effect) -> Outcome + Send + Sync + 'static> Perform for Scrip
         };
         let outcome = (self.script)(place, effect);
         turn.note(&outcome);
+        if let Outcome::Unknown { .. } = &outcome {
+            turn.rest(7_000);
+        }
         outcome
     }
 }
@@ -66,5 +69,15 @@ async fn after_a_refusal_nothing_of_the_class_goes_before_its_time() {
     .await;
     assert_eq!(asked.len(), 50);
     assert_eq!(asked[0], 0);
+    assert!(asked[1] >= 7_000, "{asked:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rest_that_is_asked_for_with_an_unknown_fate_is_kept() {
+    let asked = carried_out((0..50).map(poll).collect(), |place, _| match place {
+        0 => Outcome::Unknown { message: "overloaded".into() },
+        _ => DONE,
+    })
+    .await;
     assert!(asked[1] >= 7_000, "{asked:?}");
 }

@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, Profile};
-use adapters::execute::{Executor, Rates};
+use adapters::execute::{Executor, Perform, Rates, Turn};
 use adapters::kubernetes::{Manifests, NodeSettings, Notices, PodMirror, PodWriter, VirtualNode};
+use adapters::pace::{Paces, Rate};
 use adapters::world::{CloudMirror, World};
 use adapters::{Clock, Seen};
 use engine::{
-    Answer, CloudName, Effect, EffectId, EffectKind, Event, LaterReason, Micros, Outcome, PodRef, Seq,
+    Answer, Bucket, CloudName, Effect, EffectId, EffectKind, Event, LaterReason, Micros, Outcome, PodRef,
+    Seq, Uid,
 };
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
@@ -30,21 +32,8 @@ struct Sides {
 
 impl Sides {
     async fn start(kubernetes: Vec<Reply>, cloud: Vec<Reply>) -> Sides {
-        let (kubernetes, client) = Server::start(kubernetes).await;
-        let (cloud, _) = Server::start(cloud).await;
-        let (reports, outcomes) = tokio::sync::mpsc::channel(16);
-        let clock = Clock::starting_at(Micros(0));
-        let manifests = Arc::new(Manifests::default());
-        let world = World {
-            pods: PodWriter::new(client.clone(), Arc::new(PodMirror::knowing([])), manifests.clone()),
-            notices: Notices::new(client.clone(), "burst"),
-            node: Arc::new(VirtualNode::new(client, NodeSettings::named("burst"))),
-            cloud: cloud_client(&cloud.url),
-            manifests: manifests.clone(),
-            mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
-            reports: reports.clone(),
-            clock,
-        };
+        let (world, [kubernetes, cloud], outcomes) = world(kubernetes, cloud).await;
+        let (manifests, reports, clock) = (world.manifests.clone(), world.reports.clone(), world.clock);
         let executor = Executor::start(world, &Rates::default(), reports, clock, CancellationToken::new());
         Sides { kubernetes, cloud, manifests, executor, outcomes }
     }
@@ -58,6 +47,25 @@ impl Sides {
         let Event::EffectFinished { outcome, .. } = seen.event else { panic!("{seen:?}") };
         outcome
     }
+}
+
+/// A world of two servers, and what it reports.
+async fn world(kubernetes: Vec<Reply>, cloud: Vec<Reply>) -> (World, [Arc<Server>; 2], Receiver<Seen>) {
+    let (kubernetes, client) = Server::start(kubernetes).await;
+    let (cloud, _) = Server::start(cloud).await;
+    let (reports, seen) = tokio::sync::mpsc::channel(16);
+    let manifests = Arc::new(Manifests::default());
+    let world = World {
+        pods: PodWriter::new(client.clone(), Arc::new(PodMirror::knowing([])), manifests.clone()),
+        notices: Notices::new(client.clone(), "burst"),
+        node: Arc::new(VirtualNode::new(client, NodeSettings::named("burst"))),
+        cloud: cloud_client(&cloud.url),
+        manifests,
+        mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
+        reports,
+        clock: Clock::starting_at(Micros(0)),
+    };
+    (world, [kubernetes, cloud], seen)
 }
 
 fn cloud_client(url: &str) -> CciClient {
@@ -122,4 +130,37 @@ async fn a_manifest_that_cannot_be_read_now_rests_the_api_server_and_not_the_clo
     };
     assert!((1..=70_000).contains(&wait_ms));
     assert_eq!((sides.kubernetes.asked_count(), sides.cloud.asked_count()), (1, 1), "nobody was asked again");
+}
+
+#[tokio::test]
+async fn a_cloud_that_asks_for_a_rest_with_an_unknown_fate_has_it() {
+    let kinds = |pod: PodRef| {
+        let (name, owner) = (CloudName::of(&pod), pod.clone());
+        let delete =
+            EffectKind::DeleteCloudPod { name: name.clone(), cloud_uid: "cloud-1".into(), owner, grace_s: 0 };
+        [EffectKind::CreateCloudPod { pod, name }, delete, EffectKind::EnsureCloudNamespace]
+    };
+    for kind in kinds(pod_ref("a", "u-a")) {
+        let absent = json!({ "kind": "Status", "reason": "NotFound", "details": { "kind": "namespaces" } });
+        let mut cloud = vec![Reply::text(503, "").with_header("retry-after", "70")];
+        if kind == EffectKind::EnsureCloudNamespace {
+            cloud.insert(0, Reply::json(404, &absent));
+        }
+        let (world, _servers, _seen) = world(vec![], cloud).await;
+        let manifest = serde_json::value::to_raw_value(&pod("a", "u-a", "5")).expect("JSON");
+        world.manifests.put(&Uid("u-a".into()), &manifest);
+
+        let paces = Paces::new(|_| Rate::default());
+        let bucket = kind.bucket();
+        let turn = Turn { bucket, permit: paces.of(bucket).permit().await, paces: &paces };
+        let effect = Effect { id: EffectId::default(), attempt: 1, kind, causes: Vec::new() };
+        let outcome = world.perform(&effect, turn).await;
+        assert!(matches!(outcome, Outcome::Unknown { .. }), "{outcome:?}");
+        let rests = async |bucket| {
+            let permit = paces.of(bucket).permit();
+            tokio::time::timeout(Duration::ZERO, permit).await.is_err()
+        };
+        assert!(rests(bucket).await, "{bucket:?}");
+        assert!(!rests(Bucket::CloudRead).await, "its fate is asked for at once");
+    }
 }
