@@ -5,17 +5,24 @@ use std::collections::BTreeMap;
 
 use engine::{Mirror, Phase, PodFacts, PodRef, PodStatus, Uid};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Stands for the facts of a pod of which nothing was reported: its first sight is a change.
+const UNSEEN_DIGEST: u64 = 0;
 
 /// The pods that were reported, and how they looked.
 #[derive(Debug)]
 pub struct PodMirror {
     inner: Mutex<Inner>,
+    /// A list came to be wanted.
+    wanting: Notify,
 }
 
 #[derive(Debug)]
 struct Inner {
     mirror: Mirror<Uid>,
     known: BTreeMap<Uid, Known>,
+    list_wanted: bool,
 }
 
 #[derive(Debug)]
@@ -57,12 +64,31 @@ impl PodMirror {
     /// first sight, and reported missing when the first complete list lacks it.
     #[must_use]
     pub fn knowing(pods: impl IntoIterator<Item = PodRef>) -> PodMirror {
-        let remembered = |pod: PodRef| {
-            let known = Known { pod, facts: None, latest: String::new(), expected: None };
-            (known.pod.uid.clone(), known)
-        };
+        let remembered = |pod: PodRef| (pod.uid.clone(), Known::unseen(pod));
         let known: BTreeMap<Uid, Known> = pods.into_iter().map(remembered).collect();
-        PodMirror { inner: Mutex::new(Inner { mirror: Mirror::knowing(known.keys().cloned()), known }) }
+        let mirror = Mirror::knowing(known.keys().cloned());
+        PodMirror { inner: Mutex::new(Inner { mirror, known, list_wanted: false }), wanting: Notify::new() }
+    }
+
+    /// Notes that a direct read found a pod. When a list lacked it, it is forgotten here, and how it looks must be
+    /// listed again: the watch speaks of it only when it changes.
+    pub fn remember(&self, pod: &PodRef) {
+        let inner = &mut *self.inner.lock();
+        if inner.known.contains_key(&pod.uid) {
+            return;
+        }
+        inner.known.insert(pod.uid.clone(), Known::unseen(pod.clone()));
+        // A list that is being read may be older than the read, and does not make it missing.
+        inner.mirror.observe(&pod.uid, UNSEEN_DIGEST);
+        inner.list_wanted = true;
+        self.wanting.notify_one();
+    }
+
+    /// Waits until a list is wanted. One that begins is what was wanted.
+    pub async fn list_wanted(&self) {
+        while !self.inner.lock().list_wanted {
+            self.wanting.notified().await;
+        }
     }
 
     /// Notes a sight of a pod; true when it is to be reported.
@@ -96,7 +122,7 @@ impl PodMirror {
     pub fn keep(&self, uid: &Uid) {
         let inner = &mut *self.inner.lock();
         if let Some(known) = inner.known.get(uid) {
-            let digest = known.facts.as_ref().map_or(0, PodFacts::digest);
+            let digest = known.facts.as_ref().map_or(UNSEEN_DIGEST, PodFacts::digest);
             inner.mirror.observe(uid, digest);
         }
     }
@@ -110,7 +136,9 @@ impl PodMirror {
 
     /// Begins a list.
     pub fn begin_list(&self) {
-        self.inner.lock().mirror.begin_list();
+        let inner = &mut *self.inner.lock();
+        inner.list_wanted = false;
+        inner.mirror.begin_list();
     }
 
     /// Ends a **complete** list: forgets, and returns, the pods that it did not hold.
@@ -178,6 +206,11 @@ impl PodMirror {
 }
 
 impl Known {
+    /// A pod that is there, and of which nothing was reported.
+    fn unseen(pod: PodRef) -> Known {
+        Known { pod, facts: None, latest: String::new(), expected: None }
+    }
+
     /// Whether `facts` differ from what was last reported by nothing but our write in flight.
     fn is_echo(&self, facts: &PodFacts) -> bool {
         let (Some(expected), Some(reported)) = (self.expected, &self.facts) else { return false };
@@ -282,5 +315,28 @@ mod tests {
         mirror.begin_list();
         assert_eq!(mirror.end_list(), [pod]);
         assert!(mirror.is_empty());
+    }
+    #[tokio::test]
+    async fn a_pod_that_a_list_lacked_and_a_read_found_is_known_and_a_list_is_wanted() {
+        let seen = facts("1", 0, &running());
+        let mirror = PodMirror::knowing([]);
+        assert!(mirror.observe(&seen));
+        mirror.begin_list();
+        assert_eq!(mirror.end_list(), std::slice::from_ref(&seen.pod));
+
+        mirror.begin_list();
+        mirror.remember(&seen.pod);
+        assert!(mirror.end_list().is_empty(), "this list may be older than the read");
+        mirror.list_wanted().await;
+        assert_eq!(mirror.begin_write(&seen.pod.uid, "1", &PodStatus::default()), Standing::Unknown);
+
+        mirror.begin_list();
+        assert!(!mirror.inner.lock().list_wanted, "this is the list");
+        assert!(mirror.observe(&seen), "it is reported as if it were new");
+        assert!(mirror.end_list().is_empty());
+
+        mirror.remember(&seen.pod);
+        assert!(!mirror.inner.lock().list_wanted, "what is known is not listed for");
+        assert_eq!(mirror.begin_write(&seen.pod.uid, "1", &running()), Standing::Written);
     }
 }
