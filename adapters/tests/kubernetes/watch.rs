@@ -219,6 +219,17 @@ async fn a_list_with_an_object_of_unknown_identity_proves_no_absence() {
 }
 
 #[tokio::test]
+async fn a_list_without_a_usable_version_is_no_list() {
+    let script = vec![
+        Reply::list(&"1".repeat(129), "", &[]),
+        Reply::list("", "", &[]),
+        Reply::list(&"1".repeat(128), "", &[]),
+    ];
+    let mut following = follow(vec![], script).await;
+    assert_eq!(following.reports(1).await, [format!("listed 0 @{}", "1".repeat(128))]);
+}
+
+#[tokio::test]
 async fn a_list_whose_pages_expire_begins_anew() {
     let (a, b, c) = (pod("a", "u-a", "1"), pod("b", "u-b", "2"), pod("c", "u-c", "3"));
     let script = vec![
