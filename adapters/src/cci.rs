@@ -20,7 +20,7 @@ mod wire;
 #[cfg(test)]
 mod tests;
 
-pub use client::CciClient;
+pub use client::{Answered, CciClient};
 pub use config::{CciConfig, NetworkConfig};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
 pub use listing::Listing;

@@ -4,19 +4,43 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use engine::{Bucket, Effect, EffectTimes, Event, LaterReason, Micros, Outcome};
+use engine::{Bucket, Effect, EffectTimes, Event, Micros, Outcome};
 use parking_lot::Mutex;
 use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::pace::{FairQueue, Pace, Rate};
+use crate::pace::{FairQueue, Paces, Permit, Rate};
 use crate::{Clock, Reports, Seen};
 
-/// The world as the executor sees it: one call an effect, always with an outcome.
+/// The world as the executor sees it: one attempt an effect, always with an outcome.
 pub trait Perform: Send + Sync + 'static {
-    /// Carries out one attempt. What it saw on the way is reported before it returns.
-    fn perform(&self, effect: &Effect) -> impl Future<Output = Outcome> + Send;
+    /// Carries out one attempt. What it saw on the way is reported before it returns, and the paces are told what
+    /// was answered, each by the calls of its own class.
+    fn perform(&self, effect: &Effect, turn: Turn<'_>) -> impl Future<Output = Outcome> + Send;
+}
+
+/// The turn of an effect.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn<'a> {
+    /// The class of calls that it waited in.
+    pub bucket: Bucket,
+    /// The permission of its first call.
+    pub permit: Permit,
+    /// Where other calls ask for theirs.
+    pub paces: &'a Paces,
+}
+
+impl Turn<'_> {
+    /// Lets the pace of the effect's class learn from what was answered to its first call.
+    pub fn note(&self, outcome: &Outcome) {
+        self.paces.of(self.bucket).note(self.permit, outcome);
+    }
+
+    /// Lets the effect's class rest, because that was asked for.
+    pub fn rest(&self, rest_ms: u32) {
+        self.paces.of(self.bucket).rest(rest_ms);
+    }
 }
 
 /// The rate of each class of calls.
@@ -55,7 +79,6 @@ struct Job {
 struct Class {
     queue: Mutex<FairQueue<Job>>,
     arrived: Notify,
-    pace: Pace,
     in_flight: Arc<Semaphore>,
 }
 
@@ -63,6 +86,7 @@ struct Class {
 pub struct Executor<W> {
     world: Arc<W>,
     classes: Vec<(Bucket, Class)>,
+    paces: Paces,
     reports: Reports,
     clock: Clock,
     stop: CancellationToken,
@@ -79,18 +103,17 @@ impl<W: Perform> Executor<W> {
         stop: CancellationToken,
     ) -> Arc<Executor<W>> {
         let class = |bucket| {
-            let rate = rates.of(bucket);
             let class = Class {
                 queue: Mutex::new(FairQueue::default()),
                 arrived: Notify::new(),
-                pace: Pace::new(rate),
-                in_flight: Arc::new(Semaphore::new(rate.in_flight_max)),
+                in_flight: Arc::new(Semaphore::new(rates.of(bucket).in_flight_max)),
             };
             (bucket, class)
         };
         let classes = Bucket::ALL.into_iter().map(class).collect();
-        let tasks = TaskTracker::new();
-        let executor = Arc::new(Executor { world: Arc::new(world), classes, reports, clock, stop, tasks });
+        let paces = Paces::new(|bucket| rates.of(bucket));
+        let (world, tasks) = (Arc::new(world), TaskTracker::new());
+        let executor = Arc::new(Executor { world, classes, paces, reports, clock, stop, tasks });
         for index in 0..executor.classes.len() {
             let dispatching = Arc::clone(&executor);
             let stop = executor.stop.clone();
@@ -126,11 +149,11 @@ impl<W: Perform> Executor<W> {
                 Err(_) => return,
             };
             let mut job = self.next(class).await;
-            class.pace.permit().await;
+            let permit = self.paces.of(*bucket).permit().await;
             job.times.permitted = self.clock.now();
             let (executor, bucket) = (Arc::clone(&self), *bucket);
             self.tasks.spawn(async move {
-                executor.carry_out(index, bucket, job).await;
+                executor.carry_out(bucket, permit, job).await;
                 drop(place);
             });
         }
@@ -146,16 +169,25 @@ impl<W: Perform> Executor<W> {
         }
     }
 
-    async fn carry_out(&self, index: usize, bucket: Bucket, job: Job) {
+    async fn carry_out(&self, bucket: Bucket, mut permit: Permit, job: Job) {
         let Job { effect, mut times } = job;
-        times.sent = self.clock.now();
-        let outcome = self.world.perform(&effect).await;
-        times.answered = self.clock.now();
-        if let Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } = &outcome {
-            self.classes[index].1.pace.rest(*wait_ms);
+        let pace = self.paces.of(bucket);
+        // On a busy machine many tasks begin late, and the other side has said "too many" meanwhile.
+        while !pace.stands(permit) {
+            // Nothing was sent: the next start hands the effect out again.
+            let Some(again) = self.stop.run_until_cancelled(pace.permit()).await else { return };
+            permit = again;
+            times.permitted = self.clock.now();
         }
+        times.sent = self.clock.now();
+        let turn = Turn { bucket, permit, paces: &self.paces };
+        let outcome = self.world.perform(&effect, turn).await;
+        times.answered = self.clock.now();
         let event = Event::EffectFinished { id: effect.id, attempt: effect.attempt, outcome, times, bucket };
         // A closed queue means that the run loop has ended; there is nobody left to tell.
         let _ = self.reports.send(Seen { at: times.answered, event }).await;
     }
 }
+
+#[cfg(test)]
+mod tests;

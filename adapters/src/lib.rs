@@ -31,10 +31,18 @@ pub const TEXT_BYTES_MAX: usize = 512;
 /// Cuts a text to [`TEXT_BYTES_MAX`] at a character boundary.
 #[must_use]
 pub fn cut(text: &str) -> String {
-    if text.len() <= TEXT_BYTES_MAX {
-        return text.to_owned();
+    let mut text = text.to_owned();
+    shorten(&mut text, TEXT_BYTES_MAX);
+    text
+}
+
+/// Shortens a text to so many bytes, at a character boundary, and shows that it did.
+fn shorten(text: &mut String, bytes_max: usize) {
+    const MARK: char = '…';
+    if text.len() <= bytes_max {
+        return;
     }
-    let end =
-        (0..=TEXT_BYTES_MAX - '…'.len_utf8()).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0);
-    format!("{}…", &text[..end])
+    let end = bytes_max.saturating_sub(MARK.len_utf8());
+    text.truncate((0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0));
+    text.push(MARK);
 }

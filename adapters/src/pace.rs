@@ -1,17 +1,22 @@
-//! When an effect may go: a token bucket, a bound on calls in flight and a place to stand for each class of
-//! call. Pacing takes no decision: what waits here is decided, and durable.
+//! When an effect may go: a pace, a bound on calls in flight and a place to stand for each class of call. Pacing
+//! takes no decision: what waits here is decided, and durable.
 
-use std::collections::{BTreeMap, VecDeque};
+mod calls;
+mod learnt;
+mod queue;
+
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use engine::{Bucket, LaterReason, Outcome};
 use governor::clock::{Clock as _, DefaultClock};
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-/// How long a class of calls rests when the other side says "too many" without saying for how long.
-const REST_UNASKED: Duration = Duration::from_millis(200);
+pub use calls::Calls;
+use learnt::Learnt;
+pub(crate) use queue::FairQueue;
 
 /// How fast one class of calls may go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,131 +35,163 @@ impl Default for Rate {
     }
 }
 
-/// The permission of one class of calls to go.
+/// The permission of one class of calls to go: not before the other side's word, not faster than it lets through,
+/// not faster than was configured.
 #[derive(Debug)]
-pub(crate) struct Pace {
+pub struct Pace {
     limiter: Option<DefaultDirectRateLimiter>,
     clock: DefaultClock,
-    not_before: Mutex<Option<Instant>>,
+    /// One caller waits for its time, the others for their turn, in the order in which they came.
+    turn: tokio::sync::Mutex<()>,
+    heard: Mutex<Heard>,
+}
+
+/// What the other side has said.
+#[derive(Debug)]
+struct Heard {
+    not_before: Instant,
+    learnt: Learnt,
+    /// Refusals that led to a rest.
+    rests: u64,
+}
+
+/// The permission of one call, to be used at once.
+#[derive(Clone, Copy, Debug)]
+pub struct Permit {
+    /// The rests before it: a refusal of a call that went before the last of them is no news.
+    rests: u64,
 }
 
 impl Pace {
     pub(crate) fn new(rate: Rate) -> Pace {
         let quota = |per_second| Quota::per_second(per_second).allow_burst(rate.burst);
+        let now = Instant::now();
         Pace {
             limiter: rate.per_second.map(|per_second| RateLimiter::direct(quota(per_second))),
             clock: DefaultClock::default(),
-            not_before: Mutex::new(None),
+            turn: tokio::sync::Mutex::default(),
+            heard: Mutex::new(Heard { not_before: now, learnt: Learnt::new(now), rests: 0 }),
         }
     }
 
-    /// Waits until a call may go: first for the other side's word, then for a token.
-    pub(crate) async fn permit(&self) {
+    /// Waits until a call may go.
+    pub async fn permit(&self) -> Permit {
+        let _turn = self.turn.lock().await;
         loop {
-            let rest = *self.not_before.lock();
-            if let Some(time) = rest.filter(|time| *time > Instant::now()) {
-                tokio::time::sleep_until(time).await;
-                continue;
-            }
-            let Some(limiter) = &self.limiter else { return };
-            match limiter.check() {
-                Ok(()) => return,
-                Err(not_until) => tokio::time::sleep(not_until.wait_time_from(self.clock.now())).await,
+            let earliest = self.heard.lock().earliest(Instant::now());
+            if earliest > Instant::now() {
+                tokio::time::sleep_until(earliest).await;
+            } else if let Some(wait) = self.configured() {
+                tokio::time::sleep(wait).await;
+            } else if let Some(permit) = self.heard.lock().take(Instant::now()) {
+                return permit;
             }
         }
+    }
+
+    /// As [`Pace::permit`], within a bound.
+    ///
+    /// # Errors
+    /// When the wait would be longer than `patience`; at once, if that is the other side's word.
+    pub(crate) async fn permit_within(&self, patience: Duration) -> Result<Permit, Outcome> {
+        let rest = self.heard.lock().not_before.duration_since(Instant::now());
+        if rest <= patience
+            && let Ok(permit) = tokio::time::timeout(patience, self.permit()).await
+        {
+            return Ok(permit);
+        }
+        let rest_ms = u32::try_from(rest.as_millis()).unwrap_or(u32::MAX);
+        let message = "too many calls wait for their turn".to_owned();
+        Err(Outcome::Later {
+            wait_ms: (rest_ms > 0).then_some(rest_ms),
+            reason: LaterReason::Throttled,
+            message,
+        })
+    }
+
+    /// Takes a token of the configured rate, or says when there will be one.
+    fn configured(&self) -> Option<Duration> {
+        let not_until = self.limiter.as_ref()?.check().err()?;
+        Some(not_until.wait_time_from(self.clock.now()))
+    }
+
+    /// Whether a call may still go that was permitted a moment ago.
+    pub(crate) fn stands(&self, permit: Permit) -> bool {
+        let heard = self.heard.lock();
+        heard.rests == permit.rests && heard.not_before <= Instant::now()
+    }
+
+    /// Learns from what came of a call.
+    pub(crate) fn note(&self, permit: Permit, outcome: &Outcome) {
+        match outcome {
+            Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } => self.refused(permit, *wait_ms),
+            Outcome::Done(_) | Outcome::Refused(_) => self.passed(),
+            Outcome::Later { reason: LaterReason::Conflict | LaterReason::Capacity, .. } => self.passed(),
+            // There may have been no answer.
+            Outcome::Later { reason: LaterReason::Transient, .. } | Outcome::Unknown { .. } => {}
+        }
+    }
+
+    /// The other side asked for a rest, but not because of the calls: of its limit that says nothing.
+    pub(crate) fn rest(&self, rest_ms: u32) {
+        let mut heard = self.heard.lock();
+        heard.not_before = heard.not_before.max(Instant::now() + Duration::from_millis(rest_ms.into()));
+    }
+
+    /// The call was let through, whatever else was said.
+    pub(crate) fn passed(&self) {
+        self.heard.lock().learnt.passed(Instant::now());
     }
 
     /// The other side said "too many": nobody of this class calls before its time is over.
-    pub(crate) fn rest(&self, wait_ms: Option<u32>) {
-        let wait = wait_ms.map_or(REST_UNASKED, |ms| Duration::from_millis(u64::from(ms)));
-        let until = Instant::now() + wait;
-        let mut not_before = self.not_before.lock();
-        *not_before = Some(not_before.map_or(until, |time| time.max(until)));
+    pub(crate) fn refused(&self, permit: Permit, wait_ms: Option<u32>) {
+        let asked = wait_ms.map(|ms| Duration::from_millis(ms.into()));
+        self.heard.lock().refused(permit, asked, Instant::now());
     }
 }
 
-/// A queue that serves its namespaces in turn: one team's thousand pods do not stand before another's first.
-///
-/// Its length is bounded by the reducer: at most one effect in flight a pod, and a handful beside them.
+impl Heard {
+    fn earliest(&mut self, now: Instant) -> Instant {
+        self.not_before.max(self.learnt.earliest(now))
+    }
+
+    /// `None` when something was heard since the time had come.
+    fn take(&mut self, now: Instant) -> Option<Permit> {
+        if self.earliest(now) > now {
+            return None;
+        }
+        self.learnt.take(now);
+        Some(Permit { rests: self.rests })
+    }
+
+    fn refused(&mut self, permit: Permit, asked: Option<Duration>, now: Instant) {
+        let rest = if permit.rests == self.rests {
+            self.rests += 1;
+            self.learnt.refused(now, asked)
+        } else {
+            asked.unwrap_or_default()
+        };
+        self.not_before = self.not_before.max(now + rest);
+    }
+}
+
+/// The paces of all classes.
 #[derive(Debug)]
-pub(crate) struct FairQueue<T> {
-    waiting: BTreeMap<String, VecDeque<T>>,
-    served: String,
-}
+pub struct Paces([Pace; Bucket::ALL.len()]);
 
-impl<T> Default for FairQueue<T> {
-    fn default() -> FairQueue<T> {
-        FairQueue { waiting: BTreeMap::new(), served: String::new() }
-    }
-}
-
-impl<T> FairQueue<T> {
-    pub(crate) fn push(&mut self, namespace: &str, item: T) {
-        match self.waiting.get_mut(namespace) {
-            Some(queue) => queue.push_back(item),
-            None => {
-                self.waiting.insert(namespace.to_owned(), VecDeque::from([item]));
-            }
-        }
+impl Paces {
+    /// Paces that have not heard anything yet, each with its configured rate.
+    #[must_use]
+    pub fn new(rate: impl Fn(Bucket) -> Rate) -> Paces {
+        Paces(Bucket::ALL.map(|bucket| Pace::new(rate(bucket))))
     }
 
-    /// The oldest item of the namespace after the one that was served last.
-    pub(crate) fn pop(&mut self) -> Option<T> {
-        use std::ops::Bound::{Excluded, Unbounded};
-        let after = (Excluded(self.served.as_str()), Unbounded);
-        let next = self.waiting.range::<str, _>(after).next().or_else(|| self.waiting.iter().next());
-        let namespace = next.map(|(namespace, _)| namespace.clone())?;
-        let queue = self.waiting.get_mut(&namespace)?;
-        let item = queue.pop_front();
-        if queue.is_empty() {
-            self.waiting.remove(&namespace);
-        }
-        self.served = namespace;
-        item
+    /// The pace of one class.
+    #[must_use]
+    pub fn of(&self, bucket: Bucket) -> &Pace {
+        &self.0[bucket as usize]
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn namespaces_are_served_in_turn() {
-        let mut queue = FairQueue::default();
-        for i in 0..3 {
-            queue.push("a", format!("a{i}"));
-        }
-        queue.push("b", "b0".to_owned());
-        queue.push("c", "c0".to_owned());
-        let order: Vec<String> = std::iter::from_fn(|| queue.pop()).collect();
-        assert_eq!(order, ["a0", "b0", "c0", "a1", "a2"]);
-    }
-
-    #[tokio::test(start_paused = true)]
-    async fn a_wait_that_was_asked_for_is_kept() {
-        let pace = Pace::new(Rate::default());
-        let start = Instant::now();
-        pace.permit().await;
-        assert_eq!(start.elapsed(), Duration::ZERO);
-        pace.rest(Some(7_000));
-        pace.rest(Some(1_000));
-        pace.permit().await;
-        assert!(start.elapsed() >= Duration::from_secs(7));
-    }
-
-    #[test]
-    fn no_call_goes_beyond_the_quota() {
-        use governor::clock::FakeRelativeClock;
-        let clock = FakeRelativeClock::default();
-        let three = NonZeroU32::new(3).expect("not zero");
-        let limiter =
-            RateLimiter::direct_with_clock(Quota::per_second(three).allow_burst(three), clock.clone());
-        let mut passed = 0;
-        for _ in 0..100 {
-            passed += u32::from(limiter.check().is_ok());
-            clock.advance(Duration::from_millis(100));
-        }
-        // Ten seconds at three a second, and the burst at the start.
-        assert!((30..=33).contains(&passed), "{passed}");
-    }
-}
+mod tests;

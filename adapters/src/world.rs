@@ -1,14 +1,22 @@
 //! The real world: one arm for each effect, and no decision.
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use engine::{Answer, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef};
+use engine::{
+    Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef,
+};
 use parking_lot::Mutex;
+use serde_json::value::RawValue;
 
-use crate::cci::CciClient;
-use crate::execute::Perform;
+use crate::cci::{Answered, CciClient};
+use crate::execute::{Perform, Turn};
 use crate::kubernetes::{Manifests, Notices, PodWriter, VirtualNode};
+use crate::pace::Calls;
 use crate::{Clock, Reports, Seen};
+
+/// How long a creation may wait for its turn to read a manifest: it holds the place of another one meanwhile.
+const MANIFEST_WAIT_MAX: Duration = Duration::from_secs(5);
 
 /// What was last reported of the cloud's pods, and whose they are.
 pub struct CloudMirror {
@@ -59,19 +67,25 @@ pub struct World {
 }
 
 impl Perform for World {
-    async fn perform(&self, effect: &Effect) -> Outcome {
-        match &effect.kind {
-            EffectKind::CreateCloudPod { pod, name } => self.create(pod, name).await,
+    async fn perform(&self, effect: &Effect, turn: Turn<'_>) -> Outcome {
+        let outcome = match &effect.kind {
+            EffectKind::ListCloudPods => return self.list(effect.id, turn).await,
+            EffectKind::CreateCloudPod { pod, name } => {
+                let manifest = match self.manifest(pod, turn).await {
+                    Ok(manifest) => manifest,
+                    Err(outcome) => return outcome,
+                };
+                rested(turn, self.create(pod, name, &manifest).await)
+            }
             EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
-                let outcome = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
-                self.noted(name, outcome)
+                let answered = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
+                self.noted(name, rested(turn, answered))
             }
             EffectKind::LookUpCloudPod { name, owner } => {
                 let outcome = self.cloud.look_up_pod(name, owner).await;
                 self.noted(name, outcome)
             }
-            EffectKind::ListCloudPods => self.list(effect.id).await,
-            EffectKind::EnsureCloudNamespace => self.cloud.ensure_namespace().await,
+            EffectKind::EnsureCloudNamespace => rested(turn, self.cloud.ensure_namespace().await),
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
                 self.pods.patch_status(pod, resource_version, status).await
             }
@@ -79,21 +93,43 @@ impl Perform for World {
             EffectKind::LookUpPod { pod } => self.pods.look_up(pod).await,
             EffectKind::EmitNotice { pod, notice } => self.notices.emit(pod, notice).await,
             EffectKind::PatchNode { readiness } => self.node.patch_node(readiness).await,
-        }
+        };
+        turn.note(&outcome);
+        outcome
     }
 }
 
+/// Lets the class rest where that was asked for; the outcome that it was asked with.
+fn rested(turn: Turn<'_>, answered: Answered) -> Outcome {
+    if let Some(rest_ms) = answered.rest_ms {
+        turn.rest(rest_ms);
+    }
+    answered.outcome
+}
+
 impl World {
-    async fn create(&self, pod: &PodRef, name: &CloudName) -> Outcome {
-        let manifest = match self.pods.manifest(pod).await {
-            Ok(manifest) => manifest,
-            Err(outcome) => return outcome,
-        };
-        let outcome = self.cloud.create_pod(pod, name, &manifest).await;
+    async fn create(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Answered {
+        let Answered { outcome, rest_ms } = self.cloud.create_pod(pod, name, manifest).await;
         if let Outcome::Done(Answer::CloudPod(_)) = &outcome {
             self.manifests.forget(&pod.uid);
         }
-        self.noted(name, outcome)
+        Answered { outcome: self.noted(name, outcome), rest_ms }
+    }
+
+    /// The manifest of a pod that is to be made in the cloud. To read it is a call to the API server: it is that
+    /// class which rests when the answer is "too many", and not the cloud's creations.
+    async fn manifest(&self, pod: &PodRef, turn: Turn<'_>) -> Result<Arc<RawValue>, Outcome> {
+        if let Some(manifest) = self.manifests.get(&pod.uid) {
+            return Ok(manifest);
+        }
+        let pace = turn.paces.of(Bucket::Kubernetes);
+        let permit = pace.permit_within(MANIFEST_WAIT_MAX).await?;
+        let manifest = self.pods.manifest(pod).await;
+        match &manifest {
+            Ok(_) => pace.passed(),
+            Err(outcome) => pace.note(permit, outcome),
+        }
+        manifest
     }
 
     /// Notes in the mirror what a direct answer said, so that the next list reports only what is newer.
@@ -111,10 +147,11 @@ impl World {
     }
 
     /// One poll. What changed is reported before the poll is said to have ended.
-    async fn list(&self, list: EffectId) -> Outcome {
+    async fn list(&self, list: EffectId, turn: Turn<'_>) -> Outcome {
         self.mirror.lock().mirror.begin_list();
         let keep = |name: &CloudName| self.mirror.lock().mirror.keep(name);
-        let listing = match self.cloud.list_pods(keep).await {
+        let calls = Calls::of(turn.paces.of(Bucket::CloudRead), turn.permit);
+        let listing = match self.cloud.list_pods(keep, calls).await {
             Ok(listing) => listing,
             Err(outcome) => return outcome,
         };

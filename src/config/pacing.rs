@@ -15,8 +15,9 @@ const KUBERNETES_IN_FLIGHT_MAX: usize = 64;
 const NOTICES_IN_FLIGHT_MAX: usize = 8;
 
 /// How fast calls are made, by class. The limits of CCI are not published and differ by account, so by default
-/// nothing of ours stands before them: what the cloud refuses with 429 rests for as long as it says. The API
-/// server defends itself in the same way; of notices only a few are under way at a time.
+/// nothing of ours stands before them: what the cloud refuses with 429 rests for as long as it says and goes on at
+/// the rate that was let through. The API server defends itself in the same way; of notices only a few are under
+/// way at a time.
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Pacing (calls per second, 0 is no limit; a burst may go at once)")]
 pub struct Pacing {

@@ -192,7 +192,7 @@ fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
     };
     CloudFacts {
         name: CloudName::of(pod),
-        cloud_uid: format!("cloud-{}", pod.uid),
+        cloud_uid: format!("cloud-{}", pod.uid).into(),
         owner: pod.clone(),
         deleting: false,
         status,

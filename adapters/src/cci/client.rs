@@ -19,6 +19,27 @@ use parking_lot::Mutex;
 /// What a 404 may be about and still mean that the pod is absent.
 const POD_KINDS: [&str; 2] = ["pods", "Pod"];
 
+/// What came of a call that changes something.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Answered {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// How long calls of this class are to rest all the same, when the outcome has no room for it.
+    ///
+    /// That is the `Retry-After` of a 5xx to a write. The reference does not say of any of them that nothing was done: of 503
+    /// it says that the request is rather to be changed than repeated (CCI API, status codes), and the gateway has
+    /// one code, `APIGW.0201`, for a request that it did not pass on and for an answer that it did not get (error
+    /// codes). So the fate is unknown, and a look-up tells; but the wait is kept. What is refused as one call too
+    /// many, whatever the status (`APIGW.0308`), was not passed on, and is for later.
+    pub rest_ms: Option<u32>,
+}
+
+impl From<Outcome> for Answered {
+    fn from(outcome: Outcome) -> Answered {
+        Answered { outcome, rest_ms: None }
+    }
+}
+
 /// A client of CCI for one namespace. Cheap to share behind an `Arc`; all calls may run at the same time.
 pub struct CciClient {
     pub(super) config: CciConfig,
@@ -47,23 +68,23 @@ impl CciClient {
     ///
     /// Done with the pod as the cloud accepted it; refused as already existing when the name is taken, by
     /// whom a look-up tells; later when it certainly was not made; unknown when it may have been.
-    pub async fn create_pod(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Outcome {
+    pub async fn create_pod(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Answered {
         let manifest: Value = match serde_json::from_str(manifest.get()) {
             Ok(manifest) => manifest,
-            Err(error) => return invalid(format!("the manifest cannot be read: {error}")),
+            Err(error) => return invalid(format!("the manifest cannot be read: {error}")).into(),
         };
         if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
-            return later(LaterReason::Conflict, "the manifest is of another incarnation of the pod");
+            return later(LaterReason::Conflict, "the manifest is of another incarnation of the pod").into();
         }
         let cloud_pod = match wire::build(&self.profile.pod, &self.mark, pod, name, &manifest) {
             Ok(cloud_pod) => cloud_pod,
-            Err(reason) => return invalid(reason),
+            Err(reason) => return invalid(reason).into(),
         };
         let body = cloud_pod.json.to_string().into_bytes();
         let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };
         match self.transport.call(&call).await {
-            Ok(reply) => self.pod_answer(&reply, name, pod, Intent::Write),
-            Err(failure) => failure.outcome(Intent::Write),
+            Ok(reply) => self.pod_answer(&reply, name, pod, Intent::Write).into(),
+            Err(failure) => failure.answered(Intent::Write),
         }
     }
 
@@ -76,9 +97,9 @@ impl CciClient {
         cloud_uid: &str,
         owner: &PodRef,
         grace_s: u32,
-    ) -> Outcome {
+    ) -> Answered {
         if cloud_uid.is_empty() {
-            return invalid("a pod is not deleted by name alone".into());
+            return invalid("a pod is not deleted by name alone".into()).into();
         }
         let body = json!({
             "apiVersion": "v1",
@@ -93,15 +114,15 @@ impl CciClient {
             ..Call::new(Method::DELETE, self.pod_path(name))
         };
         match self.transport.call(&call).await {
-            Ok(reply) => self.delete_answer(&reply, cloud_uid, owner),
+            Ok(reply) => self.delete_answer(&reply, cloud_uid, owner).into(),
             Err(Failure::Problem(problem)) if problem.is_absence_of(&POD_KINDS) => {
-                Outcome::Done(Answer::CloudPodAbsent)
+                Outcome::Done(Answer::CloudPodAbsent).into()
             }
             // Whether it is another pod, or only another incarnation of ours, a look-up tells.
             Err(Failure::Problem(problem)) if problem.status == 409 && !problem.is_stale_write() => {
-                Outcome::Unknown { message: problem.sentence() }
+                Outcome::Unknown { message: problem.sentence() }.into()
             }
-            Err(failure) => failure.outcome(Intent::Write),
+            Err(failure) => failure.answered(Intent::Write),
         }
     }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use backoff::backoff::Backoff;
 use backoff::{ExponentialBackoff, ExponentialBackoffBuilder};
-use engine::{LaterReason, Outcome};
+use engine::{LaterReason, Outcome, Refusal};
 use reqwest::Url;
 use reqwest::header::{CONTENT_TYPE, HeaderValue};
 use serde::{Deserialize, Serialize};
@@ -128,6 +128,21 @@ impl Cache {
     }
 }
 
+/// The trouble in words, for who reads along. The outcome's own are free of secrets.
+fn sentence(failure: &Outcome, wait: Duration) -> String {
+    let words = match failure {
+        Outcome::Refused(Refusal { code, message, .. }) if code.is_empty() => message.clone(),
+        Outcome::Refused(Refusal { code, message, .. }) => format!("{code}: {message}"),
+        Outcome::Later { message, .. } | Outcome::Unknown { message } => message.clone(),
+        Outcome::Done(_) => "no reason".to_owned(),
+    };
+    format!(
+        "IAM gave no token: {}; it is asked again in {} s",
+        words.trim_end_matches('.'),
+        wait.as_secs_f64().ceil()
+    )
+}
+
 /// Says how long IAM will not be asked; a refusal stays one.
 fn with_wait(outcome: &Outcome, wait: Duration) -> Outcome {
     match outcome {
@@ -175,8 +190,12 @@ impl Tokens {
         match self.fetch(http).await {
             Ok((value, life)) => Ok(cache.succeeded(value, life, Instant::now())),
             Err(outcome) => {
-                tracing::warn!(?outcome, "no token from IAM");
-                cache.failed(outcome, Instant::now())
+                let now = Instant::now();
+                let answer = cache.failed(outcome, now);
+                if let Some((failure, retry_at)) = &cache.failure {
+                    tracing::warn!("{}", sentence(failure, *retry_at - now));
+                }
+                answer
             }
         }
     }
@@ -284,7 +303,7 @@ impl<'a> TokenRequest<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use engine::{Refusal, RefusalClass};
+    use engine::RefusalClass;
 
     const DAY: Duration = Duration::from_secs(86_400);
 
@@ -327,6 +346,24 @@ mod tests {
             Refusal { class: RefusalClass::OperatorAction, code: String::new(), message: "no".into() };
         assert!(cache.failed(Outcome::Refused(refusal), start).is_err());
         assert!(cache.without_asking(start + Duration::from_secs(59)).is_some(), "a lockout is not provoked");
+    }
+
+    #[test]
+    fn a_trouble_is_told_in_a_sentence() {
+        let refused = |code: &str| {
+            let message = "The username or password is wrong.".to_owned();
+            Outcome::Refused(Refusal { class: RefusalClass::OperatorAction, code: code.into(), message })
+        };
+        for (failure, said) in [
+            (later(None), "IAM gave no token: away; it is asked again in 60 s"),
+            (
+                refused("Unauthorized"),
+                "IAM gave no token: Unauthorized: The username or password is wrong; it is asked again in 60 s",
+            ),
+            (refused(""), "IAM gave no token: The username or password is wrong; it is asked again in 60 s"),
+        ] {
+            assert_eq!(sentence(&failure, Duration::from_millis(59_400)), said);
+        }
     }
 
     #[test]

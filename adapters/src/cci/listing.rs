@@ -10,6 +10,7 @@ use super::client::{CciClient, not_understood};
 use super::error::Intent;
 use super::transport::{Call, Failure};
 use super::wire::{self, Sighting};
+use crate::pace::Calls;
 
 /// Pods asked for at once, the most the reference's bounds allow.
 const PAGE_PODS: u32 = 500;
@@ -85,16 +86,22 @@ impl CciClient {
     /// Reads all cloud pods with our mark (CCI API, list pods), page by page. Pods of others are left out, and so
     /// are those which are as they were in the list before and which `keep` says are known.
     ///
+    /// A page that is asked for too soon is asked for again; what was read before it is not lost.
+    ///
     /// # Errors
     /// With an outcome when a page was not answered, or not with a list.
-    pub async fn list_pods(&self, keep: impl Fn(&CloudName) -> bool) -> Result<Listing, Outcome> {
+    pub async fn list_pods(
+        &self,
+        keep: impl Fn(&CloudName) -> bool,
+        mut calls: Calls<'_>,
+    ) -> Result<Listing, Outcome> {
         let before = std::mem::take(&mut *self.listed.lock());
         let mut starts = 0;
         loop {
             starts += 1;
             let mut pages = Pages::default();
             let expired = loop {
-                match self.read_page(&mut pages, &before, &keep).await? {
+                match self.page(&mut pages, &before, &keep, &mut calls).await? {
                     Step::Next => {}
                     Step::End => break false,
                     Step::Expired => break true,
@@ -109,6 +116,22 @@ impl CciClient {
             let by_digest = std::mem::take(&mut pages.by_digest);
             *self.listed.lock() = Listed { seed: before.seed, by_digest };
             return Ok(pages.finish());
+        }
+    }
+
+    async fn page(
+        &self,
+        pages: &mut Pages,
+        before: &Listed,
+        keep: &impl Fn(&CloudName) -> bool,
+        calls: &mut Calls<'_>,
+    ) -> Result<Step, Outcome> {
+        loop {
+            calls.permit().await?;
+            let answer = self.read_page(pages, before, keep).await;
+            if !calls.again(&answer) {
+                return answer;
+            }
         }
     }
 

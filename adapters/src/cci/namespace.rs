@@ -3,7 +3,7 @@
 use engine::{Answer, LaterReason, Outcome, Refusal, RefusalClass};
 use serde_json::{Map, Value};
 
-use super::client::{CciClient, later, not_understood};
+use super::client::{Answered, CciClient, later, not_understood};
 use super::error::Intent;
 use super::profile::ObjectShape;
 use super::transport::{Call, Failure};
@@ -25,7 +25,7 @@ impl CciClient {
     ///
     /// Later while either is on its way; refused when either belongs to somebody else or has failed, since
     /// pods must not run in a network that nobody configured.
-    pub async fn ensure_namespace(&self) -> Outcome {
+    pub async fn ensure_namespace(&self) -> Answered {
         let namespace = &self.config.namespace;
         let wanted = [
             Wanted {
@@ -44,17 +44,15 @@ impl CciClient {
             },
         ];
         for wanted in &wanted {
-            match self.ensure(wanted).await {
-                Outcome::Done(_) => {}
-                not_yet @ (Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. }) => {
-                    return not_yet;
-                }
+            let answered = self.ensure(wanted).await;
+            if !matches!(answered.outcome, Outcome::Done(_)) {
+                return answered;
             }
         }
-        Outcome::Done(Answer::Nothing)
+        Outcome::Done(Answer::Nothing).into()
     }
 
-    async fn ensure(&self, wanted: &Wanted<'_>) -> Outcome {
+    async fn ensure(&self, wanted: &Wanted<'_>) -> Answered {
         let get = Call::get(format!("{}/{}", wanted.path, wanted.name));
         let (reply, intent) = match self.transport.call(&get).await {
             Ok(reply) => (reply, Intent::Read),
@@ -63,22 +61,21 @@ impl CciClient {
                 match self.transport.call(&Call::post(wanted.path.clone(), body)).await {
                     Ok(reply) => (reply, Intent::Write),
                     Err(Failure::Problem(problem)) if problem.status == 409 => {
-                        return later(
-                            LaterReason::Conflict,
-                            &format!("{}: {}", wanted.what, problem.sentence()),
-                        );
+                        let message = format!("{}: {}", wanted.what, problem.sentence());
+                        return later(LaterReason::Conflict, &message).into();
                     }
-                    Err(failure) => return failure.outcome(Intent::Write),
+                    Err(failure) => return failure.answered(Intent::Write),
                 }
             }
-            Err(failure) => return failure.outcome(Intent::Read),
+            Err(failure) => return failure.outcome(Intent::Read).into(),
         };
-        match serde_json::from_slice::<Value>(&reply.body) {
+        let outcome = match serde_json::from_slice::<Value>(&reply.body) {
             Ok(object) if object.pointer("/metadata/name") == Some(&Value::from(wanted.name)) => {
                 self.judge(wanted, &object)
             }
             Ok(_) | Err(_) => not_understood(&reply, intent, &format!("the answer is no {}", wanted.what)),
-        }
+        };
+        outcome.into()
     }
 
     /// The object as it is created: the profile's template and our mark.

@@ -11,6 +11,7 @@ use parking_lot::RwLock;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Method, RequestBuilder, Url};
 
+use super::client::Answered;
 use super::config::{CciConfig, bare_url};
 use super::credentials::{AccessKey, AccessKeyFiles, Auth, Secret};
 use super::error::{Intent, Problem};
@@ -186,6 +187,17 @@ impl Failure {
             Failure::Fault(fault) => fault.outcome(intent),
             Failure::Problem(problem) => problem.outcome(intent),
         }
+    }
+
+    /// The outcome, and the wait that it has no room for.
+    pub(super) fn answered(self, intent: Intent) -> Answered {
+        let asked_ms = match &self {
+            Failure::Fault(_) => None,
+            Failure::Problem(problem) => problem.wait_ms,
+        };
+        let outcome = self.outcome(intent);
+        let rest_ms = asked_ms.filter(|_| matches!(outcome, Outcome::Unknown { .. }));
+        Answered { outcome, rest_ms }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Cloud pods as JSON: made from Kubernetes manifests, read into facts. Pure.
 
+mod bounds;
 mod facts;
 mod manifest;
 mod mark;

@@ -11,7 +11,8 @@ use engine::{PodFacts, PodRef, PodStatus, Uid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use wire::{LeanPod, LeanStatus, NAME_BYTES_MAX, RESOURCE_VERSION_BYTES_MAX, UID_BYTES_MAX};
+pub(crate) use wire::RESOURCE_VERSION_BYTES_MAX;
+use wire::{LeanPod, LeanStatus, NAME_BYTES_MAX, UID_BYTES_MAX};
 use wire::{identity_fault, null_is_default};
 
 /// An object that cannot be read as a pod, with what of its identity can.

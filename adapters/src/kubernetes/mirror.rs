@@ -3,11 +3,23 @@
 
 use engine::{Mirror, Phase, PodFacts, PodRef, PodStatus, Uid};
 use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+/// Stands for the facts of a pod of which nothing was reported: its first sight is a change.
+const UNSEEN_DIGEST: u64 = 0;
 
 /// The pods that were reported, and how they looked.
 #[derive(Debug)]
 pub struct PodMirror {
-    mirror: Mutex<Mirror<Uid, Known>>,
+    inner: Mutex<Inner>,
+    /// A list came to be wanted.
+    wanting: Notify,
+}
+
+#[derive(Debug)]
+struct Inner {
+    mirror: Mirror<Uid, Known>,
+    list_wanted: bool,
 }
 
 #[derive(Debug)]
@@ -58,15 +70,36 @@ impl PodMirror {
     /// first sight, and reported missing when the first complete list lacks it.
     #[must_use]
     pub fn knowing(pods: impl IntoIterator<Item = PodRef>) -> PodMirror {
-        let remembered = pods.into_iter().map(|pod| (pod.uid.clone(), Known::new(pod)));
-        PodMirror { mirror: Mutex::new(Mirror::knowing(remembered)) }
+        let remembered = pods.into_iter().map(|pod| (pod.uid.clone(), Known::unseen(pod)));
+        let inner = Inner { mirror: Mirror::knowing(remembered), list_wanted: false };
+        PodMirror { inner: Mutex::new(inner), wanting: Notify::new() }
+    }
+
+    /// Notes that a direct read found a pod. When a list lacked it, it is forgotten here, and how it looks must be
+    /// listed again: the watch speaks of it only when it changes.
+    pub fn remember(&self, pod: &PodRef) {
+        let inner = &mut *self.inner.lock();
+        if inner.mirror.get(&pod.uid).is_some() {
+            return;
+        }
+        // A list that is being read may be older than the read, and does not make it missing.
+        inner.mirror.observe(&pod.uid, UNSEEN_DIGEST, || Known::unseen(pod.clone()));
+        inner.list_wanted = true;
+        self.wanting.notify_one();
+    }
+
+    /// Waits until a list is wanted. One that begins is what was wanted.
+    pub async fn list_wanted(&self) {
+        while !self.inner.lock().list_wanted {
+            self.wanting.notified().await;
+        }
     }
 
     /// Notes a sight of a pod; true when it is to be reported.
     pub fn observe(&self, facts: &PodFacts) -> bool {
-        let mirror = &mut *self.mirror.lock();
+        let mirror = &mut self.inner.lock().mirror;
         let uid = &facts.pod.uid;
-        let changed = mirror.observe(uid, facts.digest(), || Known::new(facts.pod.clone()));
+        let changed = mirror.observe(uid, facts.digest(), || Known::unseen(facts.pod.clone()));
         let Some(known) = mirror.get_mut(uid) else { return changed };
         known.latest.clone_from(&facts.resource_version);
         if known.is_echo(facts) {
@@ -81,29 +114,31 @@ impl PodMirror {
 
     /// Notes that a known pod is there, though it cannot be read: it is not missing from this list.
     pub fn keep(&self, uid: &Uid) {
-        self.mirror.lock().keep(uid);
+        self.inner.lock().mirror.keep(uid);
     }
 
     /// Forgets a pod; true when it was known, and its end is to be reported.
     pub fn remove(&self, uid: &Uid) -> bool {
-        self.mirror.lock().remove(uid).is_some()
+        self.inner.lock().mirror.remove(uid).is_some()
     }
 
     /// Begins a list.
     pub fn begin_list(&self) {
-        self.mirror.lock().begin_list();
+        let inner = &mut *self.inner.lock();
+        inner.list_wanted = false;
+        inner.mirror.begin_list();
     }
 
     /// Ends a **complete** list: forgets, and returns, the pods that it did not hold.
     pub fn end_list(&self) -> Vec<PodRef> {
-        self.mirror.lock().end_list().into_iter().map(|(_, known)| known.pod).collect()
+        self.inner.lock().mirror.end_list().into_iter().map(|(_, known)| known.pod).collect()
     }
 
     /// Where a status write stands that follows from the observation at `resource_version`. When it is
     /// [`Standing::Current`], its echo is awaited from here on: it is to be ended by [`PodMirror::end_write`].
     pub fn begin_write(&self, uid: &Uid, resource_version: &str, status: &PodStatus) -> Standing {
-        let mut mirror = self.mirror.lock();
-        let Some(known) = mirror.get_mut(uid) else { return Standing::Unknown };
+        let mut inner = self.inner.lock();
+        let Some(known) = inner.mirror.get_mut(uid) else { return Standing::Unknown };
         let Some(reported) = &known.reported else { return Standing::Unknown };
         let status_digest = status.digest();
         if reported.status.status_digest == status_digest {
@@ -119,7 +154,7 @@ impl PodMirror {
     /// Ends a write that was sent with the resource version `sent`. `written` is the one that it made, or
     /// `None` when it failed or its fate is unknown: then its echo, should one come, is news.
     pub fn end_write(&self, uid: &Uid, sent: &str, written: Option<&str>) {
-        let mirror = &mut *self.mirror.lock();
+        let mirror = &mut self.inner.lock().mirror;
         let Some(known) = mirror.get_mut(uid) else { return };
         // Any sight since has told us what the API server has now, and may be newer than our write.
         if let Some(written) = written.filter(|_| known.latest == sent) {
@@ -127,7 +162,7 @@ impl PodMirror {
             known.settle();
             if let Some(digest) = known.reported.as_ref().map(Reported::digest) {
                 let pod = known.pod.clone();
-                mirror.observe(uid, digest, || Known::new(pod));
+                mirror.observe(uid, digest, || Known::unseen(pod));
             }
         } else {
             known.expected = None;
@@ -137,15 +172,15 @@ impl PodMirror {
     /// The digest of the status that the API server is known to have.
     #[must_use]
     pub fn status_digest(&self, uid: &Uid) -> Option<u64> {
-        let mirror = self.mirror.lock();
-        let reported = mirror.get(uid).and_then(|(_, known)| known.reported.as_ref());
+        let inner = self.inner.lock();
+        let reported = inner.mirror.get(uid).and_then(|(_, known)| known.reported.as_ref());
         reported.map(|reported| reported.status.status_digest)
     }
 
     /// How many pods are known.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.mirror.lock().len()
+        self.inner.lock().mirror.len()
     }
 
     /// Whether none is known.
@@ -156,7 +191,8 @@ impl PodMirror {
 }
 
 impl Known {
-    fn new(pod: PodRef) -> Known {
+    /// A pod that is there, and of which nothing was reported.
+    fn unseen(pod: PodRef) -> Known {
         Known { pod, reported: None, latest: String::new(), expected: None }
     }
 
@@ -275,5 +311,28 @@ mod tests {
         mirror.begin_list();
         assert_eq!(mirror.end_list(), [pod]);
         assert!(mirror.is_empty());
+    }
+    #[tokio::test]
+    async fn a_pod_that_a_list_lacked_and_a_read_found_is_known_and_a_list_is_wanted() {
+        let seen = facts("1", 0, &running());
+        let mirror = PodMirror::knowing([]);
+        assert!(mirror.observe(&seen));
+        mirror.begin_list();
+        assert_eq!(mirror.end_list(), std::slice::from_ref(&seen.pod));
+
+        mirror.begin_list();
+        mirror.remember(&seen.pod);
+        assert!(mirror.end_list().is_empty(), "this list may be older than the read");
+        mirror.list_wanted().await;
+        assert_eq!(mirror.begin_write(&seen.pod.uid, "1", &PodStatus::default()), Standing::Unknown);
+
+        mirror.begin_list();
+        assert!(!mirror.inner.lock().list_wanted, "this is the list");
+        assert!(mirror.observe(&seen), "it is reported as if it were new");
+        assert!(mirror.end_list().is_empty());
+
+        mirror.remember(&seen.pod);
+        assert!(!mirror.inner.lock().list_wanted, "what is known is not listed for");
+        assert_eq!(mirror.begin_write(&seen.pod.uid, "1", &running()), Standing::Written);
     }
 }

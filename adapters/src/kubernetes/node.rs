@@ -1,8 +1,9 @@
 //! The node that our pods are bound to: its registration, its conditions, and its heartbeat.
 //!
 //! What others put on the node stays: labels and annotations merge, taints are merged by us, conditions and
-//! resources merge by name (virtual-kubelet rule VK-N4).
+//! resources merge by name (virtual-kubelet rule VK-N4). What we put there goes when it is not configured any more.
 
+mod applied;
 mod body;
 mod heartbeat;
 mod settings;

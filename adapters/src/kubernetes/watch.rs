@@ -30,6 +30,9 @@ use pace::Pace;
 pub const WATCH_PERIOD_S_MAX: u32 = 120;
 /// How long after its period a watch that has not ended is taken for dead.
 const SILENCE_MARGIN: Duration = Duration::from_secs(10);
+/// Shortest time from the end of a list to one that somebody wants: a read that finds what a list lacked has
+/// company as a rule, and one list tells of all of them.
+const LISTS_APART: Duration = Duration::from_secs(1);
 /// Most pods on one page of a list.
 pub const PAGE_PODS_MAX: u32 = 500;
 
@@ -89,6 +92,8 @@ enum Stop {
     Cut,
     /// The API server does not remember our resource version, or may not have it yet: list again.
     Stale,
+    /// A list is wanted, for a pod that the last one lacked and that is there.
+    ListWanted,
     /// It does not do as asked.
     Trouble { message: String, wait: Option<Duration> },
     /// Nobody hears our reports: the agent ends.
@@ -116,6 +121,8 @@ struct Progress {
     resource_version: String,
     /// Whether any event or bookmark was read.
     heard: bool,
+    /// When the next list may be.
+    list_at: Instant,
 }
 
 impl PodWatch {
@@ -156,11 +163,13 @@ impl PodWatch {
         let mut pace = Pace::default();
         // Where to watch from; nothing until a list is complete.
         let mut position: Option<String> = None;
+        let mut list_at = Instant::now();
         loop {
             let pause = match position.take() {
                 None => match self.list().await {
                     Ok(resource_version) => {
                         position = Some(resource_version);
+                        list_at = Instant::now() + LISTS_APART;
                         pace.listed()
                     }
                     Err(Stop::Unheard) => return,
@@ -168,14 +177,14 @@ impl PodWatch {
                 },
                 Some(resource_version) => {
                     let started = Instant::now();
-                    let mut progress = Progress { resource_version, heard: false };
+                    let mut progress = Progress { resource_version, heard: false, list_at };
                     let stop = self.watch(&mut progress).await;
                     if is_deaf(&stop, progress.heard, started.elapsed(), self.period()) {
                         continue;
                     }
                     match stop {
                         Stop::Unheard => return,
-                        Stop::Stale => {}
+                        Stop::Stale | Stop::ListWanted => {}
                         Stop::Cut | Stop::Trouble { .. } => position = Some(progress.resource_version),
                     }
                     pace.after("watch pods", &stop, progress.heard)
@@ -219,7 +228,11 @@ impl PodWatch {
                 count(&self.counts.sights);
                 self.line(&line, progress).await?;
             }
-            match tokio::time::timeout_at(deadline, body.frame()).await {
+            let frame = tokio::select! {
+                frame = tokio::time::timeout_at(deadline, body.frame()) => frame,
+                () = self.list_wanted(progress.list_at) => return Err(Stop::ListWanted),
+            };
+            match frame {
                 Ok(Some(Ok(frame))) => {
                     if let Some(bytes) = frame.data_ref() {
                         lines.push(bytes);
@@ -228,6 +241,12 @@ impl PodWatch {
                 Ok(None | Some(Err(_))) | Err(_) => return Ok(()),
             }
         }
+    }
+
+    /// Waits until a list is wanted and may be.
+    async fn list_wanted(&self, list_at: Instant) {
+        self.mirror.list_wanted().await;
+        tokio::time::sleep_until(list_at).await;
     }
 
     async fn line(&self, line: &[u8], progress: &mut Progress) -> Result<(), Stop> {

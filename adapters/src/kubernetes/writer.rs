@@ -97,7 +97,10 @@ impl PodWriter {
         match head_of(&bytes) {
             None => unreadable(),
             Some(head) if *head.uid != *pod.uid.0 => ABSENT,
-            Some(head) => Outcome::Done(Answer::PodPresent { deleting: head.deletion_timestamp.is_some() }),
+            Some(head) => {
+                self.mirror.remember(pod);
+                Outcome::Done(Answer::PodPresent { deleting: head.deletion_timestamp.is_some() })
+            }
         }
     }
 

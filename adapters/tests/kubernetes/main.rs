@@ -1,10 +1,13 @@
-//! The Kubernetes side against an API server that answers from a script, and against recorded bodies.
+//! The Kubernetes side against an API server that answers from a script, and against recorded bodies; and where
+//! an effect concerns both sides, with a cloud of the same kind.
 
+mod bounds;
 mod node;
 mod notices;
 mod recorded;
 mod rendered;
 mod server;
+mod sides;
 mod watch;
 mod writes;
 

@@ -11,12 +11,23 @@ use tokio_util::sync::CancellationToken;
 use crate::recording;
 use crate::server::{Reply, Server, patiently};
 
+/// The annotation in which we remember what we wrote on the node.
+const APPLIED: &str = "burst-agent.io/applied";
+
 const WRITTEN: Outcome = Outcome::Done(Answer::Nothing);
 
 async fn node(script: Vec<Reply>) -> (Arc<Server>, Arc<VirtualNode>) {
+    node_with(script, |_| {}).await
+}
+
+async fn node_with(
+    script: Vec<Reply>,
+    configure: impl FnOnce(&mut NodeSettings),
+) -> (Arc<Server>, Arc<VirtualNode>) {
     let (server, client) = Server::start(script).await;
     let mut settings = NodeSettings::named("virtual-node");
     settings.internal_ip = Some("10.0.0.5".into());
+    configure(&mut settings);
     (server, Arc::new(VirtualNode::new(client, settings)))
 }
 
@@ -55,6 +66,9 @@ async fn an_absent_node_is_registered() {
           "apiVersion": "v1",
           "kind": "Node",
           "metadata": {
+            "annotations": {
+              "burst-agent.io/applied": "{\"labels\":{\"kubernetes.io/arch\":\"amd64\",\"kubernetes.io/hostname\":\"virtual-node\",\"kubernetes.io/os\":\"linux\",\"kubernetes.io/role\":\"agent\",\"node.kubernetes.io/instance-type\":\"virtual-kubelet\",\"type\":\"virtual-kubelet\"},\"taints\":[\"virtual-kubelet.io/provider=huawei:NoSchedule\"]}"
+            },
             "labels": {
               "kubernetes.io/arch": "amd64",
               "kubernetes.io/hostname": "virtual-node",
@@ -92,11 +106,74 @@ async fn what_others_put_on_the_node_stays() {
     let asked = server.asked(3).await;
     assert_eq!(
         asked[1].body,
-        json!({ "metadata": { "labels": { "kubernetes.io/role": "agent" }, "resourceVersion": "265" } }),
+        json!({ "metadata": {
+            "labels": { "kubernetes.io/role": "agent" },
+            "annotations": { APPLIED: r#"{"labels":{"kubernetes.io/role":"agent"},"taints":[]}"# },
+            "resourceVersion": "265",
+        } }),
         "the taints are as wanted: that of the node controller is not ours"
     );
     let ready = &asked[2].body["status"]["conditions"][0];
     assert_eq!(ready["lastTransitionTime"], "2026-11-23T03:58:20Z", "it was ready before");
+}
+
+#[tokio::test]
+async fn what_is_not_configured_any_more_goes_unless_somebody_else_put_it_there() {
+    let ok = || Reply::json(200, &json!({}));
+    // The answer to the creation lacks what was configured, so that it is written again.
+    let script = vec![missing(), Reply::json(201, &registered("u-1")), ok(), ok()];
+    let (server, node) = node_with(script, |settings| {
+        settings.labels.extend([("team", "shop"), ("tier", "one")].map(|(k, v)| (k.into(), v.into())));
+        settings.taints.push("spot=yes:NoSchedule".parse().expect("a taint"));
+    })
+    .await;
+    assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+
+    let mut there = server.asked(2).await[1].body.clone();
+    there["metadata"]["uid"] = "u-1".into();
+    there["metadata"]["resourceVersion"] = "7".into();
+    there["metadata"]["labels"]["tier"] = "two".into();
+    there["metadata"]["labels"]["theirs"] = "kept".into();
+    there["metadata"]["annotations"]["theirs"] = "kept".into();
+    let theirs = json!({ "key": "spot", "value": "yes", "effect": "NoExecute" });
+    there["spec"]["taints"].as_array_mut().expect("taints").push(theirs.clone());
+    let provider = there["spec"]["taints"][0].clone();
+
+    let (server, node) = node_with(vec![Reply::json(200, &there), ok(), ok()], |_| {}).await;
+    assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+    let mut patch = server.asked(3).await[1].body.clone();
+    let remembered = patch["metadata"]["annotations"][APPLIED].take();
+    assert_eq!(
+        patch,
+        json!({
+            "metadata": { "labels": { "team": null }, "annotations": { APPLIED: null }, "resourceVersion": "7" },
+            "spec": { "taints": [provider, theirs] },
+        }),
+        "somebody gave the tier another value: it is theirs now"
+    );
+    let remembered = remembered.as_str().expect("an annotation");
+    assert!(!["team", "tier", "spot", "theirs"].iter().any(|key| remembered.contains(key)), "{remembered}");
+
+    there["metadata"]["labels"].as_object_mut().expect("labels").remove("team");
+    there["metadata"]["annotations"][APPLIED] = remembered.into();
+    there["spec"]["taints"] = patch["spec"]["taints"].clone();
+    let (server, node) = node_with(vec![Reply::json(200, &there), ok()], |_| {}).await;
+    assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+    let status = "PATCH /api/v1/nodes/virtual-node/status";
+    assert_eq!(server.lines(2).await[1], status, "there is nothing more to do");
+}
+
+#[tokio::test]
+async fn a_memory_that_somebody_overwrote_removes_nothing() {
+    let mut there = registered("u-1");
+    there["metadata"]["labels"]["team"] = "shop".into();
+    for odd in ["", "team", "[]", r#"{"labels":["team"]}"#, r#"{"labels":null}"#] {
+        there["metadata"]["annotations"][APPLIED] = odd.into();
+        let script = vec![Reply::json(200, &there), Reply::json(200, &json!({}))];
+        let (server, node) = node(script).await;
+        assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+        assert_eq!(server.lines(2).await[1], "PATCH /api/v1/nodes/virtual-node/status", "{odd}");
+    }
 }
 
 #[tokio::test]

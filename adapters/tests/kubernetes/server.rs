@@ -111,6 +111,8 @@ pub struct Asked {
 
 /// A scripted API server on a port of its own.
 pub struct Server {
+    /// Where it is.
+    pub url: String,
     script: Mutex<VecDeque<Reply>>,
     asked: watch::Sender<Vec<Asked>>,
 }
@@ -118,12 +120,14 @@ pub struct Server {
 impl Server {
     /// Serves `script` in order, and then leaves every question open.
     pub async fn start(script: Vec<Reply>) -> (Arc<Server>, kube::Client) {
-        let server = Arc::new(Server { script: Mutex::new(script.into()), asked: watch::Sender::default() });
-        let router = Router::new().fallback(answer).with_state(server.clone());
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a free port");
-        let address = listener.local_addr().expect("an address");
+        let url = format!("http://{}", listener.local_addr().expect("an address"));
+        let server =
+            Arc::new(Server { url, script: Mutex::new(script.into()), asked: watch::Sender::default() });
+        let router = Router::new().fallback(answer).with_state(server.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
-        (server, client_of(&format!("http://{address}")).await)
+        let client = client_of(&server.url).await;
+        (server, client)
     }
 
     /// The first `count` requests, once they have come.

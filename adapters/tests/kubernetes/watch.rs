@@ -219,6 +219,17 @@ async fn a_list_with_an_object_of_unknown_identity_proves_no_absence() {
 }
 
 #[tokio::test]
+async fn a_list_without_a_usable_version_is_no_list() {
+    let script = vec![
+        Reply::list(&"1".repeat(129), "", &[]),
+        Reply::list("", "", &[]),
+        Reply::list(&"1".repeat(128), "", &[]),
+    ];
+    let mut following = follow(vec![], script).await;
+    assert_eq!(following.reports(1).await, [format!("listed 0 @{}", "1".repeat(128))]);
+}
+
+#[tokio::test]
 async fn a_list_whose_pages_expire_begins_anew() {
     let (a, b, c) = (pod("a", "u-a", "1"), pod("b", "u-b", "2"), pod("c", "u-c", "3"));
     let script = vec![
@@ -306,4 +317,28 @@ async fn a_line_without_end_leads_to_a_list_and_not_to_memory() {
     }
     assert_eq!(following.reports(2).await, ["observed shop/a@11 Pending", "listed 1 @20"]);
     assert_eq!(following.course(4).await, ["list", "watch 10", "list", "watch 20"]);
+}
+
+#[tokio::test]
+async fn a_pod_that_a_list_lacked_and_that_is_there_is_listed_again() {
+    let (cut_off, _live) = Reply::live();
+    let script = vec![
+        Reply::list("10", "", &[pod("a", "u-a", "5")]),
+        Reply::text(410, recording!("error-410-continue-expired.object.json")),
+        Reply::list("20", "", &[]),
+        cut_off,
+        Reply::json(200, &pod("a", "u-a", "11")),
+        Reply::list("30", "", &[pod("a", "u-a", "11")]),
+    ];
+    let mut following = follow(vec![], script).await;
+    assert_eq!(following.reports(2).await, ["observed shop/a@5 Pending", "listed 1 @10"]);
+    assert_eq!(following.reports(2).await, ["gone shop/a Unlisted", "listed 0 @20"]);
+    following.server.asked(4).await;
+
+    let writer =
+        PodWriter::new(following.client.clone(), following.mirror.clone(), following.manifests.clone());
+    let present = Outcome::Done(Answer::PodPresent { deleting: false });
+    assert_eq!(writer.look_up(&pod_ref("a", "u-a")).await, present);
+    assert_eq!(following.reports(2).await, ["observed shop/a@11 Pending", "listed 1 @30"]);
+    assert_eq!(following.course(7).await[5..], ["list", "watch 30"]);
 }

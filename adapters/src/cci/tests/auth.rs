@@ -115,7 +115,7 @@ async fn without_a_token_nothing_is_sent_and_iam_is_left_in_peace() {
         let server = Server::answering(reply.clone()).await;
         let (client, _files) = token_client(&server);
         for _ in 0..5 {
-            let outcome = client.delete_pod(&name(), "cloud-1", &owner(), 0).await;
+            let outcome = client.delete_pod(&name(), "cloud-1", &owner(), 0).await.outcome;
             assert_eq!(matches!(outcome, Outcome::Refused(_)), refused, "{reply:?}: {outcome:?}");
             assert_eq!(matches!(outcome, Outcome::Later { wait_ms: Some(_), .. }), !refused, "{outcome:?}");
             assert!(!format!("{outcome:?}").contains("canary"), "{outcome:?}");

@@ -1,5 +1,6 @@
 use super::server::Seen;
 use super::*;
+use crate::pace::{Calls, Pace, Rate};
 
 fn page(kind: &str, next: &str, items: &[Value]) -> Reply {
     Reply::json(
@@ -17,7 +18,14 @@ fn pod(name: &str) -> Value {
 
 async fn listed(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Result<Listing, Outcome> {
     let server = Server::start(script).await;
-    client(&server.url()).list_pods(|_| false).await
+    list(&client(&server.url())).await
+}
+
+/// A list whose class of calls has not heard anything yet.
+async fn list(client: &CciClient) -> Result<Listing, Outcome> {
+    let pace = Pace::new(Rate::default());
+    let calls = Calls::of(&pace, pace.permit().await);
+    client.list_pods(|_| false, calls).await
 }
 
 fn names(listing: &Listing) -> Vec<&str> {
@@ -43,7 +51,7 @@ async fn all_pages_are_read_and_foreign_pods_are_left_out() {
         }
     })
     .await;
-    let listing = client(&server.url()).list_pods(|_| false).await.unwrap();
+    let listing = list(&client(&server.url())).await.unwrap();
     assert_eq!(names(&listing), ["a", "b", "c"]);
     assert!(listing.complete);
     assert_eq!(listing.unreadable, 0);
@@ -76,15 +84,47 @@ async fn what_is_no_list_is_never_an_empty_one() {
     assert_eq!(later_reason(&torn.unwrap_err()), LaterReason::Transient);
 }
 
+fn too_many(retry_after_s: &str) -> Reply {
+    status(429, "TooManyRequests", "slow", "").with("retry-after", retry_after_s)
+}
+
 #[tokio::test]
 async fn a_page_that_fails_fails_the_list() {
     let outcome = listed(|seen| match seen.query.as_str() {
         "limit=500" => page("PodList", "t1", &[pod("a")]),
-        _ => status(429, "TooManyRequests", "slow", "").with("retry-after", "2"),
+        _ => status(503, "ServiceUnavailable", "ill", ""),
     })
     .await
     .unwrap_err();
-    assert_eq!(later_reason(&outcome), LaterReason::Throttled);
+    assert_eq!(later_reason(&outcome), LaterReason::Transient);
+}
+
+#[tokio::test]
+async fn a_page_that_is_one_call_too_many_is_read_again() {
+    let refusals = std::sync::atomic::AtomicUsize::new(0);
+    let server = Server::start(move |seen| match seen.query.as_str() {
+        "limit=500" => page("PodList", "t1", &[pod("a")]),
+        _ if refusals.fetch_add(1, std::sync::atomic::Ordering::SeqCst) < 2 => too_many("0"),
+        _ => page("PodList", "", &[pod("b")]),
+    })
+    .await;
+    let listing = list(&client(&server.url())).await.unwrap();
+    assert_eq!((names(&listing), listing.complete), (vec!["a", "b"], true));
+    assert_eq!(server.count(PODS), 4, "the first page is not read again");
+}
+
+#[tokio::test]
+async fn a_page_is_not_read_for_ever() {
+    for (retry_after_s, tries) in [("0", 4), ("31", 1)] {
+        let server = Server::start(move |seen| match seen.query.as_str() {
+            "limit=500" => page("PodList", "t1", &[pod("a")]),
+            _ => too_many(retry_after_s),
+        })
+        .await;
+        let outcome = list(&client(&server.url())).await.unwrap_err();
+        assert_eq!(later_reason(&outcome), LaterReason::Throttled);
+        assert_eq!(server.count(PODS), 1 + tries, "{retry_after_s}");
+    }
 }
 
 #[tokio::test]
@@ -140,7 +180,7 @@ async fn an_expired_page_token_starts_the_list_again_once() {
         _ => expired(),
     })
     .await;
-    let listing = client(&server.url()).list_pods(|_| false).await.unwrap();
+    let listing = list(&client(&server.url())).await.unwrap();
     assert_eq!((names(&listing), listing.complete), (vec!["a"], false));
     assert_eq!(server.count(PODS), 4, "twice from the start, no more");
 

@@ -31,7 +31,7 @@ async fn ensured(namespace: Reply, network: Reply) -> Outcome {
         other => panic!("{other}"),
     })
     .await;
-    client(&server.url()).ensure_namespace().await
+    client(&server.url()).ensure_namespace().await.outcome
 }
 
 #[tokio::test]
@@ -63,13 +63,17 @@ async fn what_is_absent_is_made_and_waited_for() {
     };
     let server = Server::start(script).await;
     let client = client(&server.url());
-    assert_eq!(later_reason(&client.ensure_namespace().await), LaterReason::Transient, "namespace pending");
     assert_eq!(
-        later_reason(&client.ensure_namespace().await),
+        later_reason(&client.ensure_namespace().await.outcome),
+        LaterReason::Transient,
+        "namespace pending"
+    );
+    assert_eq!(
+        later_reason(&client.ensure_namespace().await.outcome),
         LaterReason::Transient,
         "network initializing"
     );
-    assert_eq!(client.ensure_namespace().await, Outcome::Done(Answer::Nothing));
+    assert_eq!(client.ensure_namespace().await.outcome, Outcome::Done(Answer::Nothing));
 
     let seen = server.seen();
     let post = |path| seen.iter().find(|seen| seen.method == "POST" && seen.path == path).unwrap();
@@ -144,6 +148,6 @@ async fn a_namespace_quota_calls_for_the_operator() {
         ),
     })
     .await;
-    let outcome = client(&server.url()).ensure_namespace().await;
+    let outcome = client(&server.url()).ensure_namespace().await.outcome;
     assert_eq!(refusal_class(&outcome), RefusalClass::OperatorAction);
 }

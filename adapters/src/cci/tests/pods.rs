@@ -15,7 +15,7 @@ fn manifest() -> Box<RawValue> {
 
 async fn create(reply: Reply) -> Outcome {
     let server = Server::answering(reply).await;
-    client(&server.url()).create_pod(&owner(), &name(), &manifest()).await
+    client(&server.url()).create_pod(&owner(), &name(), &manifest()).await.outcome
 }
 
 async fn look_up(reply: Reply) -> Outcome {
@@ -25,7 +25,7 @@ async fn look_up(reply: Reply) -> Outcome {
 
 async fn delete(reply: Reply) -> Outcome {
     let server = Server::answering(reply).await;
-    client(&server.url()).delete_pod(&name(), "cloud-1", &owner(), 30).await
+    client(&server.url()).delete_pod(&name(), "cloud-1", &owner(), 30).await.outcome
 }
 
 fn is_unknown(outcome: &Outcome) -> bool {
@@ -40,7 +40,7 @@ fn is_foreign(outcome: &Outcome) -> bool {
 async fn a_created_pod_is_the_one_that_is_found() {
     let server = Server::answering(Reply::json(201, &cloud_pod())).await;
     let client = client(&server.url());
-    let created = client.create_pod(&owner(), &name(), &manifest()).await;
+    let created = client.create_pod(&owner(), &name(), &manifest()).await.outcome;
     let found = client.look_up_pod(&name(), &owner()).await;
     let Outcome::Done(Answer::CloudPod(facts)) = &created else { panic!("{created:?}") };
     assert_eq!((&*facts.cloud_uid, &facts.owner), ("cloud-1", &owner()));
@@ -90,7 +90,8 @@ async fn a_create_that_certainly_did_nothing_is_for_later() {
     assert_eq!(later_reason(&create(Reply::json(400, &full)).await), LaterReason::Capacity);
 
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let outcome = client(&format!("http://{closed}")).create_pod(&owner(), &name(), &manifest()).await;
+    let outcome =
+        client(&format!("http://{closed}")).create_pod(&owner(), &name(), &manifest()).await.outcome;
     assert_eq!(later_reason(&outcome), LaterReason::Transient, "nobody listens: nothing was sent");
 }
 
@@ -110,8 +111,32 @@ async fn a_create_whose_answer_is_lost_is_unknown() {
     let directory = tempfile::tempdir().unwrap();
     let config = CciConfig { request_timeout: Duration::from_millis(300), ..config(&server.url()) };
     let client = client_with(config, access_key(directory.path()));
-    assert!(is_unknown(&client.create_pod(&owner(), &name(), &manifest()).await));
+    assert!(is_unknown(&client.create_pod(&owner(), &name(), &manifest()).await.outcome));
     assert_eq!(later_reason(&client.look_up_pod(&name(), &owner()).await), LaterReason::Transient);
+}
+
+#[tokio::test]
+async fn a_wait_that_comes_with_an_unknown_fate_is_kept() {
+    let ill = |code| status(code, "ServiceUnavailable", "overloaded", "").with("retry-after", "7");
+    for code in [500, 502, 503, 504] {
+        let server = Server::answering(ill(code)).await;
+        let client = client(&server.url());
+        let created = client.create_pod(&owner(), &name(), &manifest()).await;
+        let deleted = client.delete_pod(&name(), "cloud-1", &owner(), 30).await;
+        for answered in [created, deleted] {
+            assert!(is_unknown(&answered.outcome), "{code}: {answered:?}");
+            assert_eq!(answered.rest_ms, Some(7_000), "{code}");
+        }
+    }
+    // The gateway's own word that it was one call too many: it was not passed on.
+    let gateway = json!({"error_code": "APIGW.0308", "error_msg": "limit:10,time:1 second"});
+    let server = Server::answering(Reply::json(503, &gateway).with("retry-after", "7")).await;
+    let throttled = client(&server.url()).create_pod(&owner(), &name(), &manifest()).await;
+    let Outcome::Later { wait_ms: Some(7_000), reason: LaterReason::Throttled, .. } = throttled.outcome
+    else {
+        panic!("{throttled:?}")
+    };
+    assert_eq!(throttled.rest_ms, None);
 }
 
 #[tokio::test]
@@ -124,7 +149,8 @@ async fn a_connection_that_ends_without_an_answer_leaves_a_create_unknown() {
             let _ = tokio::io::AsyncReadExt::read(&mut stream, &mut first).await;
         }
     });
-    let outcome = client(&format!("http://{address}")).create_pod(&owner(), &name(), &manifest()).await;
+    let outcome =
+        client(&format!("http://{address}")).create_pod(&owner(), &name(), &manifest()).await.outcome;
     assert!(is_unknown(&outcome), "{outcome:?}");
 }
 
@@ -133,14 +159,20 @@ async fn nothing_is_sent_for_a_pod_that_cannot_be_made() {
     let server = Server::answering(Reply::json(201, &cloud_pod())).await;
     let client = client(&server.url());
     let other = PodRef { uid: Uid("uid-2".into()), ..owner() };
-    let stale = client.create_pod(&other, &name(), &manifest()).await;
+    let stale = client.create_pod(&other, &name(), &manifest()).await.outcome;
     assert_eq!(later_reason(&stale), LaterReason::Conflict);
     let host = json!({"metadata": {"uid": "uid-1"}, "spec": {"hostNetwork": true}});
     let host = serde_json::value::to_raw_value(&host).unwrap();
-    assert_eq!(refusal_class(&client.create_pod(&owner(), &name(), &host).await), RefusalClass::Invalid);
+    assert_eq!(
+        refusal_class(&client.create_pod(&owner(), &name(), &host).await.outcome),
+        RefusalClass::Invalid
+    );
     let long = json!({"metadata": {"uid": "uid-1", "labels": {"a": "x".repeat(3 << 20)}}, "spec": {}});
     let long = serde_json::value::to_raw_value(&long).unwrap();
-    assert_eq!(refusal_class(&client.create_pod(&owner(), &name(), &long).await), RefusalClass::Invalid);
+    assert_eq!(
+        refusal_class(&client.create_pod(&owner(), &name(), &long).await.outcome),
+        RefusalClass::Invalid
+    );
     assert!(server.seen().is_empty());
 }
 
@@ -182,7 +214,7 @@ async fn absence_is_never_concluded_from_a_doubtful_answer() {
 async fn a_delete_names_the_pod_by_its_identity() {
     let server = Server::answering(Reply::json(200, &cloud_pod())).await;
     let client = client(&server.url());
-    let outcome = client.delete_pod(&name(), "cloud-1", &owner(), 30).await;
+    let outcome = client.delete_pod(&name(), "cloud-1", &owner(), 30).await.outcome;
     assert_eq!(outcome, Outcome::Done(Answer::DeleteAccepted));
     let seen = server.seen();
     assert_eq!((seen[0].method.as_str(), seen[0].path.as_str()), ("DELETE", POD));
@@ -190,7 +222,7 @@ async fn a_delete_names_the_pod_by_its_identity() {
     assert_eq!(seen[0].body["preconditions"]["uid"], "cloud-1");
     assert_eq!(seen[0].body["gracePeriodSeconds"], 30);
 
-    let nameless = client.delete_pod(&name(), "", &owner(), 0).await;
+    let nameless = client.delete_pod(&name(), "", &owner(), 0).await.outcome;
     assert_eq!(refusal_class(&nameless), RefusalClass::Invalid);
     assert_eq!(server.seen().len(), 1);
 }

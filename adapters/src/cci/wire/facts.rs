@@ -6,14 +6,9 @@ use engine::{
 use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 
+use super::bounds::{CONTAINERS_MAX, POD_IPS_MAX, container_name, fit, is_address};
 use super::mark::{Annotations, ID_CHARS_MAX, Mark, Ownership};
 use crate::cut;
-
-/// Containers of one kind that are read. CCI takes 5 in a pod; the rest of the bound is for injected ones.
-const CONTAINERS_MAX: usize = 16;
-
-/// Addresses that are read: one of each family, and room.
-const POD_IPS_MAX: usize = 4;
 
 /// Set by the built-in cloud to the microsecond; the real one tells times to the second only.
 const CHANGED_AT_US: &str = "simulator.burst-agent.io/changed-at-us";
@@ -271,22 +266,24 @@ impl Status {
         };
         let mut pod_ips: Vec<String> =
             self.pod_ip.iter().chain(self.pod_ips.iter().map(|ip| &ip.ip)).cloned().collect();
-        pod_ips.retain(|ip| !ip.is_empty());
+        pod_ips.retain(|ip| is_address(ip));
         let mut seen = std::collections::BTreeSet::new();
         pod_ips.retain(|ip| seen.insert(ip.clone()));
         pod_ips.truncate(POD_IPS_MAX);
-        PodStatus {
+        let mut status = PodStatus {
             phase,
             reason: words(self.reason),
             message: words(self.message),
-            host_ip: words(self.host_ip).into(),
-            pod_ips: pod_ips.iter().map(|ip| cut(ip)).collect(),
+            host_ip: self.host_ip.filter(|ip| is_address(ip)).unwrap_or_default().into(),
+            pod_ips,
             start_time_s: seconds(&self.start_time),
             conditions: conditions(self.conditions),
             init_containers: containers(self.init_container_statuses),
             containers: containers(self.container_statuses),
             ephemeral_containers: containers(self.ephemeral_container_statuses),
-        }
+        };
+        fit(&mut status);
+        status
     }
 }
 
@@ -324,7 +321,7 @@ impl RawContainer {
     fn into_facts(self) -> ContainerStatus {
         let waiting = || ContainerState::Waiting { reason: String::new(), message: String::new() };
         ContainerStatus {
-            name: cut(&self.name),
+            name: container_name(self.name),
             image: words(self.image),
             image_id: words(self.image_id),
             container_id: words(self.container_id),

@@ -17,7 +17,7 @@ pub(super) const NAME_BYTES_MAX: usize = 253;
 /// Longest UID we take: API servers make 36 characters, and a front of one may make them longer.
 pub(super) const UID_BYTES_MAX: usize = 128;
 /// Longest resource version we take: API servers make decimal numbers of 64 bits.
-pub(super) const RESOURCE_VERSION_BYTES_MAX: usize = 128;
+pub(crate) const RESOURCE_VERSION_BYTES_MAX: usize = 128;
 /// Most readiness gates we take: their names go into the log, whose frames are bounded.
 const READINESS_GATES_MAX: usize = 64;
 /// Longest condition type: a label key, prefix included.

@@ -6,7 +6,7 @@ use engine::{NodeReadiness, Truth, Uid};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::MARK;
+use super::applied::{APPLIED, Applied, taint_text};
 use super::settings::{NodeSettings, PROVIDER_TAINT_KEY, Taint};
 use crate::kubernetes::render::{render_truth, rfc3339};
 
@@ -29,6 +29,7 @@ struct Metadata {
     uid: String,
     resource_version: String,
     labels: BTreeMap<String, String>,
+    annotations: BTreeMap<String, String>,
 }
 
 #[derive(Default, Deserialize)]
@@ -66,6 +67,11 @@ impl NodeHead {
         self.metadata.labels.get(key).map(String::as_str)
     }
 
+    /// What we wrote on it, as far as is remembered.
+    fn applied(&self) -> Applied {
+        self.metadata.annotations.get(APPLIED).map(|text| Applied::parse(text)).unwrap_or_default()
+    }
+
     /// Since when the condition is as it is to be: since now, if it was not.
     fn since(&self, kind: &str, status: &str, now: &Option<String>) -> Option<String> {
         let same = self.status.conditions.iter().find(|held| held.kind == kind && held.status == status);
@@ -75,40 +81,81 @@ impl NodeHead {
 
 /// The node to be made.
 pub(super) fn create_body(settings: &NodeSettings) -> Value {
+    let wanted = Applied::wanted(settings);
     json!({
         "kind": "Node",
         "apiVersion": "v1",
-        "metadata": { "name": settings.name, "labels": labels(settings) },
+        "metadata": {
+            "name": settings.name,
+            "labels": wanted.labels,
+            "annotations": { APPLIED: wanted.render() },
+        },
         "spec": { "taints": settings.taints.iter().map(render_taint).collect::<Vec<_>>() },
     })
 }
 
-/// What brings labels and taints up to date; `None` when they are. A list of taints is replaced whole, so it
-/// carries those of others, and the resource version at which they were read.
+/// What brings labels and taints up to date; `None` when they are. What we wrote once and do not want any more goes,
+/// unless somebody changed it since.
 pub(super) fn spec_patch(settings: &NodeSettings, node: &NodeHead) -> Option<Value> {
-    let mut labels = labels(settings);
-    labels.retain(|key, value| node.label(key) != Some(value.as_str()));
+    let (wanted, before) = (Applied::wanted(settings), node.applied());
+    let mut written = Applied::default();
 
-    let is_ours = |taint: &Map<String, Value>| {
-        let key = taint.get("key").and_then(Value::as_str).unwrap_or_default();
-        key == PROVIDER_TAINT_KEY || settings.taints.iter().any(|ours| ours.key == key)
-    };
-    let (ours, others): (Vec<_>, Vec<_>) = node.spec.taints.iter().partition(|taint| is_ours(taint));
-    let wanted: Vec<Value> = settings.taints.iter().map(render_taint).collect();
-    let tainted = ours.len() == wanted.len()
-        && wanted.iter().all(|taint| ours.iter().any(|held| taint.as_object() == Some(*held)));
+    let mut labels: BTreeMap<&str, Option<&str>> = BTreeMap::new();
+    for (key, value) in &wanted.labels {
+        if node.label(key) != Some(value) {
+            written.labels.insert(key.clone(), value.clone());
+            labels.insert(key, Some(value));
+        }
+    }
+    for (key, value) in &before.labels {
+        if !wanted.labels.contains_key(key) && node.label(key) == Some(value) {
+            labels.insert(key, None);
+        }
+    }
+    let taints = taints_patch(settings, node, &before, &mut written);
 
-    if labels.is_empty() && tainted {
+    let applied = before.clone().after(&wanted, written);
+    if labels.is_empty() && taints.is_none() && applied == before {
         return None;
     }
     let mut patch = json!({
         "metadata": { "labels": labels, "resourceVersion": node.metadata.resource_version },
     });
-    if !tainted {
-        let others = others.into_iter().cloned().map(Value::Object);
-        patch["spec"] = json!({ "taints": wanted.into_iter().chain(others).collect::<Vec<_>>() });
+    if applied != before {
+        patch["metadata"]["annotations"] = json!({ APPLIED: applied.render() });
+    }
+    if let Some(taints) = taints {
+        patch["spec"] = json!({ "taints": taints });
     }
     Some(patch)
+}
+
+/// The node's taints as they are to be; `None` when they are. A list of taints is replaced whole, so it carries
+/// those of others. Ours are the provider's, those in whose place, of a key and an effect, we want one, and those
+/// that we wrote.
+fn taints_patch(
+    settings: &NodeSettings,
+    node: &NodeHead,
+    before: &Applied,
+    written: &mut Applied,
+) -> Option<Vec<Value>> {
+    let is_ours = |taint: &Map<String, Value>| {
+        let part = |name: &str| taint.get(name).and_then(Value::as_str).unwrap_or_default();
+        let replaces = |ours: &Taint| ours.key == part("key") && ours.effect.as_str() == part("effect");
+        part("key") == PROVIDER_TAINT_KEY
+            || settings.taints.iter().any(replaces)
+            || before.taints.contains(&taint_text(taint))
+    };
+    let (ours, others): (Vec<_>, Vec<_>) = node.spec.taints.iter().partition(|taint| is_ours(taint));
+    let wanted: Vec<Value> = settings.taints.iter().map(render_taint).collect();
+    let is_held = |taint: &Value| ours.iter().any(|held| taint.as_object() == Some(*held));
+    let missing = settings.taints.iter().zip(&wanted).filter(|(_, json)| !is_held(json));
+    written.taints.extend(missing.map(|(taint, _)| taint.to_string()));
+    if written.taints.is_empty() && ours.len() == wanted.len() {
+        return None;
+    }
+    let others = others.into_iter().cloned().map(Value::Object);
+    Some(wanted.into_iter().chain(others).collect())
 }
 
 /// The status, all heartbeat times refreshed (virtual-kubelet rule VK-N5).
@@ -187,13 +234,6 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
         ("NetworkUnavailable", Truth::False, "RouteCreated", "the network is the cloud's concern"),
         (CLOUD_REACHABLE, cloud.0, cloud.1, cloud.2),
     ]
-}
-
-/// The mark wins over a label of the same key: without it the node would not be taken for ours again.
-fn labels(settings: &NodeSettings) -> BTreeMap<String, String> {
-    let mut labels = settings.labels.clone();
-    labels.insert(MARK.0.to_owned(), MARK.1.to_owned());
-    labels
 }
 
 /// As the API server writes it: without an empty value.

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::{PodWatch, Stop, count};
-use crate::kubernetes::lean;
+use crate::kubernetes::lean::{self, RESOURCE_VERSION_BYTES_MAX};
 use crate::kubernetes::transport::{Call, Failure, WHOLE, escape};
 
 /// How long one page may take.
@@ -66,8 +66,12 @@ impl PodWatch {
                 return Err(Stop::trouble(format!("the list has more than {LISTED_PODS_MAX} pods")));
             }
         }
-        if unreadable > 0 || position.resource_version.is_empty() {
+        if unreadable > 0 {
             return Err(Stop::trouble(format!("{unreadable} objects of the list have no readable uid")));
+        }
+        // It goes into the log, whose records are bounded.
+        if !(1..=RESOURCE_VERSION_BYTES_MAX).contains(&position.resource_version.len()) {
+            return Err(Stop::trouble("the list has no usable resource version"));
         }
         self.end_list(pods, &position.resource_version).await?;
         Ok(position.resource_version)

@@ -60,7 +60,7 @@ impl Pace {
                 self.tell(doing, message);
                 Some(self.pause().max(wait.unwrap_or_default()))
             }
-            Stop::Unheard => None,
+            Stop::ListWanted | Stop::Unheard => None,
         }
     }
 
