@@ -179,7 +179,7 @@ fn trouble_is_told_with_its_reason_and_the_next_attempt() {
             2026-03-01T10:15:08.800Z        #18  17.0 create cloud pod: REFUSED as operator action: CCI.01.403: in arrears; took 89 ms (queued 1, permitted 8, sent 1, answered 79); next attempt at 2026-03-01T10:20:08.800Z
                                                  -> 18.0 emit notice: Warning ProviderCreateFailed: CCI.01.403: in arrears [because of #18]
                                                  -> 18.1 patch pod status: Pending (ProviderFailed: CCI.01.403: in arrears) [because of #13, #17, #18]
-            2026-03-01T10:15:08.800Z        #18  at the end: Pending in the cluster, never in the cloud; 17.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:20:08.800Z; 18.0 emit notice, attempt 1, in flight; 18.1 patch pod status, attempt 1, in flight
+            2026-03-01T10:15:08.800Z        #18  at the end: Pending in the cluster, unknown in the cloud; 17.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:20:08.800Z; 18.0 emit notice, attempt 1, in flight; 18.1 patch pod status, attempt 1, in flight
         "#]],
     );
 }
