@@ -87,6 +87,11 @@ impl Agent {
         Ok(())
     }
 
+    /// Takes what is decided, durable and not carried out yet, in the order of ids, for others to carry out.
+    pub fn take_effects(&mut self) -> Vec<Effect> {
+        std::mem::take(&mut self.in_flight).into_values().collect()
+    }
+
     /// Lets time pass until the next deadline, and acts on it.
     ///
     /// # Errors

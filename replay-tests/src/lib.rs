@@ -7,11 +7,14 @@
 //!   log and reducer.
 //! * `tests/crash.rs` kills the agent at every operation on its disk.
 //!
+//! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]).
+//!
 //! This library is what they share: the [`Agent`] without its tasks and sockets, the obedient [`World`] it
 //! acts on, a [`replay`] that compares, and [`words`] for golden files.
 
 mod agent;
 pub mod replay;
+pub mod sim;
 pub mod words;
 mod world;
 

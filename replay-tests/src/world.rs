@@ -106,6 +106,21 @@ impl World {
         self.bodies.insert(CloudName::of(pod), body);
     }
 
+    /// The cloud loses a pod that nobody asked it to end.
+    pub fn lose_body(&mut self, pod: &PodRef) {
+        self.bodies.remove(&CloudName::of(pod));
+    }
+
+    /// An answer about a cloud pod was lost: the border has not heard it.
+    pub fn unhear(&mut self, name: &CloudName) {
+        self.mirror.remove(name);
+    }
+
+    /// Every cloud pod whose deletion was accepted has used up its grace.
+    pub fn finish_all(&mut self) {
+        self.bodies.values_mut().for_each(|body| body.grace_s = body.grace_s.map(|_| 0));
+    }
+
     /// A cloud pod whose deletion was accepted has used up its grace.
     pub fn finish(&mut self, pod: &PodRef) {
         if let Some(body) = self.bodies.get_mut(&CloudName::of(pod)) {
@@ -121,6 +136,11 @@ impl World {
     #[must_use]
     pub fn pod(&self, uid: &Uid) -> Option<&PodFacts> {
         self.cluster.get(uid)
+    }
+
+    /// What the API server has of all pods.
+    pub fn cluster(&self) -> impl Iterator<Item = &PodFacts> {
+        self.cluster.values()
     }
 
     /// The pods that the cloud has.

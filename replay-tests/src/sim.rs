@@ -1,0 +1,446 @@
+//! A life of the agent in which everything goes wrong, in an order that one seed gives: one thread, no clock,
+//! no socket. First the faults are on; then they stop, and the world must come to rest.
+//!
+//! What is asked of the world is checked by the world itself ([`World`] keeps its own account and shares no
+//! code with the reducer); what the world comes to is checked here.
+
+use std::collections::BTreeSet;
+
+use engine::{
+    Deletion, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Phase, PodFacts, PodRef,
+    PodStatus, Uid,
+};
+use store::{Memory, Options, Survive};
+
+use crate::agent::Agent;
+use crate::world::World;
+
+/// Names that pods are given: few, so that a name often comes again.
+const NAMES: [&str; 6] = ["web", "job", "db", "cache", "queue", "cron"];
+
+/// Steps with faults.
+const STEPS: u32 = 400;
+
+/// Polls after the faults within which the world has to be in step: ten, and the longest wait that a refused or
+/// lagging call may still have before it (five minutes, at five seconds a poll).
+const POLLS_TO_REST: u32 = 80;
+
+/// Numbers that follow from a seed (splitmix64): the same for ever, on every machine.
+#[derive(Clone, Debug)]
+pub struct Chance(u64);
+
+impl Chance {
+    /// From a seed.
+    #[must_use]
+    pub fn new(seed: u64) -> Chance {
+        Chance(seed)
+    }
+
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub fn below(&mut self, end: usize) -> usize {
+        (self.next() % end.max(1) as u64) as usize
+    }
+
+    /// Whether something with a chance of `percent` happens.
+    pub fn happens(&mut self, percent: u8) -> bool {
+        self.below(100) < usize::from(percent)
+    }
+}
+
+/// Which faults there are in one life, in percent of the steps or calls that they can befall. Each seed draws
+/// its own mix (swarm testing): some lives have one fault only, and often.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Faults {
+    /// A call is refused for now.
+    pub throttled: u8,
+    /// A call is lost on the way there.
+    pub lost_before: u8,
+    /// A call is carried out and its answer is lost.
+    pub lost_after: u8,
+    /// A call is lost, and carried out later.
+    pub late: u8,
+    /// The watch is cut, and with it what it had not told yet.
+    pub cut: u8,
+    /// News comes twice.
+    pub twice: u8,
+    /// The agent dies.
+    pub crash: u8,
+    /// A death takes the whole log along.
+    pub amnesia: u8,
+    /// The cloud loses a pod.
+    pub vanish: u8,
+}
+
+impl Faults {
+    fn drawn(chance: &mut Chance) -> Faults {
+        let mut some = |most: usize| if chance.happens(50) { chance.below(most + 1) as u8 } else { 0 };
+        Faults {
+            throttled: some(30),
+            lost_before: some(20),
+            lost_after: some(20),
+            late: some(10),
+            cut: some(20),
+            twice: some(50),
+            crash: some(5),
+            amnesia: some(50),
+            vanish: some(3),
+        }
+    }
+}
+
+/// A call on its way.
+struct Flight {
+    effect: Effect,
+    /// What is reported and answered, once it was carried out.
+    answer: Option<(Vec<Event>, Outcome)>,
+}
+
+/// One life.
+pub struct Sim {
+    chance: Chance,
+    faults: Faults,
+    world: World,
+    place: Memory,
+    agent: Agent,
+    flights: Vec<Flight>,
+    /// Calls that were given up by the agent and are still on their way.
+    late: Vec<Effect>,
+    /// Pods of which the cloud lost the body.
+    vanished: BTreeSet<Uid>,
+    incarnations: u32,
+    starts: u64,
+    history: Vec<String>,
+}
+
+/// What a life came to.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Life {
+    /// What happened, line by line: the same for the same seed.
+    pub history: Vec<String>,
+    /// The digest of all decisions since the log began.
+    pub decisions: u64,
+    /// How often the agent started.
+    pub starts: u64,
+}
+
+/// Lives one seed.
+///
+/// # Panics
+/// With what is wrong, when an invariant does not hold.
+#[must_use]
+pub fn live(seed: u64) -> Life {
+    let mut chance = Chance::new(seed);
+    let faults = Faults::drawn(&mut chance);
+    let mut sim = Sim::begin(chance, faults);
+    for _ in 0..STEPS {
+        sim.step();
+    }
+    sim.heal();
+    Life { history: sim.history, decisions: sim.agent.state().decisions(), starts: sim.starts }
+}
+
+impl Sim {
+    fn begin(chance: Chance, faults: Faults) -> Sim {
+        let mut world = World::at(Micros(1_772_360_100_000_000));
+        let place = Memory::new();
+        let agent = Agent::start(&place, &options(), &mut world, 1).expect("memory works");
+        let history = vec![format!("{faults:?}")];
+        Sim {
+            chance,
+            faults,
+            world,
+            place,
+            agent,
+            flights: Vec::new(),
+            late: Vec::new(),
+            vanished: BTreeSet::new(),
+            incarnations: 0,
+            starts: 1,
+            history,
+        }
+    }
+
+    fn note(&mut self, what: impl FnOnce() -> String) {
+        self.history.push(what());
+    }
+
+    // === with faults ===
+
+    fn step(&mut self) {
+        if self.chance.happens(self.faults.crash) {
+            return self.crash();
+        }
+        match self.chance.below(10) {
+            0 | 1 => self.somebody_acts(),
+            2 | 3 => self.watch(),
+            4 => self.time_passes(),
+            5 => self.late_calls_land(),
+            _ => self.fly(),
+        }
+        self.depart();
+    }
+
+    /// What the agent decided leaves.
+    fn depart(&mut self) {
+        let effects = self.agent.take_effects();
+        self.flights.extend(effects.into_iter().map(|effect| Flight { effect, answer: None }));
+    }
+
+    fn hear(&mut self, events: Vec<Event>) {
+        self.agent.hear(&mut self.world, events).expect("memory works");
+    }
+
+    fn somebody_acts(&mut self) {
+        let pods: Vec<PodFacts> = self.world.cluster().cloned().collect();
+        let name = NAMES[self.chance.below(NAMES.len())];
+        let Some(facts) = pods.into_iter().find(|facts| &*facts.pod.name == name) else {
+            self.incarnations += 1;
+            let uid = Uid(format!("{name}-{}", self.incarnations).into());
+            let pod = PodRef { namespace: "shop".into(), name: name.into(), uid };
+            self.note(|| format!("bind {}", pod.uid));
+            self.world.store(PodFacts {
+                pod,
+                status_digest: PodStatus::default().digest(),
+                ..PodFacts::default()
+            });
+            return;
+        };
+        let pod = facts.pod.clone();
+        match self.chance.below(5) {
+            0 if facts.deletion.is_some() => {
+                self.note(|| format!("drop {}", pod.uid));
+                self.world.drop_pod(&pod.uid);
+            }
+            1 | 2 => {
+                let grace_s = [0, 5, 30][self.chance.below(3)];
+                self.note(|| format!("delete {} in {grace_s} s", pod.uid));
+                let grace_s = facts.deletion.map_or(grace_s, |deletion| deletion.grace_s.min(grace_s));
+                self.world.store(PodFacts { deletion: Some(Deletion { grace_s, at_s: 0 }), ..facts });
+            }
+            3 if !facts.phase.is_terminal() && self.world.has_body(&pod) => {
+                self.note(|| format!("end {}", pod.uid));
+                self.world.set_status(&pod, PodStatus { phase: Phase::Succeeded, ..PodStatus::default() });
+            }
+            4 if self.chance.happens(self.faults.vanish.saturating_mul(10)) && self.world.has_body(&pod) => {
+                self.note(|| format!("lose {}", pod.uid));
+                self.vanished.insert(pod.uid.clone());
+                self.world.lose_body(&pod);
+            }
+            _ => self.world.finish(&pod),
+        }
+    }
+
+    fn watch(&mut self) {
+        if self.chance.happens(self.faults.cut) {
+            return self.list_again();
+        }
+        let mut news = self.world.watch_pods();
+        if self.chance.happens(self.faults.twice) {
+            news.extend(news.clone());
+        }
+        self.hear(news);
+    }
+
+    fn list_again(&mut self) {
+        self.note(|| "list".to_owned());
+        let events = self.world.list_pods(self.agent.state());
+        self.hear(events);
+    }
+
+    fn time_passes(&mut self) {
+        let ms = [1, 50, 700, 5_000, 40_000][self.chance.below(5)];
+        self.world.now = self.world.now.plus_ms(ms);
+        if self.agent.state().next_deadline().is_some_and(|deadline| deadline <= self.world.now) {
+            self.hear(vec![Event::Tick]);
+        }
+    }
+
+    /// A call that was given up is carried out after all.
+    fn late_calls_land(&mut self) {
+        if self.late.is_empty() {
+            return;
+        }
+        let place = self.chance.below(self.late.len());
+        let effect = self.late.swap_remove(place);
+        self.note(|| format!("lands late: {}", words(&effect)));
+        self.carry_out_unheard(&effect);
+    }
+
+    /// One call gets one step further.
+    fn fly(&mut self) {
+        if self.flights.is_empty() {
+            return;
+        }
+        let place = self.chance.below(self.flights.len());
+        match self.flights[place].answer.take() {
+            Some((events, outcome)) => {
+                let Flight { effect, .. } = self.flights.swap_remove(place);
+                self.answered(effect, events, outcome);
+            }
+            None => {
+                let effect = self.flights[place].effect.clone();
+                let answer = self.attempt(&effect);
+                self.flights[place].answer = Some(answer);
+            }
+        }
+    }
+
+    fn attempt(&mut self, effect: &Effect) -> (Vec<Event>, Outcome) {
+        let unknown = || match lost(&effect.kind) {
+            true => Outcome::Unknown { message: "no answer".to_owned() },
+            // Nothing is changed by it: it is asked again.
+            false => later(LaterReason::Transient),
+        };
+        if self.chance.happens(self.faults.throttled) {
+            self.note(|| format!("throttled: {}", words(effect)));
+            return (Vec::new(), later(LaterReason::Throttled));
+        }
+        if self.chance.happens(self.faults.lost_before) {
+            self.note(|| format!("lost before: {}", words(effect)));
+            return (Vec::new(), unknown());
+        }
+        if lost(&effect.kind) && self.chance.happens(self.faults.lost_after) {
+            self.note(|| format!("lost after: {}", words(effect)));
+            self.carry_out_unheard(effect);
+            return (Vec::new(), unknown());
+        }
+        if lost(&effect.kind) && self.chance.happens(self.faults.late) {
+            self.note(|| format!("late: {}", words(effect)));
+            self.late.push(effect.clone());
+            return (Vec::new(), unknown());
+        }
+        self.note(|| words(effect));
+        self.world.perform(effect)
+    }
+
+    fn carry_out_unheard(&mut self, effect: &Effect) {
+        // What is carried out late may not be wanted any more: that is nobody's fault.
+        if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind
+            && (self.world.pod(&pod.uid).is_none_or(|facts| facts.deletion.is_some() || facts.phase.is_terminal())
+                || self.world.made().contains_key(&pod.uid))
+        {
+            if !self.world.has_body(pod) && self.world.pod(&pod.uid).is_none() {
+                self.world.set_body(pod);
+            }
+            return;
+        }
+        if let EffectKind::ReleasePod { pod } = &effect.kind
+            && self.world.has_body(pod)
+        {
+            return;
+        }
+        drop(self.world.perform(effect));
+        if let Some(pod) = effect.kind.pod() {
+            self.world.unhear(&engine::CloudName::of(pod));
+        }
+    }
+
+    fn answered(&mut self, effect: Effect, mut events: Vec<Event>, outcome: Outcome) {
+        let now = self.world.now;
+        let times = EffectTimes { durable: now, queued: now, permitted: now, sent: now, answered: now };
+        let Effect { id, attempt, kind, .. } = effect;
+        events.push(Event::EffectFinished { id, attempt, outcome, times, bucket: kind.bucket() });
+        self.hear(events);
+    }
+
+    fn crash(&mut self) {
+        let survive = [Survive::Synced, Survive::All, Survive::Torn][self.chance.below(3)];
+        let amnesia = self.chance.happens(self.faults.amnesia);
+        self.note(|| format!("crash: {survive:?}{}", if amnesia { ", without the log" } else { "" }));
+        self.place = if amnesia { Memory::new() } else { self.place.crash(survive) };
+        // What had left is carried out, or not, or later.
+        for Flight { effect, answer } in std::mem::take(&mut self.flights) {
+            if answer.is_none() && lost(&effect.kind) && self.chance.happens(50) {
+                self.late.push(effect);
+            }
+        }
+        self.starts += 1;
+        self.agent = Agent::start(&self.place, &options(), &mut self.world, self.starts).expect("memory works");
+        self.depart();
+        self.list_again();
+    }
+
+    // === without faults ===
+
+    fn heal(&mut self) {
+        self.note(|| "the faults are over".to_owned());
+        self.faults = Faults::default();
+        while !self.late.is_empty() {
+            self.late_calls_land();
+        }
+        for Flight { effect, answer } in std::mem::take(&mut self.flights) {
+            let (events, outcome) = answer.unwrap_or_else(|| self.world.perform(&effect));
+            self.answered(effect, events, outcome);
+        }
+        self.list_again();
+        for _ in 0..POLLS_TO_REST {
+            let news = self.world.watch_pods();
+            self.hear(news);
+            self.agent.settle(&mut self.world).expect("memory works");
+            self.world.finish_all();
+            self.agent.poll(&mut self.world).expect("memory works");
+        }
+        self.check_rest();
+    }
+
+    /// L1, L2, L3: the cloud has what is wanted and nothing else, everybody was told, and all is quiet.
+    fn check_rest(&mut self) {
+        let state = self.agent.state();
+        let outstanding: Vec<_> = state.outstanding().map(|one| one.effect.kind.name()).collect();
+        assert!(outstanding.is_empty(), "L3: not ended: {outstanding:?}");
+        for facts in self.world.cluster() {
+            let pod = &facts.pod;
+            assert!(facts.deletion.is_none(), "L3: {pod} ({}) waits for its end", pod.uid);
+            match facts.phase {
+                Phase::Running => assert!(self.world.has_body(pod), "L1: {} has no body", pod.uid),
+                Phase::Failed => assert!(self.vanished.contains(&pod.uid), "L1: {} failed for nothing", pod.uid),
+                Phase::Succeeded => {}
+                Phase::Pending | Phase::Unknown => panic!("L1: {} is {:?}", pod.uid, facts.phase),
+            }
+        }
+        for pod in self.world.bodies() {
+            assert!(self.world.pod(&pod.uid).is_some(), "L2: {} has a body and no owner", pod.uid);
+        }
+        let applied = self.agent.state().applied();
+        self.agent.poll(&mut self.world).expect("memory works");
+        assert_eq!(self.agent.state().applied().0, applied.0 + 2, "L1: quiet is a tick and a list");
+    }
+}
+
+fn options() -> Options {
+    Options { segment_bytes: 16 * 1024, history_bytes: 0, ..Options::default() }
+}
+
+/// Whether a lost answer leaves something unknown.
+fn lost(kind: &EffectKind) -> bool {
+    match kind {
+        EffectKind::CreateCloudPod { .. }
+        | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchPodStatus { .. }
+        | EffectKind::ReleasePod { .. } => true,
+        EffectKind::LookUpCloudPod { .. }
+        | EffectKind::ListCloudPods
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::LookUpPod { .. }
+        | EffectKind::EmitNotice { .. }
+        | EffectKind::PatchNode { .. } => false,
+    }
+}
+
+fn later(reason: LaterReason) -> Outcome {
+    let wait_ms = (reason == LaterReason::Throttled).then_some(1_000);
+    Outcome::Later { wait_ms, reason, message: "not now".to_owned() }
+}
+
+fn words(effect: &Effect) -> String {
+    let uid = effect.kind.uid().map(|uid| format!(" {uid}")).unwrap_or_default();
+    format!("{} attempt {} {}{uid}", effect.id, effect.attempt, effect.kind.name())
+}
