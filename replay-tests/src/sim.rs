@@ -4,7 +4,7 @@
 //! What is asked of the world is checked by the world itself ([`World`] keeps its own account and shares no
 //! code with the reducer); what the world comes to is checked here.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
     Deletion, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Phase, PodFacts, PodRef,
@@ -113,6 +113,8 @@ pub struct Sim {
     flights: Vec<Flight>,
     /// Calls that were given up by the agent and are still on their way.
     late: Vec<Effect>,
+    /// What the agent was told of the cluster's pods since its start.
+    told: BTreeMap<Uid, PodFacts>,
     /// Pods of which the cloud lost the body.
     vanished: BTreeSet<Uid>,
     incarnations: u32,
@@ -149,7 +151,7 @@ pub fn live(seed: u64) -> Life {
 
 impl Sim {
     fn begin(chance: Chance, faults: Faults) -> Sim {
-        let mut world = World::at(Micros(1_772_360_100_000_000));
+        let mut world = World::far_away(Micros(1_772_360_100_000_000));
         let place = Memory::new();
         let agent = Agent::start(&place, &options(), &mut world, 1).expect("memory works");
         let history = vec![format!("{faults:?}")];
@@ -161,6 +163,7 @@ impl Sim {
             agent,
             flights: Vec::new(),
             late: Vec::new(),
+            told: BTreeMap::new(),
             vanished: BTreeSet::new(),
             incarnations: 0,
             starts: 1,
@@ -191,10 +194,35 @@ impl Sim {
     /// What the agent decided leaves.
     fn depart(&mut self) {
         let effects = self.agent.take_effects();
+        effects.iter().for_each(|effect| self.check_wanted(effect));
         self.flights.extend(effects.into_iter().map(|effect| Flight { effect, answer: None }));
     }
 
+    /// S4: only what was seen since this start, bound and neither ending nor ended, is made.
+    fn check_wanted(&self, effect: &Effect) {
+        if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind {
+            let told = self.told.get(&pod.uid);
+            let wanted = told.is_some_and(|facts| facts.deletion.is_none() && !facts.phase.is_terminal());
+            assert!(wanted, "S4: {} is created without being wanted", pod.uid);
+        }
+    }
+
     fn hear(&mut self, events: Vec<Event>) {
+        for event in &events {
+            match event {
+                Event::PodObserved(facts) => drop(self.told.insert(facts.pod.uid.clone(), (**facts).clone())),
+                Event::PodGone { pod, .. } => drop(self.told.remove(&pod.uid)),
+                Event::Started { .. }
+                | Event::PolicyChanged(_)
+                | Event::Tick
+                | Event::PodsListed { .. }
+                | Event::CloudPodObserved(_)
+                | Event::CloudPodMissing { .. }
+                | Event::EffectFinished { .. }
+                | Event::NodeGone
+                | Event::OperatorCommanded(_) => {}
+            }
+        }
         self.agent.hear(&mut self.world, events).expect("memory works");
     }
 
@@ -324,7 +352,10 @@ impl Sim {
     fn carry_out_unheard(&mut self, effect: &Effect) {
         // What is carried out late may not be wanted any more: that is nobody's fault.
         if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind
-            && (self.world.pod(&pod.uid).is_none_or(|facts| facts.deletion.is_some() || facts.phase.is_terminal())
+            && (self
+                .world
+                .pod(&pod.uid)
+                .is_none_or(|facts| facts.deletion.is_some() || facts.phase.is_terminal())
                 || self.world.made().contains_key(&pod.uid))
         {
             if !self.world.has_body(pod) && self.world.pod(&pod.uid).is_none() {
@@ -363,7 +394,9 @@ impl Sim {
             }
         }
         self.starts += 1;
-        self.agent = Agent::start(&self.place, &options(), &mut self.world, self.starts).expect("memory works");
+        self.told.clear();
+        self.agent =
+            Agent::start(&self.place, &options(), &mut self.world, self.starts).expect("memory works");
         self.depart();
         self.list_again();
     }
@@ -401,7 +434,9 @@ impl Sim {
             assert!(facts.deletion.is_none(), "L3: {pod} ({}) waits for its end", pod.uid);
             match facts.phase {
                 Phase::Running => assert!(self.world.has_body(pod), "L1: {} has no body", pod.uid),
-                Phase::Failed => assert!(self.vanished.contains(&pod.uid), "L1: {} failed for nothing", pod.uid),
+                Phase::Failed => {
+                    assert!(self.vanished.contains(&pod.uid), "L1: {} failed for nothing", pod.uid)
+                }
                 Phase::Succeeded => {}
                 Phase::Pending | Phase::Unknown => panic!("L1: {} is {:?}", pod.uid, facts.phase),
             }

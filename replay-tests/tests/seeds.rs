@@ -29,7 +29,12 @@ fn every_seed_keeps_the_invariants_and_comes_to_rest() {
         .chain(0..number("SEEDS").unwrap_or(SEEDS))
         .filter(|seed| catch_unwind(|| live(*seed)).is_err())
         .collect();
-    assert!(failed.is_empty(), "{} seeds fail, the first of them {:?}", failed.len(), &failed[..failed.len().min(9)]);
+    assert!(
+        failed.is_empty(),
+        "{} seeds fail, the first of them {:?}",
+        failed.len(),
+        &failed[..failed.len().min(9)]
+    );
 }
 
 #[test]

@@ -16,6 +16,8 @@ const PODS: usize = 10_000;
 const WAVE: usize = 250;
 /// Records that are committed together.
 const GROUP: usize = 64;
+/// How often each pod changes once all run.
+const CHANGES: u32 = 6;
 const RECORDS_PER_SNAPSHOT: u64 = 50_000;
 
 fn main() {
@@ -71,15 +73,21 @@ impl Burst {
             Event::PodsListed { resource_version: "1".to_owned(), count: 0 },
         ]);
         self.settle();
-        for wave in 0..PODS / WAVE {
-            let pods: Vec<PodRef> = (wave * WAVE..(wave + 1) * WAVE).map(pod).collect();
-            self.hear(pods.iter().map(|pod| Event::PodObserved(facts(pod).into())).collect());
+        for wave in waves() {
+            self.hear(wave.iter().map(|pod| Event::PodObserved(facts(pod).into())).collect());
             self.settle();
-            self.hear(
-                pods.iter().map(|pod| Event::CloudPodObserved(cloud(pod, Phase::Running).into())).collect(),
-            );
-            self.settle();
+            self.observe(&wave, 0);
         }
+        for restarts in 1..=CHANGES {
+            waves().for_each(|wave| self.observe(&wave, restarts));
+        }
+    }
+
+    /// The cloud shows pods that run.
+    fn observe(&mut self, wave: &[PodRef], restarts: u32) {
+        let running = |pod| Event::CloudPodObserved(cloud(pod, Phase::Running, restarts).into());
+        self.hear(wave.iter().map(running).collect());
+        self.settle();
     }
 
     /// Answers until nothing is left to be answered.
@@ -122,9 +130,13 @@ impl Burst {
     }
 }
 
+fn waves() -> impl Iterator<Item = Vec<PodRef>> {
+    (0..PODS / WAVE).map(|wave| (wave * WAVE..(wave + 1) * WAVE).map(pod).collect())
+}
+
 fn answer(effect: &Effect) -> Event {
     let answer = match &effect.kind {
-        EffectKind::CreateCloudPod { pod, .. } => Answer::CloudPod(cloud(pod, Phase::Pending).into()),
+        EffectKind::CreateCloudPod { pod, .. } => Answer::CloudPod(cloud(pod, Phase::Pending, 0).into()),
         EffectKind::PatchPodStatus { .. } => Answer::StatusWritten,
         EffectKind::DeleteCloudPod { .. } => Answer::DeleteAccepted,
         EffectKind::LookUpCloudPod { .. } => Answer::CloudPodAbsent,
@@ -162,7 +174,7 @@ fn facts(pod: &PodRef) -> PodFacts {
 }
 
 /// As a pod of one container has it.
-fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
+fn cloud(pod: &PodRef, phase: Phase, restart_count: u32) -> CloudFacts {
     let condition = |kind| Condition {
         kind,
         status: Truth::True,
@@ -177,7 +189,7 @@ fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
         container_id: format!("containerd://{}", "c3".repeat(32)),
         ready: true,
         started: Some(true),
-        restart_count: 0,
+        restart_count,
         state: ContainerState::Running { started_at_s: Some(1_767_225_601) },
         last_state: None,
     };

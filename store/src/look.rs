@@ -65,9 +65,10 @@ impl Look {
         Ok(Look { head, known, pieces, runs, damaged, begins, snapshots, damaged_snapshots })
     }
 
-    /// Whether nothing is known to be missing.
+    /// Whether nothing is damaged or known to be missing.
     pub fn is_whole(&self) -> bool {
-        self.runs.len() <= 1 && self.lost_before().is_none() && self.lost_after(0).is_none()
+        let lost = self.runs.len() > 1 || self.lost_before().is_some() || self.lost_after(0).is_some();
+        !lost && self.damaged.is_empty() && self.remarks().is_empty()
     }
 
     /// Whether a run holds a snapshot's position, with the hash that the snapshot gives.

@@ -16,8 +16,8 @@ use crate::look::Look;
 use crate::snapshot;
 use crate::survey::Piece;
 
-/// How often a log is looked at before what is missing counts as lost. An agent that writes meanwhile can make a
-/// frame that moves, or a segment that is dropped, look so.
+/// How often a log is looked at before what is missing counts as lost, and what is damaged as damaged. An agent
+/// that writes meanwhile can make a frame that moves, a segment that is dropped, a head that changes look so.
 const LOOKS_MAX: usize = 3;
 
 /// Reads a log without changing anything. It needs no lock and does not ask sled, so an agent may be running; what
