@@ -311,6 +311,37 @@ fn a_force_delete_of_unknown_fate_is_not_taken_for_the_deletion_before_it() {
 }
 
 #[test]
+fn a_pod_that_a_list_showed_is_known_whatever_became_of_the_answer_to_its_create() {
+    let seen_then = |what: fn(&mut Story)| {
+        let mut story = Story::ready();
+        let web = pod("web", "u1");
+        story.tell(Event::PodObserved(facts(&web).into()));
+        story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into()));
+        what(&mut story);
+        story.state.pod(&web.uid).expect("a row").cloud_state()
+    };
+    let lost = |story: &mut Story| {
+        story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    };
+    let killed = |story: &mut Story| {
+        story.start();
+    };
+    assert_eq!([seen_then(lost), seen_then(killed)], ["present", "present"]);
+}
+
+#[test]
+fn a_pod_seen_while_its_look_up_was_under_way_is_looked_up_again_before_it_is_forgotten() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted });
+    story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into()));
+    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![""]);
+    assert_eq!(story.state.pod(&web.uid).map(Pod::cloud_state), Some("doubted"));
+}
+
+#[test]
 fn a_create_of_unknown_fate_is_not_known_absent_when_the_pod_is_to_go() {
     let mut story = Story::ready();
     let web = pod("web", "u1");

@@ -19,4 +19,4 @@ pub mod words;
 mod world;
 
 pub use agent::Agent;
-pub use world::World;
+pub use world::{Reply, World};

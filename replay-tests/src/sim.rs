@@ -4,7 +4,7 @@
 //! What is asked of the world is checked by the world itself ([`World`] keeps its own account and shares no
 //! code with the reducer); what the world comes to is checked here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use engine::{
     Deletion, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Phase, PodFacts, PodRef,
@@ -13,7 +13,7 @@ use engine::{
 use store::{Memory, Options, Survive};
 
 use crate::agent::Agent;
-use crate::world::World;
+use crate::world::{Reply, World};
 
 /// Names that pods are given: few, so that a name often comes again.
 const NAMES: [&str; 6] = ["web", "job", "db", "cache", "queue", "cron"];
@@ -99,8 +99,10 @@ impl Faults {
 /// A call on its way.
 struct Flight {
     effect: Effect,
-    /// What is reported and answered, once it was carried out.
-    answer: Option<(Vec<Event>, Outcome)>,
+    /// How often the API object had been written when it left.
+    writes: u64,
+    /// What the world answered, once the call was carried out.
+    reply: Option<Reply>,
 }
 
 /// One life.
@@ -111,10 +113,13 @@ pub struct Sim {
     place: Memory,
     agent: Agent,
     flights: Vec<Flight>,
-    /// Calls that were given up by the agent and are still on their way.
-    late: Vec<Effect>,
-    /// What the agent was told of the cluster's pods since its start.
-    told: BTreeMap<Uid, PodFacts>,
+    /// Calls that were given up by the agent and are still on their way, each with how often the API object had
+    /// been written when it left.
+    late: Vec<(Effect, u64)>,
+    /// The pods of which the agent was told that they are to run: those of now, and those that were so between
+    /// two departures of calls.
+    wanted: BTreeSet<Uid>,
+    unwanted: BTreeSet<Uid>,
     /// Pods of which the cloud lost the body.
     vanished: BTreeSet<Uid>,
     incarnations: u32,
@@ -146,7 +151,11 @@ pub fn live(seed: u64) -> Life {
         sim.step();
     }
     sim.heal();
-    Life { history: sim.history, decisions: sim.agent.state().decisions(), starts: sim.starts }
+    Life {
+        history: std::mem::take(&mut sim.history),
+        decisions: sim.agent.state().decisions(),
+        starts: sim.starts,
+    }
 }
 
 impl Sim {
@@ -163,7 +172,8 @@ impl Sim {
             agent,
             flights: Vec::new(),
             late: Vec::new(),
-            told: BTreeMap::new(),
+            wanted: BTreeSet::new(),
+            unwanted: BTreeSet::new(),
             vanished: BTreeSet::new(),
             incarnations: 0,
             starts: 1,
@@ -195,23 +205,31 @@ impl Sim {
     fn depart(&mut self) {
         let effects = self.agent.take_effects();
         effects.iter().for_each(|effect| self.check_wanted(effect));
-        self.flights.extend(effects.into_iter().map(|effect| Flight { effect, answer: None }));
+        for uid in std::mem::take(&mut self.unwanted) {
+            self.wanted.remove(&uid);
+        }
+        for effect in effects {
+            let writes = effect.kind.uid().map_or(0, |uid| self.world.writes(uid));
+            self.flights.push(Flight { effect, writes, reply: None });
+        }
     }
 
     /// S4: only what was seen since this start, bound and neither ending nor ended, is made.
     fn check_wanted(&self, effect: &Effect) {
         if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind {
-            let told = self.told.get(&pod.uid);
-            let wanted = told.is_some_and(|facts| facts.deletion.is_none() && !facts.phase.is_terminal());
-            assert!(wanted, "S4: {} is created without being wanted", pod.uid);
+            assert!(self.wanted.contains(&pod.uid), "S4: {} is created without being wanted", pod.uid);
         }
     }
 
     fn hear(&mut self, events: Vec<Event>) {
         for event in &events {
             match event {
-                Event::PodObserved(facts) => drop(self.told.insert(facts.pod.uid.clone(), (**facts).clone())),
-                Event::PodGone { pod, .. } => drop(self.told.remove(&pod.uid)),
+                Event::PodObserved(facts) if facts.deletion.is_none() && !facts.phase.is_terminal() => {
+                    self.wanted.insert(facts.pod.uid.clone());
+                    self.unwanted.remove(&facts.pod.uid);
+                }
+                Event::PodObserved(facts) => drop(self.unwanted.insert(facts.pod.uid.clone())),
+                Event::PodGone { pod, .. } => drop(self.unwanted.insert(pod.uid.clone())),
                 Event::Started { .. }
                 | Event::PolicyChanged(_)
                 | Event::Tick
@@ -260,6 +278,9 @@ impl Sim {
             4 if self.chance.happens(self.faults.vanish.saturating_mul(10)) && self.world.has_body(&pod) => {
                 self.note(|| format!("lose {}", pod.uid));
                 self.vanished.insert(pod.uid.clone());
+                if self.agent.state().pod(&pod.uid).is_none_or(|row| row.cloud_facts().is_none()) {
+                    self.world.excuse(&pod.uid);
+                }
                 self.world.lose_body(&pod);
             }
             _ => self.world.finish(&pod),
@@ -297,9 +318,40 @@ impl Sim {
             return;
         }
         let place = self.chance.below(self.late.len());
-        let effect = self.late.swap_remove(place);
+        let (effect, writes) = self.late.swap_remove(place);
+        if self.is_stale(&effect, writes) {
+            return;
+        }
         self.note(|| format!("lands late: {}", words(&effect)));
-        self.carry_out_unheard(&effect);
+        // What is carried out late may not be wanted any more: that is nobody's fault.
+        if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind {
+            self.world.excuse(&pod.uid);
+        }
+        self.call_unheard(&effect);
+    }
+
+    /// The API server refuses a status that follows from an older object than it has.
+    fn is_stale(&self, effect: &Effect, writes: u64) -> bool {
+        match &effect.kind {
+            EffectKind::PatchPodStatus { pod, .. } => self.world.writes(&pod.uid) != writes,
+            EffectKind::CreateCloudPod { .. }
+            | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::LookUpCloudPod { .. }
+            | EffectKind::ListCloudPods
+            | EffectKind::EnsureCloudNamespace
+            | EffectKind::ReleasePod { .. }
+            | EffectKind::LookUpPod { .. }
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::PatchNode { .. } => false,
+        }
+    }
+
+    /// A call is carried out whose answer nobody hears; the watch shows what it wrote.
+    fn call_unheard(&mut self, effect: &Effect) {
+        let _ = self.world.call(effect);
+        if let EffectKind::PatchPodStatus { pod, .. } = &effect.kind {
+            self.world.tell(&pod.uid);
+        }
     }
 
     /// One call gets one step further.
@@ -308,73 +360,54 @@ impl Sim {
             return;
         }
         let place = self.chance.below(self.flights.len());
-        match self.flights[place].answer.take() {
-            Some((events, outcome)) => {
+        match self.flights[place].reply.take() {
+            Some(reply) => {
                 let Flight { effect, .. } = self.flights.swap_remove(place);
-                self.answered(effect, events, outcome);
+                self.answered(effect, reply);
             }
             None => {
-                let effect = self.flights[place].effect.clone();
-                let answer = self.attempt(&effect);
-                self.flights[place].answer = Some(answer);
+                let Flight { effect, writes, .. } = &self.flights[place];
+                let (effect, writes) = (effect.clone(), *writes);
+                let reply = match self.is_stale(&effect, writes) {
+                    true => Reply::Outcome(later(LaterReason::Conflict)),
+                    false => self.attempt(&effect, writes),
+                };
+                self.flights[place].reply = Some(reply);
             }
         }
     }
 
-    fn attempt(&mut self, effect: &Effect) -> (Vec<Event>, Outcome) {
-        let unknown = || match lost(&effect.kind) {
-            true => Outcome::Unknown { message: "no answer".to_owned() },
+    fn attempt(&mut self, effect: &Effect, writes: u64) -> Reply {
+        let changes = changes(&effect.kind);
+        let unknown = match changes {
+            true => Reply::Outcome(Outcome::Unknown { message: "no answer".to_owned() }),
             // Nothing is changed by it: it is asked again.
-            false => later(LaterReason::Transient),
+            false => Reply::Outcome(later(LaterReason::Transient)),
         };
         if self.chance.happens(self.faults.throttled) {
             self.note(|| format!("throttled: {}", words(effect)));
-            return (Vec::new(), later(LaterReason::Throttled));
+            return Reply::Outcome(later(LaterReason::Throttled));
         }
         if self.chance.happens(self.faults.lost_before) {
             self.note(|| format!("lost before: {}", words(effect)));
-            return (Vec::new(), unknown());
+            return unknown;
         }
-        if lost(&effect.kind) && self.chance.happens(self.faults.lost_after) {
+        if changes && self.chance.happens(self.faults.lost_after) {
             self.note(|| format!("lost after: {}", words(effect)));
-            self.carry_out_unheard(effect);
-            return (Vec::new(), unknown());
+            self.call_unheard(effect);
+            return unknown;
         }
-        if lost(&effect.kind) && self.chance.happens(self.faults.late) {
+        if changes && self.chance.happens(self.faults.late) {
             self.note(|| format!("late: {}", words(effect)));
-            self.late.push(effect.clone());
-            return (Vec::new(), unknown());
+            self.late.push((effect.clone(), writes));
+            return unknown;
         }
         self.note(|| words(effect));
-        self.world.perform(effect)
+        self.world.call(effect)
     }
 
-    fn carry_out_unheard(&mut self, effect: &Effect) {
-        // What is carried out late may not be wanted any more: that is nobody's fault.
-        if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind
-            && (self
-                .world
-                .pod(&pod.uid)
-                .is_none_or(|facts| facts.deletion.is_some() || facts.phase.is_terminal())
-                || self.world.made().contains_key(&pod.uid))
-        {
-            if !self.world.has_body(pod) && self.world.pod(&pod.uid).is_none() {
-                self.world.set_body(pod);
-            }
-            return;
-        }
-        if let EffectKind::ReleasePod { pod } = &effect.kind
-            && self.world.has_body(pod)
-        {
-            return;
-        }
-        drop(self.world.perform(effect));
-        if let Some(pod) = effect.kind.pod() {
-            self.world.unhear(&engine::CloudName::of(pod));
-        }
-    }
-
-    fn answered(&mut self, effect: Effect, mut events: Vec<Event>, outcome: Outcome) {
+    fn answered(&mut self, effect: Effect, reply: Reply) {
+        let (mut events, outcome) = self.world.receive(&effect, reply);
         let now = self.world.now;
         let times = EffectTimes { durable: now, queued: now, permitted: now, sent: now, answered: now };
         let Effect { id, attempt, kind, .. } = effect;
@@ -388,13 +421,17 @@ impl Sim {
         self.note(|| format!("crash: {survive:?}{}", if amnesia { ", without the log" } else { "" }));
         self.place = if amnesia { Memory::new() } else { self.place.crash(survive) };
         // What had left is carried out, or not, or later.
-        for Flight { effect, answer } in std::mem::take(&mut self.flights) {
-            if answer.is_none() && lost(&effect.kind) && self.chance.happens(50) {
-                self.late.push(effect);
+        for Flight { effect, writes, reply } in std::mem::take(&mut self.flights) {
+            if reply.is_none() && changes(&effect.kind) && self.chance.happens(50) {
+                self.late.push((effect, writes));
             }
         }
+        if amnesia {
+            // Nobody remembers that they had a body once.
+            self.vanished.iter().for_each(|uid| self.world.excuse(uid));
+        }
         self.starts += 1;
-        self.told.clear();
+        (self.wanted, self.unwanted) = Default::default();
         self.agent =
             Agent::start(&self.place, &options(), &mut self.world, self.starts).expect("memory works");
         self.depart();
@@ -409,9 +446,12 @@ impl Sim {
         while !self.late.is_empty() {
             self.late_calls_land();
         }
-        for Flight { effect, answer } in std::mem::take(&mut self.flights) {
-            let (events, outcome) = answer.unwrap_or_else(|| self.world.perform(&effect));
-            self.answered(effect, events, outcome);
+        for Flight { effect, writes, reply } in std::mem::take(&mut self.flights) {
+            let reply = reply.unwrap_or_else(|| match self.is_stale(&effect, writes) {
+                true => Reply::Outcome(later(LaterReason::Conflict)),
+                false => self.world.call(&effect),
+            });
+            self.answered(effect, reply);
         }
         self.list_again();
         for _ in 0..POLLS_TO_REST {
@@ -450,12 +490,22 @@ impl Sim {
     }
 }
 
+/// What led to a failure is told with it, when one seed is asked for.
+impl Drop for Sim {
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os("SEED").is_some() {
+            eprintln!("{}", self.history.join("\n"));
+            self.agent.state().pods().for_each(|pod| eprintln!("{pod:?}"));
+        }
+    }
+}
+
 fn options() -> Options {
     Options { segment_bytes: 16 * 1024, history_bytes: 0, ..Options::default() }
 }
 
-/// Whether a lost answer leaves something unknown.
-fn lost(kind: &EffectKind) -> bool {
+/// Whether it changes something, so that a lost answer leaves something unknown.
+fn changes(kind: &EffectKind) -> bool {
     match kind {
         EffectKind::CreateCloudPod { .. }
         | EffectKind::DeleteCloudPod { .. }

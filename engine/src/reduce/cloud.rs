@@ -6,7 +6,7 @@ use alloc::sync::Arc;
 
 use crate::effect::EffectKind;
 use crate::facts::CloudFacts;
-use crate::id::{CloudName, EffectId, Uid};
+use crate::id::{CloudName, EffectId, Seq, Uid};
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Pod, Trouble, Wake};
 use crate::time::Micros;
@@ -97,12 +97,13 @@ impl Turn<'_> {
         row.cloud_seq = seq;
     }
 
-    /// A look-up found no such cloud pod: takes it for gone once that is proven. Returns when to look
-    /// again, while it is not.
-    pub(crate) fn cloud_pod_absent(&mut self, uid: &Uid, wanted: bool) -> Option<Micros> {
+    /// A call that was issued at `issued` found no such cloud pod: takes it for gone once that is proven. Returns
+    /// when to look again, while it is not.
+    pub(crate) fn cloud_pod_absent(&mut self, uid: &Uid, wanted: bool, issued: Seq) -> Option<Micros> {
         let (seq, at, policy) = (self.state.applied, self.state.at, self.state.policy);
         let again = at.plus_ms(u64::from(policy.poll_period_ms));
         let row = self.state.pods.get_mut(uid)?;
+        let seen_since = row.cloud_seq > issued;
         row.cloud_seq = seq;
         row.cloud = match &row.cloud {
             // Nothing to lose: the next create meets a late one under the same name.
@@ -121,8 +122,9 @@ impl Turn<'_> {
                 }
                 CloudView::Gone { last: Some(facts.clone()), at }
             }
-            // It was seen again while the look-up was under way: one of the two is stale.
-            CloudView::Present { facts, since } if wanted => {
+            // It was seen again while the call was under way: one of the two is stale, and taking the wrong one
+            // for true would make a second body, or forget one that is paid for.
+            CloudView::Present { facts, since } if wanted || seen_since => {
                 row.cloud = CloudView::Doubted { facts: facts.clone(), since: *since, proofs: 0 };
                 return Some(again);
             }
@@ -148,6 +150,22 @@ impl Turn<'_> {
             let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + ENDING_SLACK_MS);
             row.cloud = CloudView::Ending { facts: facts.clone(), grace_s, missing: false, overdue };
             row.cloud_seq = seq;
+        }
+    }
+
+    /// A create of unknown fate: a look-up is to tell, unless a list has shown the pod meanwhile.
+    pub(crate) fn cloud_pod_may_be_there(&mut self, uid: &Uid) {
+        let seq = self.state.applied;
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        match row.cloud {
+            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
+                row.cloud = CloudView::Unknown { proofs: 0 };
+                row.cloud_seq = seq;
+            }
+            CloudView::Present { .. }
+            | CloudView::Doubted { .. }
+            | CloudView::Ending { .. }
+            | CloudView::Gone { .. } => {}
         }
     }
 

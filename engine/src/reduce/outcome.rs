@@ -123,7 +123,7 @@ impl Turn<'_> {
                     self.notice(pod, false, "ProviderCreateSuccess", &format!("Created {name} in the cloud"));
                 }
             }
-            Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted) {
+            Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted, effect.id.seq) {
                 Some(again) => {
                     self.repeat_at(effect.id, again);
                 }
@@ -212,11 +212,7 @@ impl Turn<'_> {
     fn create_unknown(&mut self, id: EffectId, uid: &Uid) {
         self.end(id);
         self.pause(id, uid);
-        let seq = self.state.applied;
-        if let Some(row) = self.state.pods.get_mut(uid) {
-            row.cloud = CloudView::Unknown { proofs: 0 };
-            row.cloud_seq = seq;
-        }
+        self.cloud_pod_may_be_there(uid);
     }
 
     /// Lets the next change of this cloud pod wait, the longer the more of them had an unknown fate.

@@ -4,7 +4,7 @@ use crate::effect::EffectKind;
 use crate::event::Identity;
 use crate::id::Uid;
 use crate::reduce::turn::Turn;
-use crate::state::{CloudView, Side, Wake};
+use crate::state::{Side, Wake};
 
 impl Turn<'_> {
     /// Both sides are read anew before anything is destroyed or made (invariants S3, S4). What was outstanding
@@ -33,7 +33,7 @@ impl Turn<'_> {
 
     /// A call that changes the cloud was in flight: it is looked up what came of it.
     fn interrupted(&mut self, uid: &Uid) {
-        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let Some(row) = self.state.pods.get(uid) else { return };
         let outstanding = row.lanes.cloud.and_then(|id| self.state.effects.get(&id));
         let Some(effect) = outstanding.filter(|one| one.retry_at.is_none()).map(|one| &one.effect) else {
             return;
@@ -41,9 +41,8 @@ impl Turn<'_> {
         let id = effect.id;
         match effect.kind {
             EffectKind::CreateCloudPod { .. } => {
-                row.cloud = CloudView::Unknown { proofs: 0 };
-                row.cloud_seq = self.state.applied;
                 self.end(id);
+                self.cloud_pod_may_be_there(uid);
             }
             // It may be gone already: its absence is then no lag of the cloud.
             EffectKind::DeleteCloudPod { grace_s, .. } => {
