@@ -102,9 +102,13 @@ impl Stop {
     pub fn report(&self) -> ExitCode {
         match self {
             Stop::CommandLine(error) => {
+                if error.use_stderr() {
+                    eprintln!("burst-agent: {}", one_line(&error.render().to_string()));
+                    return ExitCode::from(EXIT_USAGE);
+                }
                 // A closed terminal is no reason to end differently.
                 let _ = error.print();
-                if error.use_stderr() { ExitCode::from(EXIT_USAGE) } else { ExitCode::SUCCESS }
+                ExitCode::SUCCESS
             }
             Stop::Configuration(errors) => {
                 errors.iter().for_each(|error| eprintln!("burst-agent: {error}"));
@@ -112,6 +116,14 @@ impl Stop {
             }
         }
     }
+}
+
+/// What is wrong and the tip, without the usage: whatever collects lines keeps it together.
+fn one_line(text: &str) -> String {
+    let told = text.split("\n\n").filter(|part| !part.starts_with("Usage:") && !part.starts_with("For more"));
+    let words = told.map(|part| part.split_whitespace().collect::<Vec<_>>().join(" "));
+    let line = words.collect::<Vec<_>>().join("; ");
+    format!("{}; --help says more", line.trim_start_matches("error: ").trim_end_matches("; "))
 }
 
 /// Reads the command line; for `run` also the environment and the configuration file, which stand in for

@@ -26,7 +26,8 @@ pub struct Decisions {
     #[arg(long, value_name = "MS", default_value_t = Policy::default().create_lag_ms, value_parser = between::<u32>(0, 3_600_000, "milliseconds"))]
     pub create_lag_ms: u32,
     /// Share of the known cloud pods that may be deleted at once because they are absent from the cluster;
-    /// more than that is held until an operator agrees.
+    /// with more, each waits until a second look-up, half a minute later, has found its API object absent, or until
+    /// an operator releases the brake.
     #[arg(long, value_name = "PERCENT", default_value_t = Policy::default().brake_percent, value_parser = between::<u8>(0, 100, "percent"))]
     pub brake_percent: u8,
     /// Number of such deletions that are always allowed.

@@ -1,12 +1,15 @@
 //! The admin interface, on loopback only: the log as a stream of frames for `replay --from-agent`, and the
 //! operator's commands.
 
+use std::net::IpAddr;
+
 use adapters::{Clock, Reports, Seen};
 use axum::Router;
 use axum::body::Body;
-use axum::extract::{Query, State};
+use axum::extract::{Query, Request, State};
 use axum::http::StatusCode;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_TYPE, HOST, ORIGIN};
+use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use engine::{Command, Event, Seq};
@@ -44,8 +47,21 @@ pub async fn serve(
     let router = Router::new()
         .route("/log/frames", get(frames))
         .route("/brake/release", post(release_brake))
+        .layer(middleware::from_fn(only_from_here))
         .with_state(Admin { log, reports, clock });
     axum::serve(listener, router).with_graceful_shutdown(cancel.cancelled_owned()).await
+}
+
+/// Refuses what a web page could send: whoever may release the brake has a shell on this machine.
+async fn only_from_here(request: Request, next: Next) -> Response {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
+    let here =
+        name == "localhost" || name.trim_matches(['[', ']']).parse().is_ok_and(|ip: IpAddr| ip.is_loopback());
+    if !here || request.headers().contains_key(ORIGIN) {
+        return (StatusCode::FORBIDDEN, "only for this machine, by its loopback address\n").into_response();
+    }
+    next.run(request).await
 }
 
 /// The frames after a record, up to what is durable now, as they stand in the log.

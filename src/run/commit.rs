@@ -213,6 +213,7 @@ impl RunLoop {
         let state = self.machine.state();
         self.readiness.set(Check::KubernetesPodsListed, state.kubernetes_listed());
         self.readiness.set(Check::CloudPodsListed, state.cloud_listed());
+        self.readiness.set_cloud_trouble(state.cloud_failing());
         self.metrics.applied(state.applied());
         for record in &commit.records {
             self.observe(record, durable);
@@ -246,7 +247,9 @@ impl RunLoop {
         let mut outstanding = BTreeMap::new();
         let name = |kind: &EffectKind| kind.name();
         state.outstanding().for_each(|each| *outstanding.entry(name(&each.effect.kind)).or_insert(0) += 1);
-        self.metrics.brake_held(state.braked());
+        let braked = state.braked();
+        self.metrics.brake_held(braked);
+        self.troubles.braked(braked);
         *self.projection.lock() =
             Projection { pods: pods.into_iter().collect(), outstanding: outstanding.into_iter().collect() };
 

@@ -9,9 +9,25 @@ use engine::{EffectKind, Outcome};
 #[derive(Debug, Default)]
 pub struct Troubles {
     last: BTreeMap<&'static str, String>,
+    braked: bool,
 }
 
 impl Troubles {
+    /// Notes how many pods the mass-delete brake holds.
+    pub fn braked(&mut self, pods: usize) {
+        if pods > 0 && !self.braked {
+            tracing::warn!(
+                pods,
+                "the mass-delete brake holds deletions of cloud pods whose API objects are gone: each needs a \
+                 second look-up, half a minute after the first; POST /brake/release at the admin address lets them \
+                 go at once, and stopping the agent keeps them"
+            );
+        } else if pods == 0 && self.braked {
+            tracing::info!("the mass-delete brake holds nothing any more");
+        }
+        self.braked = pods > 0;
+    }
+
     /// Notes the outcome of one attempt.
     pub fn note(&mut self, effect: &EffectKind, outcome: &Outcome) {
         let name = effect.name();

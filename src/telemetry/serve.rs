@@ -71,7 +71,7 @@ async fn readyz(State(telemetry): State<Telemetry>) -> impl IntoResponse {
     if waits_for.is_empty() {
         return (StatusCode::OK, "ok\n".to_owned());
     }
-    let lines: String = waits_for.iter().map(|check| format!("not yet: {}\n", check.name())).collect();
+    let lines: String = waits_for.iter().map(|line| format!("{line}\n")).collect();
     (StatusCode::SERVICE_UNAVAILABLE, lines)
 }
 
@@ -101,8 +101,9 @@ mod tests {
 
         assert_eq!(ask(address, "/healthz").await, (200, "ok\n".to_owned()));
         readiness.set(Check::LogRecovered, true);
-        let waits =
-            "not yet: the pods of the cluster are listed\nnot yet: the pods of the cloud are listed\n";
+        readiness.set_cloud_trouble(Some("wrong password"));
+        let waits = "the pods of the cluster are not listed yet\n\
+                     the pods of the cloud are not listed yet: wrong password\n";
         assert_eq!(ask(address, "/readyz").await, (503, waits.to_owned()));
         Check::ALL.into_iter().for_each(|check| readiness.set(check, true));
         assert_eq!(ask(address, "/readyz").await, (200, "ok\n".to_owned()));

@@ -105,6 +105,11 @@ impl Auth {
     /// # Errors
     /// When the directory holds neither.
     pub fn from_directory(directory: &Path) -> Result<Auth, Error> {
+        let refused =
+            |reason: &str| Err(Error::Credential { path: directory.to_owned(), reason: reason.into() });
+        if !directory.is_dir() {
+            return refused("is no directory; give one that holds the credentials' files");
+        }
         let file = |name: &str| Some(directory.join(name)).filter(|path| path.exists());
         if let (Some(access_key), Some(secret_key)) = (file("access-key"), file("secret-key")) {
             let security_token = file("security-token");
@@ -115,8 +120,7 @@ impl Auth {
         {
             return Ok(Auth::Password(PasswordFiles { user_name, password, domain_name }));
         }
-        let reason = "holds neither access-key and secret-key nor username, password and domain".into();
-        Err(Error::Credential { path: directory.to_owned(), reason })
+        refused("holds neither both of access-key and secret-key nor all of username, password and domain")
     }
 }
 
