@@ -140,7 +140,7 @@ impl World {
         let permit = pace.permit_within(MANIFEST_WAIT_MAX).await?;
         let manifest = self.pods.manifest(pod).await;
         match &manifest {
-            Ok(_) => pace.passed(),
+            Ok(_) => pace.passed(permit),
             Err(outcome) => pace.note(permit, outcome),
         }
         manifest
