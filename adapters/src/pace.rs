@@ -60,6 +60,8 @@ struct Heard {
 pub struct Permit {
     /// The rests before it: a refusal of a call that went before the last of them is no news.
     rests: u64,
+    /// Calls of the class that went in the same moment, this one included.
+    company: u32,
 }
 
 impl Pace {
@@ -164,14 +166,13 @@ impl Heard {
         if self.earliest(now) > now {
             return None;
         }
-        self.learnt.take(now);
-        Some(Permit { rests: self.rests })
+        Some(Permit { rests: self.rests, company: self.learnt.take(now) })
     }
 
     fn refused(&mut self, permit: Permit, asked: Option<Duration>, now: Instant) {
         let rest = if permit.rests == self.rests {
             self.rests += 1;
-            let unasked = self.learnt.refused(now);
+            let unasked = self.learnt.refused(now, permit.company);
             asked.unwrap_or(unasked)
         } else {
             // A straggler of the burst that was refused: it asks for a wait, or says nothing new.

@@ -40,9 +40,14 @@ const LATE_MAX: Duration = Duration::from_millis(50);
 const UNASKED_MIN: Duration = Duration::from_millis(200);
 const UNASKED_MAX: Duration = Duration::from_secs(10);
 
+/// A refused call that went with fewer others in a window than this shows no limit of ours: somebody else has used it
+/// up for the moment. A rest does, and a burst that follows need not feel its way up from a single call.
+const COMPANY_MIN: u32 = 10;
+
 /// What one class of calls knows of the other side's limit.
 #[derive(Debug)]
 pub(super) struct Learnt {
+    sent: Window,
     passed: Window,
     limit: Option<Limit>,
 }
@@ -79,7 +84,7 @@ struct Limit {
 
 impl Learnt {
     pub(super) fn new(now: Instant) -> Learnt {
-        Learnt { passed: Window::new(now), limit: None }
+        Learnt { sent: Window::new(now), passed: Window::new(now), limit: None }
     }
 
     /// When a call may go: at once, unless a limit is known.
@@ -93,11 +98,13 @@ impl Learnt {
             .map_or(now, |limit| limit.next.max(now))
     }
 
-    /// Notes that a call goes.
-    pub(super) fn take(&mut self, now: Instant) {
+    /// Notes that a call goes; returns how many went in the window that ends with it.
+    pub(super) fn take(&mut self, now: Instant) -> u32 {
         if let Some(limit) = &mut self.limit {
             limit.take(now);
         }
+        self.sent.add(now);
+        self.sent.count(now)
     }
 
     /// Notes that a call was let through: one that went since the last rest, or a straggler from before.
@@ -108,9 +115,12 @@ impl Learnt {
         }
     }
 
-    /// Notes that a call was refused, the first of those that went since the last rest. Returns how long to rest when
-    /// nothing is asked.
-    pub(super) fn refused(&mut self, now: Instant) -> Duration {
+    /// Notes that a call was refused, the first of those that went since the last rest, and with so many others in a
+    /// window. Returns how long to rest when nothing is asked.
+    pub(super) fn refused(&mut self, now: Instant, company: u32) -> Duration {
+        if self.limit.is_none() && company < COMPANY_MIN {
+            return UNASKED_MIN;
+        }
         let limit = self.limit.take().unwrap_or_else(|| Limit::unknown(now));
         let limit = self.limit.insert(limit);
         limit.refused(now, self.passed.count(now));

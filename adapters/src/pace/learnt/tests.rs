@@ -6,7 +6,7 @@ const fn s(seconds: u64) -> Duration {
 
 /// Refuses a call and rests for as long as is asked, or a while; returns the end of the rest.
 fn refuse(learnt: &mut Learnt, now: Instant, asked: Option<Duration>) -> Instant {
-    let unasked = learnt.refused(now);
+    let unasked = learnt.refused(now, COMPANY_MIN);
     let until = now + asked.unwrap_or(unasked);
     learnt.rests(until, asked);
     until
@@ -85,16 +85,26 @@ fn so_many_at_once_as_were_too_many_do_not_go_again() {
 }
 
 #[test]
+fn the_refusal_of_a_lonely_call_shows_no_limit() {
+    let start = Instant::now();
+    let mut learnt = Learnt::new(start);
+    let company: Vec<u32> = (0..3).map(|at| learnt.take(start + s(1) / 2 * at)).collect();
+    assert_eq!(company, [1, 2, 2]);
+    assert_eq!(learnt.refused(start + s(1), COMPANY_MIN - 1), UNASKED_MIN);
+    assert!(learnt.limit.is_none());
+}
+
+#[test]
 fn rests_that_nobody_asked_for_grow_while_nothing_gets_through() {
     let (mut learnt, mut now) = of_a_hundred(Instant::now(), None);
     let mut rests = Vec::new();
     for _ in 0..8 {
         now += s(10);
-        rests.push(learnt.refused(now).as_millis());
+        rests.push(learnt.refused(now, COMPANY_MIN).as_millis());
     }
     assert_eq!(rests, [400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000]);
     learnt.passed(now, false);
-    assert_eq!(learnt.refused(now), UNASKED_MIN);
+    assert_eq!(learnt.refused(now, COMPANY_MIN), UNASKED_MIN);
 }
 
 #[test]
