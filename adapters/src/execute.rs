@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{Bucket, Effect, EffectTimes, Event, Micros, Outcome};
 use parking_lot::Mutex;
@@ -35,6 +36,18 @@ impl Turn<'_> {
     /// Lets the pace of the effect's class learn from what was answered to its first call.
     pub fn note(&self, outcome: &Outcome) {
         self.paces.of(self.bucket).note(self.permit, outcome);
+    }
+
+    /// Waits until the call may go after all, if other calls led to a rest since it was permitted.
+    ///
+    /// # Errors
+    /// When the wait would be longer than `patience`.
+    pub(crate) async fn renew(&mut self, patience: Duration) -> Result<(), Outcome> {
+        let pace = self.paces.of(self.bucket);
+        if !pace.stands(self.permit) {
+            self.permit = pace.permit_within(patience).await?;
+        }
+        Ok(())
     }
 
     /// Lets the effect's class rest, because that was asked for.

@@ -60,6 +60,8 @@ struct Heard {
 pub struct Permit {
     /// The rests before it: a refusal of a call that went before the last of them is no news.
     rests: u64,
+    /// Calls of the class that went in the same moment, this one included.
+    company: u32,
 }
 
 impl Pace {
@@ -125,8 +127,10 @@ impl Pace {
     pub(crate) fn note(&self, permit: Permit, outcome: &Outcome) {
         match outcome {
             Outcome::Later { reason: LaterReason::Throttled, wait_ms, .. } => self.refused(permit, *wait_ms),
-            Outcome::Done(_) | Outcome::Refused(_) => self.passed(),
-            Outcome::Later { reason: LaterReason::Conflict | LaterReason::Capacity, .. } => self.passed(),
+            Outcome::Done(_) | Outcome::Refused(_) => self.passed(permit),
+            Outcome::Later { reason: LaterReason::Conflict | LaterReason::Capacity, .. } => {
+                self.passed(permit)
+            }
             // There may have been no answer.
             Outcome::Later { reason: LaterReason::Transient, .. } | Outcome::Unknown { .. } => {}
         }
@@ -139,8 +143,10 @@ impl Pace {
     }
 
     /// The call was let through, whatever else was said.
-    pub(crate) fn passed(&self) {
-        self.heard.lock().learnt.passed(Instant::now());
+    pub(crate) fn passed(&self, permit: Permit) {
+        let mut heard = self.heard.lock();
+        let straggler = permit.rests != heard.rests;
+        heard.learnt.passed(Instant::now(), straggler);
     }
 
     /// The other side said "too many": nobody of this class calls before its time is over.
@@ -160,18 +166,21 @@ impl Heard {
         if self.earliest(now) > now {
             return None;
         }
-        self.learnt.take(now);
-        Some(Permit { rests: self.rests })
+        Some(Permit { rests: self.rests, company: self.learnt.take(now) })
     }
 
     fn refused(&mut self, permit: Permit, asked: Option<Duration>, now: Instant) {
         let rest = if permit.rests == self.rests {
             self.rests += 1;
-            self.learnt.refused(now, asked)
+            let unasked = self.learnt.refused(now, permit.company);
+            asked.unwrap_or(unasked)
         } else {
-            asked.unwrap_or_default()
+            // A straggler of the burst that was refused: it asks for a wait, or says nothing new.
+            let Some(asked) = asked else { return };
+            asked
         };
         self.not_before = self.not_before.max(now + rest);
+        self.learnt.rests(self.not_before, asked);
     }
 }
 

@@ -67,11 +67,11 @@ pub struct World {
 }
 
 impl Perform for World {
-    async fn perform(&self, effect: &Effect, turn: Turn<'_>) -> Outcome {
+    async fn perform(&self, effect: &Effect, mut turn: Turn<'_>) -> Outcome {
         let outcome = match &effect.kind {
             EffectKind::ListCloudPods => return self.list(effect.id, turn).await,
             EffectKind::CreateCloudPod { pod, name } => {
-                let manifest = match self.manifest(pod, turn).await {
+                let manifest = match self.manifest(pod, &mut turn).await {
                     Ok(manifest) => manifest,
                     Err(outcome) => return outcome,
                 };
@@ -117,19 +117,18 @@ impl World {
     }
 
     /// The manifest of a pod that is to be made in the cloud. To read it is a call to the API server: it is that
-    /// class which rests when the answer is "too many", and not the cloud's creations.
-    async fn manifest(&self, pod: &PodRef, turn: Turn<'_>) -> Result<Arc<RawValue>, Outcome> {
+    /// class which rests when the answer is "too many", and not the cloud's creations. Those may have begun to rest
+    /// meanwhile.
+    async fn manifest(&self, pod: &PodRef, turn: &mut Turn<'_>) -> Result<Arc<RawValue>, Outcome> {
         if let Some(manifest) = self.manifests.get(&pod.uid) {
             return Ok(manifest);
         }
         let pace = turn.paces.of(Bucket::Kubernetes);
         let permit = pace.permit_within(MANIFEST_WAIT_MAX).await?;
-        let manifest = self.pods.manifest(pod).await;
-        match &manifest {
-            Ok(_) => pace.passed(),
-            Err(outcome) => pace.note(permit, outcome),
-        }
-        manifest
+        let manifest = self.pods.manifest(pod).await.inspect_err(|outcome| pace.note(permit, outcome))?;
+        pace.passed(permit);
+        turn.renew(MANIFEST_WAIT_MAX).await?;
+        Ok(manifest)
     }
 
     /// Notes in the mirror what a direct answer said, so that the next list reports only what is newer.

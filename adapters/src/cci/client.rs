@@ -26,11 +26,11 @@ pub struct Answered {
     pub outcome: Outcome,
     /// How long calls of this class are to rest all the same, when the outcome has no room for it.
     ///
-    /// That is the `Retry-After` of a 5xx to a write. The reference does not say of any of them that nothing was done: of 503
-    /// it says that the request is rather to be changed than repeated (CCI API, status codes), and the gateway has
-    /// one code, `APIGW.0201`, for a request that it did not pass on and for an answer that it did not get (error
-    /// codes). So the fate is unknown, and a look-up tells; but the wait is kept. What is refused as one call too
-    /// many, whatever the status (`APIGW.0308`), was not passed on, and is for later.
+    /// That is the `Retry-After` of a 5xx to a write. The reference does not say of any of them that nothing was
+    /// done: of 503 it says that the request is rather to be changed than repeated (CCI API, status codes), and the
+    /// gateway has one code, `APIGW.0201`, for a request that it did not pass on and for an answer that it did not
+    /// get (error codes). So the fate is unknown, and a look-up tells; but the wait is kept. What is refused as one
+    /// call too many, whatever the status (`APIGW.0308`), was not passed on, and is for later.
     pub rest_ms: Option<u32>,
 }
 

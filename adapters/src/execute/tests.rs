@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use engine::{Answer, EffectId, EffectKind, LaterReason, Seq};
 use tokio::time::Instant;
 

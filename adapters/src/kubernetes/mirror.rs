@@ -312,6 +312,7 @@ mod tests {
         assert_eq!(mirror.end_list(), [pod]);
         assert!(mirror.is_empty());
     }
+
     #[tokio::test]
     async fn a_pod_that_a_list_lacked_and_a_read_found_is_known_and_a_list_is_wanted() {
         let seen = facts("1", 0, &running());

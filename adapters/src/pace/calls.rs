@@ -53,7 +53,7 @@ impl<'a> Calls<'a> {
     /// Learns from the answer to a call; whether to make it again after its wait, for which the whole class rests.
     pub(crate) fn again<T>(&mut self, answer: &Result<T, Outcome>) -> bool {
         let Err(outcome) = answer else {
-            self.pace.passed();
+            self.pace.passed(self.permit);
             (self.tries, self.refusal) = (0, None);
             return false;
         };

@@ -19,7 +19,7 @@ const SLOTS: usize = 100;
 const AIM: f64 = 0.98;
 
 /// The rate right after a refusal, as a part of the one aimed at: what was refused comes again beside it.
-const STEP_BACK: f64 = 0.95;
+const STEP_BACK: f64 = 0.97;
 
 /// How fast the curve bends, in calls a second for each cubed second: a limit of a hundred calls a second is met
 /// again after some five seconds, by one call in five hundred; ten times the rate takes less than twenty seconds.
@@ -40,9 +40,14 @@ const LATE_MAX: Duration = Duration::from_millis(50);
 const UNASKED_MIN: Duration = Duration::from_millis(200);
 const UNASKED_MAX: Duration = Duration::from_secs(10);
 
+/// A refused call that went with fewer others in a window than this shows no limit of ours: somebody else has used it
+/// up for the moment. A rest does, and a burst that follows need not feel its way up from a single call.
+const COMPANY_MIN: u32 = 10;
+
 /// What one class of calls knows of the other side's limit.
 #[derive(Debug)]
 pub(super) struct Learnt {
+    sent: Window,
     passed: Window,
     limit: Option<Limit>,
 }
@@ -52,17 +57,26 @@ pub(super) struct Learnt {
 struct Limit {
     /// The rate to come back to.
     per_second: f64,
-    /// When a call was last refused.
-    refused_at: Instant,
+    /// Within what the calls let through may move it.
+    bounds: (f64, f64),
+    /// Calls let through before the last refusal, and in which time.
+    shown: u32,
+    shown_over: Duration,
+    /// When the limit showed itself first; none once it has shown itself again.
+    shown_first_at: Option<Instant>,
+    /// The end of the rest that followed: from here on the rate rises.
+    rested: Instant,
     /// When the next call may go.
     next: Instant,
-    /// Calls held up by a rest that may follow at once: most rooms for calls fill up meanwhile.
-    saved: u32,
-    /// How many that were when the rest began.
+    /// For how long the other side held calls up.
+    held_up: Duration,
+    /// Calls that may follow the rest at once, for what it held up; none before the first of them.
+    saved: Option<u32>,
+    /// How many they were at first.
     saved_at_first: u32,
-    /// How many the other side has room for, as far as is known.
+    /// How many of them the other side has room for, as far as is known.
     saved_max: u32,
-    /// Calls let through since the rest began.
+    /// Calls let through of those that went since the rest.
     passed: u32,
     /// The last rest that nobody asked for.
     unasked: Duration,
@@ -70,93 +84,144 @@ struct Limit {
 
 impl Learnt {
     pub(super) fn new(now: Instant) -> Learnt {
-        Learnt { passed: Window::new(now), limit: None }
+        Learnt { sent: Window::new(now), passed: Window::new(now), limit: None }
     }
 
     /// When a call may go: at once, unless a limit is known.
     pub(super) fn earliest(&mut self, now: Instant) -> Instant {
-        if self.limit.as_ref().is_some_and(|limit| now >= limit.refused_at + QUIET) {
+        if self.limit.as_ref().is_some_and(|limit| now >= limit.rested + QUIET) {
             self.limit = None;
         }
-        self.limit.as_ref().filter(|limit| limit.saved == 0).map_or(now, |limit| limit.next.max(now))
+        self.limit
+            .as_ref()
+            .filter(|limit| limit.saved.unwrap_or(0) == 0)
+            .map_or(now, |limit| limit.next.max(now))
     }
 
-    /// Notes that a call goes.
-    pub(super) fn take(&mut self, now: Instant) {
-        let Some(limit) = &mut self.limit else { return };
-        match limit.saved.checked_sub(1) {
-            Some(saved) => limit.saved = saved,
-            None => limit.next = limit.next.max(now - LATE_MAX) + limit.period(now),
+    /// Notes that a call goes; returns how many went in the window that ends with it.
+    pub(super) fn take(&mut self, now: Instant) -> u32 {
+        if let Some(limit) = &mut self.limit {
+            limit.take(now);
         }
+        self.sent.add(now);
+        self.sent.count(now)
     }
 
-    /// Notes that a call was let through.
-    pub(super) fn passed(&mut self, now: Instant) {
+    /// Notes that a call was let through: one that went since the last rest, or a straggler from before.
+    pub(super) fn passed(&mut self, now: Instant, straggler: bool) {
         self.passed.add(now);
         if let Some(limit) = &mut self.limit {
-            limit.passed += 1;
+            if straggler { limit.straggler() } else { limit.passed += 1 }
         }
     }
 
-    /// Notes that a call was refused, the first of those that went since the last rest. Returns how long to rest: as
-    /// long as was asked, or a while.
-    pub(super) fn refused(&mut self, now: Instant, asked: Option<Duration>) -> Duration {
-        let per_second = f64::from(self.passed.count(now)) * AIM / WINDOW.as_secs_f64();
-        let limit = match self.limit.take() {
-            None => Limit::shown(per_second, now),
-            Some(limit) => limit.shown_again(per_second, now),
-        };
+    /// Notes that a call was refused, the first of those that went since the last rest, and with so many others in a
+    /// window. Returns how long to rest when nothing is asked.
+    pub(super) fn refused(&mut self, now: Instant, company: u32) -> Duration {
+        if self.limit.is_none() && company < COMPANY_MIN {
+            return UNASKED_MIN;
+        }
+        let limit = self.limit.take().unwrap_or_else(|| Limit::unknown(now));
         let limit = self.limit.insert(limit);
-        limit.rest(now, asked)
+        limit.refused(now, self.passed.count(now));
+        limit.unasked
+    }
+
+    /// Notes that nothing goes before `until`, and whether that was asked for.
+    pub(super) fn rests(&mut self, until: Instant, asked: Option<Duration>) {
+        if let Some(limit) = &mut self.limit {
+            (limit.rested, limit.next) = (until, until);
+            // Whoever says when to come back has room by then for what it held up, of a window at most.
+            limit.held_up = limit.held_up.max(asked.unwrap_or_default().min(WINDOW));
+        }
     }
 }
 
 impl Limit {
-    fn shown(per_second: f64, now: Instant) -> Limit {
+    fn unknown(now: Instant) -> Limit {
         Limit {
-            per_second: per_second.max(RATE_MIN),
-            refused_at: now,
+            per_second: f64::INFINITY,
+            bounds: (RATE_MIN, f64::MAX),
+            shown: 0,
+            shown_over: WINDOW,
+            shown_first_at: None,
+            rested: now,
             next: now,
-            saved: 0,
+            held_up: Duration::ZERO,
+            saved: None,
             saved_at_first: 0,
             saved_max: u32::MAX,
             passed: 0,
-            unasked: UNASKED_MIN,
+            unasked: Duration::ZERO,
         }
     }
 
-    fn shown_again(mut self, per_second: f64, now: Instant) -> Limit {
-        if self.passed < self.saved_at_first {
-            // So many at once were too many; of the rate this says nothing.
-            self.saved_max = self.passed * 4 / 5;
+    /// A call was refused; `passed` were let through in the window before, also of those before the last rest.
+    fn refused(&mut self, now: Instant, passed: u32) {
+        (self.shown, self.shown_over) = (passed, WINDOW);
+        if self.per_second.is_finite() {
+            self.shown_again(now);
         } else {
-            // What passed in a window that a rest cut short is no measure: half the rate is the least.
-            let rate = self.rate(now);
-            self.per_second = per_second.clamp(rate / 2.0, rate).max(RATE_MIN);
+            self.shown_first_at = Some(now);
         }
-        self.unasked = if self.passed == 0 { UNASKED_MAX.min(self.unasked * 2) } else { UNASKED_MIN };
-        self.refused_at = now;
-        self
+        self.unasked = match self.passed {
+            0 => (self.unasked * 2).clamp(UNASKED_MIN, UNASKED_MAX),
+            _ => UNASKED_MIN,
+        };
+        (self.held_up, self.saved, self.saved_at_first, self.passed) = (Duration::ZERO, None, 0, 0);
+        self.measure();
     }
 
-    fn rest(&mut self, now: Instant, asked: Option<Duration>) -> Duration {
-        let rest = asked.unwrap_or(self.unasked);
-        // Whoever says when to come back has room by then for what it held up, of a window at most.
-        let held_up = asked.unwrap_or_default().min(WINDOW).as_secs_f64() * self.rate(now);
-        self.saved = self.saved_max.min(held_up as u32);
-        self.saved_at_first = self.saved;
-        self.passed = 0;
-        self.next = now + rest;
-        if self.saved > 0 {
-            self.next += self.period(now);
+    /// The limit shows itself again: the rate was too high, by half at most. That much may be left of a window that a
+    /// rest cut short.
+    fn shown_again(&mut self, now: Instant) {
+        let rate = self.rate(now);
+        self.bounds = ((rate / 2.0).max(RATE_MIN), rate);
+        let too_many_at_once = self.passed < self.saved_at_first;
+        match self.shown_first_at {
+            // At first it let through what it had saved up as well. From there to here nothing of that is left.
+            Some(first_at) if self.passed > 0 => {
+                (self.shown, self.shown_over) = (self.passed, now.duration_since(first_at).max(WINDOW / 2));
+                self.shown_first_at = None;
+            }
+            Some(_) | None if self.passed == 0 || too_many_at_once => {
+                self.bounds = (self.per_second, self.per_second);
+            }
+            Some(_) | None => {}
         }
-        rest
+        self.saved_max = match (self.saved_at_first, too_many_at_once) {
+            (0, _) => self.saved_max,
+            (saved, true) => (saved / 2).max(self.passed * 4 / 5),
+            (_, false) => self.saved_max.saturating_mul(2),
+        };
     }
 
-    /// Calls a second, by the time since the last refusal.
+    /// A call was let through that went before the last refusal: in a burst, answers pass one another.
+    fn straggler(&mut self) {
+        self.shown += 1;
+        self.measure();
+    }
+
+    fn measure(&mut self) {
+        let shown = f64::from(self.shown) / self.shown_over.as_secs_f64();
+        self.per_second = (shown * AIM).clamp(self.bounds.0, self.bounds.1);
+    }
+
+    fn take(&mut self, now: Instant) {
+        let saved = self.saved.unwrap_or_else(|| {
+            self.saved_at_first = self.saved_max.min((self.held_up.as_secs_f64() * self.rate(now)) as u32);
+            self.saved_at_first
+        });
+        self.saved = Some(saved.saturating_sub(1));
+        if saved <= 1 {
+            self.next = self.next.max(now - LATE_MAX) + self.period(now);
+        }
+    }
+
+    /// Calls a second, by the time since the last rest.
     fn rate(&self, now: Instant) -> f64 {
         let back_s = (self.per_second * (1.0 - STEP_BACK) / BEND).cbrt();
-        let since_s = now.duration_since(self.refused_at).as_secs_f64();
+        let since_s = now.duration_since(self.rested).as_secs_f64();
         (self.per_second + BEND * (since_s - back_s).powi(3)).max(RATE_MIN)
     }
 

@@ -164,3 +164,20 @@ async fn a_cloud_that_asks_for_a_rest_with_an_unknown_fate_has_it() {
         assert!(!rests(Bucket::CloudRead).await, "its fate is asked for at once");
     }
 }
+
+#[tokio::test]
+async fn a_creation_that_read_its_manifest_first_heeds_a_rest_that_began_meanwhile() {
+    let a = pod_ref("a", "u-a");
+    let (world, [kubernetes, cloud], _seen) =
+        world(vec![Reply::json(200, &pod("a", "u-a", "5"))], vec![]).await;
+    let paces = Paces::new(|_| Rate::default());
+    let bucket = Bucket::CloudCreate;
+    let turn = Turn { bucket, permit: paces.of(bucket).permit().await, paces: &paces };
+    turn.rest(70_000);
+
+    let kind = EffectKind::CreateCloudPod { name: CloudName::of(&a), pod: a };
+    let effect = Effect { id: EffectId::default(), attempt: 1, kind, causes: Vec::new() };
+    let outcome = world.perform(&effect, turn).await;
+    assert!(matches!(outcome, Outcome::Later { reason: LaterReason::Throttled, .. }), "{outcome:?}");
+    assert_eq!((kubernetes.asked_count(), cloud.asked_count()), (1, 0));
+}

@@ -4,12 +4,20 @@ const fn s(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
-/// What is known after a hundred calls were let through at once and the next one was not.
-fn of_a_hundred(start: Instant, asked: Option<Duration>) -> Learnt {
+/// Refuses a call and rests for as long as is asked, or a while; returns the end of the rest.
+fn refuse(learnt: &mut Learnt, now: Instant, asked: Option<Duration>) -> Instant {
+    let unasked = learnt.refused(now, COMPANY_MIN);
+    let until = now + asked.unwrap_or(unasked);
+    learnt.rests(until, asked);
+    until
+}
+
+/// What is known after a hundred calls were let through at once and the next one was not, and the end of the rest.
+fn of_a_hundred(start: Instant, asked: Option<Duration>) -> (Learnt, Instant) {
     let mut learnt = Learnt::new(start);
-    (0..100).for_each(|_| learnt.passed(start));
-    assert_eq!(learnt.refused(start, asked), asked.unwrap_or(UNASKED_MIN));
-    learnt
+    (0..100).for_each(|_| learnt.passed(start, false));
+    let resumed = refuse(&mut learnt, start, asked);
+    (learnt, resumed)
 }
 
 fn rate(learnt: &Learnt, now: Instant) -> f64 {
@@ -18,63 +26,100 @@ fn rate(learnt: &Learnt, now: Instant) -> f64 {
 
 #[test]
 fn the_rate_comes_back_stays_and_leaves_ever_faster() {
-    let start = Instant::now();
-    let learnt = of_a_hundred(start, None);
-    let rates: Vec<u32> =
-        [0, 2, 4, 6, 8, 20].into_iter().map(|at| rate(&learnt, start + s(at)).round() as u32).collect();
-    assert_eq!(rates, [93, 98, 98, 104, 124, 1097]);
+    let (learnt, resumed) = of_a_hundred(Instant::now(), Some(s(300)));
+    let at = |at| rate(&learnt, resumed + s(at)).round();
+    assert_eq!([0, 2, 4, 6, 8, 20].map(at), [95.0, 98.0, 99.0, 107.0, 132.0, 1179.0]);
 }
 
 #[test]
 fn what_a_rest_held_up_goes_at_once_after_it() {
-    let start = Instant::now();
-    let mut learnt = of_a_hundred(start, Some(s(5)));
-    let resumed = start + s(5);
+    let (mut learnt, resumed) = of_a_hundred(Instant::now(), Some(s(5)));
     let at_once = (0..1_000).take_while(|_| {
         let now = learnt.earliest(resumed) == resumed;
         learnt.take(resumed);
         now
     });
-    assert_eq!(at_once.count(), 93, "of a window, not of the whole rest");
+    assert_eq!(at_once.count(), 95, "of a window, not of the whole rest");
 }
 
 #[test]
-fn what_cannot_be_saved_up_is_not_asked_for_again() {
+fn answers_that_a_refusal_overtook_count() {
     let start = Instant::now();
-    let mut learnt = of_a_hundred(start, Some(s(1)));
-    let before = learnt.limit.as_ref().expect("a limit").per_second;
-    (0..10).for_each(|_| learnt.passed(start + s(1)));
-    learnt.refused(start + s(1), Some(s(1)));
+    let mut learnt = Learnt::new(start);
+    (0..40).for_each(|_| learnt.passed(start, false));
+    refuse(&mut learnt, start, Some(s(1)));
+    (0..60).for_each(|_| learnt.passed(start, true));
+    learnt.take(start + s(1));
     let limit = learnt.limit.as_ref().expect("a limit");
-    assert_eq!((limit.saved, limit.per_second), (8, before));
+    assert_eq!((limit.per_second, limit.saved), (98.0, Some(94)));
+}
+
+#[test]
+fn what_was_saved_up_at_first_is_not_taken_for_the_rate() {
+    let (mut learnt, resumed) = of_a_hundred(Instant::now(), Some(s(1)));
+    learnt.take(resumed);
+    (0..150).for_each(|_| learnt.passed(resumed, false));
+    refuse(&mut learnt, resumed + s(1), None);
+    let limit = learnt.limit.as_ref().expect("a limit");
+    assert_eq!(limit.per_second, 75.0 * AIM, "a hundred and fifty in two seconds");
+}
+
+#[test]
+fn so_many_at_once_as_were_too_many_do_not_go_again() {
+    let (mut learnt, mut resumed) = of_a_hundred(Instant::now(), Some(s(1)));
+    let mut saved = Vec::new();
+    for _ in 0..4 {
+        learnt.take(resumed);
+        saved.push(learnt.limit.as_ref().expect("a limit").saved_at_first);
+        (0..10).for_each(|_| learnt.passed(resumed, false));
+        resumed = refuse(&mut learnt, resumed, Some(s(1)));
+    }
+    assert!(rate(&learnt, resumed) > 40.0, "of the rate that says nothing: {}", rate(&learnt, resumed));
+    for _ in 0..2 {
+        learnt.take(resumed);
+        saved.push(learnt.limit.as_ref().expect("a limit").saved_at_first);
+        (0..50).for_each(|_| learnt.passed(resumed, false));
+        resumed = refuse(&mut learnt, resumed + s(1), Some(s(1)));
+    }
+    assert_eq!(saved, [95, 46, 23, 11, 8, 16], "eight were not too many");
+}
+
+#[test]
+fn the_refusal_of_a_lonely_call_shows_no_limit() {
+    let start = Instant::now();
+    let mut learnt = Learnt::new(start);
+    let company: Vec<u32> = (0..3).map(|at| learnt.take(start + s(1) / 2 * at)).collect();
+    assert_eq!(company, [1, 2, 2]);
+    assert_eq!(learnt.refused(start + s(1), COMPANY_MIN - 1), UNASKED_MIN);
+    assert!(learnt.limit.is_none());
 }
 
 #[test]
 fn rests_that_nobody_asked_for_grow_while_nothing_gets_through() {
-    let mut now = Instant::now();
-    let mut learnt = of_a_hundred(now, None);
+    let (mut learnt, mut now) = of_a_hundred(Instant::now(), None);
     let mut rests = Vec::new();
     for _ in 0..8 {
         now += s(10);
-        rests.push(learnt.refused(now, None).as_millis());
+        rests.push(learnt.refused(now, COMPANY_MIN).as_millis());
     }
     assert_eq!(rests, [400, 800, 1_600, 3_200, 6_400, 10_000, 10_000, 10_000]);
-    learnt.passed(now);
-    assert_eq!(learnt.refused(now, None), UNASKED_MIN);
+    learnt.passed(now, false);
+    assert_eq!(learnt.refused(now, COMPANY_MIN), UNASKED_MIN);
 }
 
 #[test]
-fn one_refusal_does_not_stop_a_class_and_none_for_long_frees_it() {
+fn many_refusals_do_not_stop_a_class_and_none_for_long_frees_it() {
     let start = Instant::now();
     let mut learnt = Learnt::new(start);
+    let mut resumed = start;
     for refusal in 0..50 {
-        learnt.refused(start + s(refusal), None);
+        resumed = refuse(&mut learnt, start + s(refusal), None);
     }
-    let last = start + s(49);
-    assert_eq!(rate(&learnt, last), RATE_MIN);
-    assert!(rate(&learnt, last + s(10)) > 100.0, "it finds its way up");
-    learnt.take(last + s(60));
-    assert_eq!(learnt.earliest(last + s(60)), last + s(60));
+    assert_eq!(rate(&learnt, resumed), RATE_MIN);
+    assert!(rate(&learnt, resumed + s(10)) > 100.0, "it finds its way up");
+    learnt.take(resumed + s(59));
+    assert!(learnt.limit.is_some());
+    assert_eq!(learnt.earliest(resumed + s(60)), resumed + s(60));
     assert!(learnt.limit.is_none());
 }
 
