@@ -15,10 +15,7 @@ const WINDOW: Duration = Duration::from_secs(1);
 /// Parts of the window: the count is off by one of them at most.
 const SLOTS: usize = 100;
 
-/// The rate that is aimed at, as a part of what was let through: at all of it every timer that is early is refused.
-const AIM: f64 = 0.98;
-
-/// The rate right after a refusal, as a part of the one aimed at: what was refused comes again beside it.
+/// The rate right after a refusal, as a part of what was let through: what was refused comes again beside it.
 const STEP_BACK: f64 = 0.97;
 
 /// How fast the curve bends, in calls a second for each cubed second: a limit of a hundred calls a second is met
@@ -62,8 +59,8 @@ struct Limit {
     /// Calls let through before the last refusal, and in which time.
     shown: u32,
     shown_over: Duration,
-    /// When the limit showed itself first; none once it has shown itself again.
-    shown_first_at: Option<Instant>,
+    /// Whether it has shown itself only once, together with what the other side had saved up.
+    shown_once: bool,
     /// The end of the rest that followed: from here on the rate rises.
     rested: Instant,
     /// When the next call may go.
@@ -144,7 +141,7 @@ impl Limit {
             bounds: (RATE_MIN, f64::MAX),
             shown: 0,
             shown_over: WINDOW,
-            shown_first_at: None,
+            shown_once: false,
             rested: now,
             next: now,
             held_up: Duration::ZERO,
@@ -162,7 +159,7 @@ impl Limit {
         if self.per_second.is_finite() {
             self.shown_again(now);
         } else {
-            self.shown_first_at = Some(now);
+            self.shown_once = true;
         }
         self.unasked = match self.passed {
             0 => (self.unasked * 2).clamp(UNASKED_MIN, UNASKED_MAX),
@@ -177,17 +174,18 @@ impl Limit {
     fn shown_again(&mut self, now: Instant) {
         let rate = self.rate(now);
         self.bounds = ((rate / 2.0).max(RATE_MIN), rate);
+        let since = now.duration_since(self.rested);
         let too_many_at_once = self.passed < self.saved_at_first;
-        match self.shown_first_at {
-            // At first it let through what it had saved up as well. From there to here nothing of that is left.
-            Some(first_at) if self.passed > 0 => {
-                (self.shown, self.shown_over) = (self.passed, now.duration_since(first_at).max(WINDOW / 2));
-                self.shown_first_at = None;
-            }
-            Some(_) | None if self.passed == 0 || too_many_at_once => {
-                self.bounds = (self.per_second, self.per_second);
-            }
-            Some(_) | None => {}
+        if self.shown_once && self.passed > 0 {
+            // Since then the other side has saved up during the rest, of a window at most, and nothing of it is left.
+            let rest = if self.held_up.is_zero() { self.unasked.min(WINDOW) } else { self.held_up };
+            (self.shown, self.shown_over) = (self.passed, (rest + since).max(WINDOW / 2));
+            self.shown_once = false;
+        } else if self.passed == 0 || too_many_at_once {
+            // It was still too early, or so many at once were too many; of the rate that says nothing.
+            self.bounds = (self.per_second, self.per_second);
+        } else if since >= WINDOW {
+            (self.shown, self.shown_over) = (self.passed.saturating_sub(self.saved_at_first), since);
         }
         self.saved_max = match (self.saved_at_first, too_many_at_once) {
             (0, _) => self.saved_max,
@@ -204,7 +202,7 @@ impl Limit {
 
     fn measure(&mut self) {
         let shown = f64::from(self.shown) / self.shown_over.as_secs_f64();
-        self.per_second = (shown * AIM).clamp(self.bounds.0, self.bounds.1);
+        self.per_second = shown.clamp(self.bounds.0, self.bounds.1);
     }
 
     fn take(&mut self, now: Instant) {

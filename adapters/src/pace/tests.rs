@@ -6,9 +6,6 @@ use tokio::time::sleep;
 
 use super::*;
 
-/// How long a call and its answer are under way.
-const LATENCY: Duration = Duration::from_millis(10);
-
 /// The other side's limit.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
@@ -74,15 +71,20 @@ impl Service {
 
 /// Makes calls without a pause until so many were let through.
 async fn press(pace: &Arc<Pace>, quota: &Arc<Mutex<Service>>, calls: u32) {
+    press_at(pace, quota, calls, Duration::from_millis(10)).await;
+}
+
+/// The same, when a call and its answer are under way for so long.
+async fn press_at(pace: &Arc<Pace>, quota: &Arc<Mutex<Service>>, calls: u32, latency: Duration) {
     let in_flight = Arc::new(Semaphore::new(Rate::default().in_flight_max));
     while quota.lock().passed < calls {
         let place = in_flight.clone().acquire_owned().await.expect("it is never closed");
         let permit = pace.permit().await;
         let (pace, quota) = (pace.clone(), quota.clone());
         tokio::spawn(async move {
-            sleep(LATENCY / 2).await;
+            sleep(latency / 2).await;
             let passes = quota.lock().call();
-            sleep(LATENCY / 2).await;
+            sleep(latency / 2).await;
             match passes {
                 true => pace.passed(permit),
                 false => pace.refused(permit, quota.lock().retry_after_ms),
@@ -92,26 +94,44 @@ async fn press(pace: &Arc<Pace>, quota: &Arc<Mutex<Service>>, calls: u32) {
     }
 }
 
+/// Presses for a minute's worth of calls: the part of the limit that was used, and of the calls that were refused.
+async fn used_and_refused(
+    limit: Limit,
+    per_second: u32,
+    latency_ms: u64,
+    retry_after_ms: Option<u32>,
+) -> (f64, f64) {
+    let pace = Arc::new(Pace::new(Rate::default()));
+    let quota = Arc::new(Mutex::new(Service::new(limit, per_second, retry_after_ms)));
+    press_at(&pace, &quota, 60 * per_second, Duration::from_millis(latency_ms)).await;
+    let quota = quota.lock();
+    (quota.used(), f64::from(quota.refused) / f64::from(quota.refused + quota.passed))
+}
+
 #[tokio::test(start_paused = true)]
 async fn nearly_all_of_a_limit_is_used_and_few_calls_are_refused() {
-    for (limit, retry_after_ms) in
-        [Limit::Bucket, Limit::Window].into_iter().flat_map(|limit| [(limit, None), (limit, Some(1_000))])
+    for (per_second, latency_ms, retry_after_ms) in [
+        (50, 10, None),
+        (100, 10, Some(1_000)),
+        (500, 10, Some(1_000)),
+        (100, 200, Some(1_000)),
+        (500, 200, None),
+    ] {
+        let of = (per_second, latency_ms, retry_after_ms);
+        let (used, refused) = used_and_refused(Limit::Bucket, per_second, latency_ms, retry_after_ms).await;
+        assert!(used >= 0.96 && refused <= 0.05, "{of:?}: {used:.3} used, {refused:.3} refused");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_a_limit_that_counts_by_the_second_most_is_used() {
+    for (per_second, retry_after_ms) in
+        [(50, None), (100, None), (500, None), (50, Some(1_000)), (500, Some(1_000))]
     {
-        for per_second in [50, 100, 500] {
-            let pace = Arc::new(Pace::new(Rate::default()));
-            let quota = Arc::new(Mutex::new(Service::new(limit, per_second, retry_after_ms)));
-            press(&pace, &quota, 60 * per_second).await;
-            let quota = quota.lock();
-            let refused = f64::from(quota.refused) / f64::from(quota.refused + quota.passed);
-            // Who asks for a second of rest at the end of a second lets the next one go by unused.
-            let used_min = match (limit, retry_after_ms) {
-                (Limit::Bucket, _) => 0.97,
-                (Limit::Window, None) => 0.9,
-                (Limit::Window, Some(_)) => 0.85,
-            };
-            assert!(quota.used() >= used_min, "{:.3} of {quota:?}", quota.used());
-            assert!(refused < 0.1, "{refused:.3} of {quota:?}");
-        }
+        let of = (per_second, retry_after_ms);
+        let (used, refused) = used_and_refused(Limit::Window, per_second, 10, retry_after_ms).await;
+        // Who asks for a second of rest at the end of a second lets the next one go by unused.
+        assert!(used >= 0.85 && refused <= 0.05, "{of:?}: {used:.3} used, {refused:.3} refused");
     }
 }
 
