@@ -175,7 +175,8 @@ impl Heard {
             let unasked = self.learnt.refused(now, permit.company);
             asked.unwrap_or(unasked)
         } else {
-            // A straggler of the burst that was refused: it asks for a wait, or says nothing new.
+            // A straggler of the burst that was refused: it asks for a wait, or says nothing new of when.
+            self.learnt.refused_too();
             let Some(asked) = asked else { return };
             asked
         };

@@ -49,6 +49,10 @@ pub(super) struct Learnt {
     limit: Option<Limit>,
 }
 
+/// A limit that shows itself for the first time is believed once a refusal comes for so many calls let through, or
+/// fewer: one "too many" among hundreds is no limit of calls a second, and a pace learnt from it would only be slow.
+const PASSED_A_REFUSAL_MAX: u32 = 7;
+
 /// A limit that has shown itself.
 #[derive(Debug)]
 struct Limit {
@@ -59,6 +63,10 @@ struct Limit {
     /// Calls let through before the last refusal, and in which time.
     shown: u32,
     shown_over: Duration,
+    /// Refusals around the last rest.
+    refusals: u32,
+    /// Whether calls are held back for it.
+    believed: bool,
     /// Whether it has shown itself only once, together with what the other side had saved up.
     shown_once: bool,
     /// The end of the rest that followed: from here on the rate rises.
@@ -91,13 +99,13 @@ impl Learnt {
         }
         self.limit
             .as_ref()
-            .filter(|limit| limit.saved.unwrap_or(0) == 0)
+            .filter(|limit| limit.believed && limit.saved.unwrap_or(0) == 0)
             .map_or(now, |limit| limit.next.max(now))
     }
 
     /// Notes that a call goes; returns how many went in the window that ends with it.
     pub(super) fn take(&mut self, now: Instant) -> u32 {
-        if let Some(limit) = &mut self.limit {
+        if let Some(limit) = self.limit.as_mut().filter(|limit| limit.believed) {
             limit.take(now);
         }
         self.sent.add(now);
@@ -115,6 +123,7 @@ impl Learnt {
     /// Notes that a call was refused, the first of those that went since the last rest, and with so many others in a
     /// window. Returns how long to rest when nothing is asked.
     pub(super) fn refused(&mut self, now: Instant, company: u32) -> Duration {
+        self.limit.take_if(|limit| !limit.believed);
         if self.limit.is_none() && company < COMPANY_MIN {
             return UNASKED_MIN;
         }
@@ -122,6 +131,14 @@ impl Learnt {
         let limit = self.limit.insert(limit);
         limit.refused(now, self.passed.count(now));
         limit.unasked
+    }
+
+    /// Notes that another call was refused, of those that went before the last rest.
+    pub(super) fn refused_too(&mut self) {
+        if let Some(limit) = &mut self.limit {
+            limit.refusals += 1;
+            limit.weigh();
+        }
     }
 
     /// Notes that nothing goes before `until`, and whether that was asked for.
@@ -141,6 +158,8 @@ impl Limit {
             bounds: (RATE_MIN, f64::MAX),
             shown: 0,
             shown_over: WINDOW,
+            refusals: 0,
+            believed: false,
             shown_once: false,
             rested: now,
             next: now,
@@ -166,7 +185,13 @@ impl Limit {
             _ => UNASKED_MIN,
         };
         (self.held_up, self.saved, self.saved_at_first, self.passed) = (Duration::ZERO, None, 0, 0);
+        self.refusals = 1;
         self.measure();
+        self.weigh();
+    }
+
+    fn weigh(&mut self) {
+        self.believed |= self.shown <= self.refusals.saturating_mul(PASSED_A_REFUSAL_MAX);
     }
 
     /// The limit shows itself again: the rate was too high, by half at most. That much may be left of a window that a

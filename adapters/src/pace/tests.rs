@@ -119,7 +119,7 @@ async fn nearly_all_of_a_limit_is_used_and_few_calls_are_refused() {
     ] {
         let of = (per_second, latency_ms, retry_after_ms);
         let (used, refused) = used_and_refused(Limit::Bucket, per_second, latency_ms, retry_after_ms).await;
-        assert!(used >= 0.96 && refused <= 0.05, "{of:?}: {used:.3} used, {refused:.3} refused");
+        assert!(used >= 0.96 && refused <= 0.06, "{of:?}: {used:.3} used, {refused:.3} refused");
     }
 }
 

@@ -9,6 +9,8 @@ fn refuse(learnt: &mut Learnt, now: Instant, asked: Option<Duration>) -> Instant
     let unasked = learnt.refused(now, COMPANY_MIN);
     let until = now + asked.unwrap_or(unasked);
     learnt.rests(until, asked);
+    // As in a burst: the others that were on their way are refused as well.
+    (0..20).for_each(|_| learnt.refused_too());
     until
 }
 
@@ -92,6 +94,18 @@ fn the_refusal_of_a_lonely_call_shows_no_limit() {
     assert_eq!(company, [1, 2, 2]);
     assert_eq!(learnt.refused(start + s(1), COMPANY_MIN - 1), UNASKED_MIN);
     assert!(learnt.limit.is_none());
+}
+
+#[test]
+fn one_refusal_among_many_calls_let_through_shows_no_limit() {
+    let start = Instant::now();
+    let mut learnt = Learnt::new(start);
+    (0..100).for_each(|_| learnt.passed(start, false));
+    let unasked = learnt.refused(start, COMPANY_MIN);
+    learnt.rests(start + unasked, None);
+    (0..5).for_each(|_| learnt.refused_too());
+    let at_once = (0..1_000).filter(|_| learnt.earliest(start + unasked) == start + unasked);
+    assert_eq!(at_once.count(), 1_000);
 }
 
 #[test]
