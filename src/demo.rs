@@ -17,7 +17,7 @@ use crate::args::{self, Command, EXIT_USAGE};
 use crate::config::RunConfig;
 use crate::run::{self, Addresses};
 use crate::runtime::runtime;
-use crate::simulate::{self, Simulation};
+use crate::simulate::{self, Simulation, rand_seed};
 use crate::telemetry;
 
 /// How long the pods of `--once` may take to come, and again to go, beyond what their number takes.
@@ -59,7 +59,10 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let worlds_stop = CancellationToken::new();
     let _end_worlds = worlds_stop.clone().drop_guard();
     let mut simulation = Simulation::default();
-    simulation.serve_cluster(args.cluster, KubernetesOptions::default(), &worlds_stop).await?;
+    // A kept log may know the pods of another demo: these are others.
+    let mut cluster = KubernetesOptions::default();
+    cluster.cluster.seed = rand_seed();
+    simulation.serve_cluster(args.cluster, cluster, &worlds_stop).await?;
     simulation.serve_cloud(args.cloud, CloudOptions::default(), 1, &worlds_stop).await?;
     simulation.write_kubeconfig("--kubeconfig", &args.kubeconfig)?;
     let credentials = scratch.path().join("credentials");

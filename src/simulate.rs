@@ -212,6 +212,7 @@ fn place(args: &SimulateArgs, simulation: &Simulation) -> serde_json::Value {
     })
 }
 
-fn rand_seed() -> u64 {
+/// A seed that no other run has.
+pub fn rand_seed() -> u64 {
     uuid::Uuid::new_v4().as_u64_pair().0
 }
