@@ -18,6 +18,11 @@ use crate::{Clock, Reports, Seen};
 /// How long a creation may wait for its turn to read a manifest: it holds the place of another one meanwhile.
 const MANIFEST_WAIT_MAX: Duration = Duration::from_secs(5);
 
+/// How many of the pods that were there a list may lack before it is read again, at least and as a share of them:
+/// fewer are looked up about as fast as a list is read.
+const LACK_FLOOR: usize = 20;
+const LACK_PERCENT: usize = 10;
+
 /// What was last reported of the cloud's pods, and whose they are.
 pub struct CloudMirror {
     mirror: Mirror<CloudName, PodRef>,
@@ -99,6 +104,11 @@ impl Perform for World {
     }
 }
 
+/// Whether a list of so many pods lacks much of what is known.
+fn lacks_much(known: usize, count: usize) -> bool {
+    known.saturating_sub(count) > LACK_FLOOR.max(known * LACK_PERCENT / 100)
+}
+
 /// Lets the class rest where that was asked for; the outcome that it was asked with.
 fn rested(turn: Turn<'_>, answered: Answered) -> Outcome {
     if let Some(rest_ms) = answered.rest_ms {
@@ -145,29 +155,52 @@ impl World {
         outcome
     }
 
-    /// One poll. What changed is reported before the poll is said to have ended.
+    /// One poll. What changed is reported before the poll is said to have ended. A list that lacks much of what was
+    /// there is read again before it is believed: one more call, in place of a look-up for each pod that it lacks.
     async fn list(&self, list: EffectId, turn: Turn<'_>) -> Outcome {
-        self.mirror.lock().mirror.begin_list();
-        let keep = |name: &CloudName| self.mirror.lock().mirror.keep(name);
-        let calls = Calls::of(turn.paces.of(Bucket::CloudRead), turn.permit);
-        let listing = match self.cloud.list_pods(keep, calls).await {
-            Ok(listing) => listing,
+        let known = self.begin_list();
+        let mut calls = Calls::of(turn.paces.of(Bucket::CloudRead), turn.permit);
+        let mut count = match self.read_list(&mut calls).await {
+            Ok(count) => count,
             Err(outcome) => return outcome,
         };
-        let at = self.clock.now();
-        let count = listing.pods.len() as u32 + listing.unchanged;
+        if lacks_much(known, count) {
+            count = match self.read_list(&mut calls).await {
+                Ok(again) => again,
+                Err(outcome) => return outcome,
+            };
+        }
+        let (at, missing) = (self.clock.now(), self.mirror.lock().mirror.end_list());
+        for (name, owner) in missing {
+            self.report(at, Event::CloudPodMissing { name, owner, list }).await;
+        }
+        Outcome::Done(Answer::Listed { complete: true, count: count as u32 })
+    }
+
+    /// How many pods are known of before a list.
+    fn begin_list(&self) -> usize {
+        let mut mirror = self.mirror.lock();
+        mirror.mirror.begin_list();
+        mirror.mirror.len()
+    }
+
+    /// Reads the list once, reports what changed and returns how many pods it holds.
+    ///
+    /// # Errors
+    /// With the outcome of the poll when it was not read as a whole.
+    async fn read_list(&self, calls: &mut Calls<'_>) -> Result<usize, Outcome> {
+        let keep = |name: &CloudName| self.mirror.lock().mirror.keep(name);
+        let listing = self.cloud.list_pods(keep, calls).await?;
+        let (at, count, complete) = (self.clock.now(), listing.count(), listing.complete);
         for mut facts in listing.pods {
             if self.mirror.lock().observe(&mut facts) {
                 self.report(at, Event::CloudPodObserved(facts.into())).await;
             }
         }
-        if listing.complete {
-            let missing = self.mirror.lock().mirror.end_list();
-            for (name, owner) in missing {
-                self.report(at, Event::CloudPodMissing { name, owner, list }).await;
-            }
+        if complete {
+            return Ok(count);
         }
-        Outcome::Done(Answer::Listed { complete: listing.complete, count })
+        Err(Outcome::Done(Answer::Listed { complete: false, count: count as u32 }))
     }
 
     async fn report(&self, at: engine::Micros, event: Event) {

@@ -34,6 +34,14 @@ pub struct Listing {
     pub unreadable: u32,
 }
 
+impl Listing {
+    /// How many pods it holds.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.pods.len() + self.unchanged as usize
+    }
+}
+
 /// Which pod has which JSON: a pod whose JSON has not changed since the list before is not read again. Over ten
 /// thousand pods in a poll that is nearly all of them.
 pub(super) struct Listed {
@@ -93,7 +101,7 @@ impl CciClient {
     pub async fn list_pods(
         &self,
         keep: impl Fn(&CloudName) -> bool,
-        mut calls: Calls<'_>,
+        calls: &mut Calls<'_>,
     ) -> Result<Listing, Outcome> {
         let before = std::mem::take(&mut *self.listed.lock());
         let mut starts = 0;
@@ -101,7 +109,7 @@ impl CciClient {
             starts += 1;
             let mut pages = Pages::default();
             let expired = loop {
-                match self.page(&mut pages, &before, &keep, &mut calls).await? {
+                match self.page(&mut pages, &before, &keep, calls).await? {
                     Step::Next => {}
                     Step::End => break false,
                     Step::Expired => break true,

@@ -53,7 +53,7 @@ impl Sides {
 async fn world(kubernetes: Vec<Reply>, cloud: Vec<Reply>) -> (World, [Arc<Server>; 2], Receiver<Seen>) {
     let (kubernetes, client) = Server::start(kubernetes).await;
     let (cloud, _) = Server::start(cloud).await;
-    let (reports, seen) = tokio::sync::mpsc::channel(16);
+    let (reports, seen) = tokio::sync::mpsc::channel(64);
     let manifests = Arc::new(Manifests::default());
     let world = World {
         pods: PodWriter::new(client.clone(), Arc::new(PodMirror::knowing([])), manifests.clone()),
@@ -180,4 +180,32 @@ async fn a_creation_that_read_its_manifest_first_heeds_a_rest_that_began_meanwhi
     let outcome = world.perform(&effect, turn).await;
     assert!(matches!(outcome, Outcome::Later { reason: LaterReason::Throttled, .. }), "{outcome:?}");
     assert_eq!((kubernetes.asked_count(), cloud.asked_count()), (1, 0));
+}
+
+/// The pods that are reported missing by each of several polls, and how often a list was read for them.
+async fn missing(lists: &[usize]) -> (Vec<usize>, usize) {
+    let pods: Vec<Value> =
+        (0..30).map(|i| cloud_pod(&pod_ref(&format!("p{i}"), &format!("u-{i}")))).collect();
+    let lists = lists.iter().map(|count| Reply::list("", "", &pods[..*count])).collect();
+    let (world, [_, cloud], mut seen) = world(vec![], lists).await;
+    let paces = Paces::new(|_| Rate::default());
+    let mut missing = Vec::new();
+    for _ in 0..2 {
+        let bucket = Bucket::CloudRead;
+        let turn = Turn { bucket, permit: paces.of(bucket).permit().await, paces: &paces };
+        let kind = EffectKind::ListCloudPods;
+        let effect = Effect { id: EffectId::default(), attempt: 1, kind, causes: Vec::new() };
+        let outcome = world.perform(&effect, turn).await;
+        assert!(matches!(outcome, Outcome::Done(Answer::Listed { complete: true, .. })), "{outcome:?}");
+        let told = std::iter::from_fn(|| seen.try_recv().ok());
+        missing.push(told.filter(|told| matches!(told.event, Event::CloudPodMissing { .. })).count());
+    }
+    (missing, cloud.asked_count())
+}
+
+#[tokio::test]
+async fn a_list_that_lacks_much_is_read_again_before_it_is_believed() {
+    assert_eq!(missing(&[30, 5, 30]).await, (vec![0, 0], 3), "it was cut");
+    assert_eq!(missing(&[30, 5, 6]).await, (vec![0, 24], 3), "they are gone");
+    assert_eq!(missing(&[30, 20]).await, (vec![0, 10], 2), "a few are looked up");
 }

@@ -24,8 +24,8 @@ async fn listed(script: impl Fn(&Seen) -> Reply + Send + Sync + 'static) -> Resu
 /// A list whose class of calls has not heard anything yet.
 async fn list(client: &CciClient) -> Result<Listing, Outcome> {
     let pace = Pace::new(Rate::default());
-    let calls = Calls::of(&pace, pace.permit().await);
-    client.list_pods(|_| false, calls).await
+    let mut calls = Calls::of(&pace, pace.permit().await);
+    client.list_pods(|_| false, &mut calls).await
 }
 
 fn names(listing: &Listing) -> Vec<&str> {
