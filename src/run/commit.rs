@@ -11,7 +11,7 @@ use adapters::execute::Executor;
 use adapters::kubernetes::WatchCounts;
 use adapters::world::World;
 use adapters::{Clock, Seen};
-use engine::{Decision, EffectKind, Event, Micros, Policy, Record, State};
+use engine::{Answer, Bucket, Decision, EffectKind, Event, Micros, Outcome, Policy, Record, State};
 use parking_lot::Mutex;
 use store::{Commit, Log, Machine, MachineError, News};
 use tokio::sync::mpsc::Receiver;
@@ -25,6 +25,10 @@ use crate::telemetry::{Check, Metrics, Readiness};
 
 /// Reports taken from the queue at once: a frame holds at most some five hundred.
 const GROUP_MAX: usize = 512;
+
+/// How long a report that nothing follows from may wait for company: a frame of its own is a wait for the disk, and
+/// pods that come one by one would have two such frames each. A crash meanwhile costs an equal status write or notice.
+const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Records between two snapshots: a start replays at most as many, in well under a second.
 const RECORDS_PER_SNAPSHOT: u64 = 50_000;
@@ -136,7 +140,8 @@ impl RunLoop {
         let mut reports = Vec::with_capacity(GROUP_MAX);
         while !stop.is_cancelled() {
             let deadline = self.machine.state().next_deadline();
-            let wait = self.clock.until(deadline.unwrap_or(Micros(u64::MAX))).min(PROJECTION_PERIOD);
+            let bound = if self.news.is_empty() { PROJECTION_PERIOD } else { PATIENCE };
+            let wait = self.clock.until(deadline.unwrap_or(Micros(u64::MAX))).min(bound);
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = self.incoming.recv_many(&mut reports, GROUP_MAX) => {}
@@ -147,11 +152,22 @@ impl RunLoop {
             if deadline.is_some_and(|deadline| deadline <= self.clock.now()) {
                 self.tell(Event::Tick);
             }
+            if self.may_wait() {
+                continue;
+            }
             self.commit()?;
             self.checkpoint_when_due()?;
             self.project(watch);
         }
         Ok(())
+    }
+
+    /// Whether there are only reports that nothing follows from, and none of them has waited long.
+    fn may_wait(&self) -> bool {
+        let Some(first) = self.news.first() else { return false };
+        let waited_us = self.clock.now().0.saturating_sub(first.seen.0);
+        let young = Duration::from_micros(waited_us) < PATIENCE;
+        young && self.news.len() < GROUP_MAX && self.news.iter().all(|news| is_patient(&news.event))
     }
 
     /// Takes in the outcomes of what was in flight until `drained`, and leaves a snapshot.
@@ -260,5 +276,24 @@ impl RunLoop {
         );
         self.metrics.watched(now.0 - self.counted.0, now.1 - self.counted.1, now.2 - self.counted.2);
         self.counted = now;
+    }
+}
+
+/// Whether nothing follows from an event but that it is known: nobody waits for it.
+fn is_patient(event: &Event) -> bool {
+    match event {
+        Event::EffectFinished { outcome: Outcome::Done(Answer::StatusWritten), .. }
+        | Event::EffectFinished { outcome: Outcome::Done(_), bucket: Bucket::Notice, .. } => true,
+        Event::EffectFinished { .. }
+        | Event::Started { .. }
+        | Event::PolicyChanged(_)
+        | Event::Tick
+        | Event::PodObserved(_)
+        | Event::PodGone { .. }
+        | Event::PodsListed { .. }
+        | Event::CloudPodObserved(_)
+        | Event::CloudPodMissing { .. }
+        | Event::NodeGone
+        | Event::OperatorCommanded(_) => false,
     }
 }
