@@ -106,7 +106,9 @@ impl CciClient {
         if state == shape.ready {
             return Outcome::Done(Answer::Nothing);
         }
-        let message = format!("{} {} is {state:?} {}", wanted.what, wanted.name, text(shape.message));
+        let state_told =
+            if state.is_empty() { "not ready: it has no state yet".to_owned() } else { format!("{state:?}") };
+        let message = format!("{} {} is {state_told} {}", wanted.what, wanted.name, text(shape.message));
         if shape.failed.contains(&state) {
             return operator_action(message);
         }
