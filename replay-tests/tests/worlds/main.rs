@@ -1,0 +1,179 @@
+//! The seeded simulator's world ([`replay_tests::World`]) is a lean one: typed, without JSON or sockets, so that
+//! hundreds of lives fit into a second. Here it is held against the simulated cluster and cloud that the load test
+//! and the demo use, reached by the real adapters: the same calls in the same order have the same answers.
+
+mod served;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{
+    Answer, CloudName, Effect, EffectId, EffectKind, Event, Micros, Outcome, Phase, PodFacts, PodStatus, Uid,
+};
+use replay_tests::World;
+use replay_tests::sim::Chance;
+
+use served::Served;
+
+const SEEDS: u64 = 12;
+const CALLS: u32 = 120;
+const NAMES: [&str; 3] = ["web", "job", "db"];
+
+/// Both worlds, and what a caller knows of them.
+struct Pair {
+    lean: World,
+    served: Served,
+    chance: Chance,
+    /// All pods there ever were.
+    pods: BTreeMap<Uid, PodFacts>,
+    /// The cloud's identity of each cloud pod, in the lean world and in the served one.
+    bodies: BTreeMap<Uid, [Arc<str>; 2]>,
+    calls: u32,
+    /// How often there was each answer.
+    answers: BTreeMap<String, u32>,
+}
+
+impl Pair {
+    async fn new(seed: u64) -> Pair {
+        Pair {
+            lean: World::far_away(Micros(1_772_360_100_000_000)),
+            served: Served::start().await,
+            chance: Chance::new(seed),
+            pods: BTreeMap::new(),
+            bodies: BTreeMap::new(),
+            calls: 0,
+            answers: BTreeMap::new(),
+        }
+    }
+
+    /// Somebody binds a pod, or asks for a bound one's deletion: the served cluster first, whose identities and
+    /// versions both sides then have.
+    async fn somebody_acts(&mut self) {
+        let name = NAMES[self.chance.below(NAMES.len())];
+        let there = self.lean.cluster().find(|facts| &*facts.pod.name == name).cloned();
+        let facts = match there {
+            None => self.served.bind(name).await,
+            Some(facts) if facts.deletion.is_none() => self.served.delete(&facts.pod, 30).await,
+            Some(_) => return,
+        };
+        self.lean.excuse(&facts.pod.uid);
+        self.lean.stored(facts.clone());
+        self.pods.insert(facts.pod.uid.clone(), facts);
+    }
+
+    /// A call that an agent could make, about a pod that is or was there.
+    fn call(&mut self) -> Option<EffectKind> {
+        let pods: Vec<&PodFacts> = self.pods.values().collect();
+        let facts = *pods.get(self.chance.below(pods.len()))?;
+        let pod = facts.pod.clone();
+        let name = CloudName::of(&pod);
+        let there = self.lean.pod(&pod.uid);
+        let ends = there.is_none_or(|facts| facts.deletion.is_some());
+        Some(match self.chance.below(7) {
+            0 if !ends => EffectKind::CreateCloudPod { pod, name },
+            1 if ends && self.bodies.contains_key(&pod.uid) => EffectKind::DeleteCloudPod {
+                name,
+                cloud_uid: self.bodies[&pod.uid][0].clone(),
+                owner: pod,
+                grace_s: 0,
+            },
+            2 => EffectKind::LookUpCloudPod { name, owner: pod },
+            3 => EffectKind::PatchPodStatus {
+                resource_version: facts.resource_version.clone(),
+                status: Arc::new(PodStatus { phase: Phase::Running, ..PodStatus::default() }),
+                pod,
+            },
+            4 if ends && !self.lean.has_body(&pod) => EffectKind::ReleasePod { pod },
+            5 => EffectKind::LookUpPod { pod },
+            _ => EffectKind::ListCloudPods,
+        })
+    }
+
+    /// Makes one call in both worlds, and compares what is heard.
+    async fn compare(&mut self, kind: EffectKind) {
+        self.calls += 1;
+        let id = EffectId { seq: engine::Seq(self.calls.into()), position: 0 };
+        let effect = Effect { id, attempt: 1, kind, causes: Vec::new() };
+        let lean = self.lean.perform(&effect);
+        let served = self.served.perform(&self.as_served(&effect)).await;
+        assert_eq!(words(&lean), words(&served), "{effect:?}\nlean: {lean:?}\nserved: {served:?}");
+        *self.answers.entry(format!("{}: {}", effect.kind.name(), words(&lean).0)).or_default() += 1;
+
+        if let (Outcome::Done(Answer::CloudPod(lean)), Outcome::Done(Answer::CloudPod(served))) =
+            (&lean.1, &served.1)
+        {
+            let both = [lean.cloud_uid.clone(), served.cloud_uid.clone()];
+            self.bodies.insert(lean.owner.uid.clone(), both);
+        }
+        if let EffectKind::DeleteCloudPod { .. } = effect.kind {
+            // What was deleted with no grace is gone by the next list.
+            Box::pin(self.compare(EffectKind::ListCloudPods)).await;
+        }
+        if let (EffectKind::ReleasePod { pod }, Outcome::Done(Answer::Nothing)) = (&effect.kind, &lean.1) {
+            self.served.until_gone(&pod.uid).await;
+        }
+    }
+
+    /// The same call, with the identity that the cloud pod has in the served world.
+    fn as_served(&self, effect: &Effect) -> Effect {
+        let mut effect = effect.clone();
+        if let EffectKind::DeleteCloudPod { owner, cloud_uid, .. } = &mut effect.kind {
+            *cloud_uid = self.bodies[&owner.uid][1].clone();
+        }
+        effect
+    }
+}
+
+/// What both worlds have to agree on: the answer, and which pods a list lacks.
+fn words((events, outcome): &(Vec<Event>, Outcome)) -> (String, Vec<String>) {
+    let answer = match outcome {
+        Outcome::Done(Answer::CloudPod(facts)) => {
+            assert_eq!(facts.name, CloudName::of(&facts.owner));
+            "cloud pod".to_owned()
+        }
+        Outcome::Done(answer) => format!("{answer:?}"),
+        Outcome::Refused(refusal) => format!("refused, {:?}", refusal.class),
+        Outcome::Later { reason, .. } => format!("later, {reason:?}"),
+        Outcome::Unknown { .. } => "unknown".to_owned(),
+    };
+    let missing = events.iter().filter_map(|event| {
+        let Event::CloudPodMissing { owner, .. } = event else { return None };
+        Some(format!("the pod of {}", owner.uid))
+    });
+    (answer, missing.collect())
+}
+
+#[tokio::test]
+async fn the_lean_world_answers_as_the_served_one_does() {
+    let mut answers = BTreeMap::new();
+    for seed in 0..SEEDS {
+        let mut pair = Pair::new(seed).await;
+        for _ in 0..CALLS {
+            if pair.chance.happens(25) {
+                pair.somebody_acts().await;
+            } else if let Some(kind) = pair.call() {
+                pair.compare(kind).await;
+            }
+        }
+        for (answer, count) in pair.answers {
+            *answers.entry(answer).or_insert(0) += count;
+        }
+    }
+    for (answer, count) in &answers {
+        println!("{count:5} {answer}");
+    }
+    for wanted in [
+        "create_cloud_pod: cloud pod",
+        "create_cloud_pod: refused, AlreadyExists",
+        "delete_cloud_pod: DeleteAccepted",
+        "delete_cloud_pod: CloudPodAbsent",
+        "look_up_cloud_pod: cloud pod",
+        "look_up_cloud_pod: CloudPodAbsent",
+        "look_up_pod: PodAbsent",
+        "patch_pod_status: StatusWritten",
+        "patch_pod_status: PodAbsent",
+        "release_pod: Nothing",
+    ] {
+        assert!(answers.contains_key(wanted), "it is not compared when {wanted}");
+    }
+}
