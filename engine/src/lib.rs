@@ -22,6 +22,7 @@ pub mod policy;
 mod reduce;
 mod sections;
 mod shared;
+pub mod size;
 pub mod state;
 mod status;
 pub mod time;
