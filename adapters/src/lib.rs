@@ -46,3 +46,8 @@ fn shorten(text: &mut String, bytes_max: usize) {
     text.truncate((0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0));
     text.push(MARK);
 }
+
+/// Where a parser of JSON gave up. Its own words quote the value at fault, which may be a secret.
+fn place(error: &serde_json::Error) -> String {
+    format!("{:?} error at column {}", error.classify(), error.column())
+}

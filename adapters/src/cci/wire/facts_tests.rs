@@ -184,3 +184,16 @@ fn only_a_list_is_a_list() {
         assert!(read_page(other.as_bytes()).is_err(), "{other}");
     }
 }
+
+#[test]
+fn what_cannot_be_read_is_told_without_its_content() {
+    let mut annotated = pod(json!({}));
+    annotated["metadata"]["annotations"] = json!("example-secret");
+    let told = pod(json!({"containerStatuses": {"name": "example-secret"}, "message": 7}));
+    for pod in [annotated, told, json!("example-secret")] {
+        let Sighting::Unreadable(words) = read(&pod) else { panic!("{pod}") };
+        assert!(words.starts_with("Data error at column"), "{words}");
+    }
+    let words = read_page(br#"{"kind":"PodList","items":"example-secret"}"#).unwrap_err();
+    assert_eq!(words, "not a list: Data error at column 42");
+}
