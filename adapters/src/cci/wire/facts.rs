@@ -226,14 +226,19 @@ struct RawTerminated {
     container_id: Option<String>,
 }
 
-/// A time; nothing when it cannot be read.
+/// The first second of the year 0: RFC 3339 has no name for what was before, and a status that holds such a time could
+/// not be written as it is meant, and so would be written again and again.
+const YEAR_ZERO_S: i64 = -62_167_219_200;
+
+/// A time; nothing when it cannot be read, or not be written.
 #[derive(Deserialize)]
 #[serde(from = "String")]
 struct Time(Option<jiff::Timestamp>);
 
 impl From<String> for Time {
     fn from(text: String) -> Time {
-        Time(text.parse().ok())
+        let time = text.parse().ok();
+        Time(time.filter(|time: &jiff::Timestamp| time.as_second() >= YEAR_ZERO_S))
     }
 }
 
