@@ -155,11 +155,20 @@ fn fuzz_snapshot() {
 /// Past the hash: a state that another program wrote.
 fn check_state(input: &[u8]) {
     let (read, peak) = fuzz::peak_bytes(|| codec::decode_state::<State>(input));
-    assert!(peak <= 64 * input.len() + 4 * RESERVED_BYTES_MAX, "{peak} bytes for {}", input.len());
+    let claimed = 64 * if input.len() <= 64 * 1024 { 64 * 1024 } else { 1024 * 1024 };
+    assert!(peak <= claimed + 4 * RESERVED_BYTES_MAX, "{peak} bytes for {}", input.len());
     if let Ok(state) = read {
         let [_, written] = codec::encode_snapshot(Seq(1), Hash::GENESIS, 2, &state).expect("it is small");
         assert!(codec::decode_state::<State>(&written) == Ok(state), "not the state that was written");
     }
+}
+
+#[test]
+fn a_state_claims_no_more_than_its_length_allows() {
+    // A position, a time, and a text that is said to have a gigabyte and a half.
+    let (read, peak) =
+        fuzz::peak_bytes(|| codec::decode_state::<State>(&[0x9d, 0x40, 0xfc, 0x00, 0xff, 0x0e, 0x65]));
+    assert!(read.is_err() && peak < 8 << 20, "{peak}");
 }
 
 #[test]
