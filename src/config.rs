@@ -7,6 +7,8 @@ mod credentials;
 mod decisions;
 mod error;
 mod file;
+#[cfg(test)]
+mod fuzz_targets;
 mod kubernetes;
 mod log;
 mod node;

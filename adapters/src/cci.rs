@@ -9,6 +9,8 @@ mod client;
 mod config;
 mod credentials;
 mod error;
+#[cfg(test)]
+mod fuzz_targets;
 mod iam;
 mod listing;
 mod namespace;

@@ -12,6 +12,11 @@ pub use clock::Clock;
 
 use engine::{Event, Micros};
 
+/// Counts what the fuzz targets read hostile bytes into.
+#[cfg(test)]
+#[global_allocator]
+static ALLOCATOR: fuzz::Counted = fuzz::Counted;
+
 /// Something an adapter saw, on its way into the log.
 #[derive(Clone, Debug)]
 pub struct Seen {
@@ -45,4 +50,9 @@ fn shorten(text: &mut String, bytes_max: usize) {
     let end = bytes_max.saturating_sub(MARK.len_utf8());
     text.truncate((0..=end).rev().find(|end| text.is_char_boundary(*end)).unwrap_or(0));
     text.push(MARK);
+}
+
+/// Where a parser of JSON gave up. Its own words quote the value at fault, which may be a secret.
+fn place(error: &serde_json::Error) -> String {
+    format!("{:?} error at column {}", error.classify(), error.column())
 }

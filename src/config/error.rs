@@ -30,11 +30,13 @@ pub struct Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // A key that is no option can hold anything, and a line of a log is one line.
+        let key = self.key.escape_debug();
         match &self.source {
-            Source::Flag => write!(f, "--{}", self.key),
-            Source::Environment => f.write_str(&variable(&self.key)),
-            Source::File(path) => write!(f, "{} in {}", self.key, path.display()),
-            Source::Default => write!(f, "--{} (default)", self.key),
+            Source::Flag => write!(f, "--{key}"),
+            Source::Environment => write!(f, "{}", variable(&self.key).escape_debug()),
+            Source::File(path) => write!(f, "{key} in {}", path.display()),
+            Source::Default => write!(f, "--{key} (default)"),
         }
     }
 }

@@ -425,3 +425,15 @@ fn a_variable_that_is_no_option_is_a_warning_and_a_service_link_is_nothing() {
         BURST_AGENT_POLL_PERIOD is no option and is ignored: did you mean BURST_AGENT_POLL_PERIOD_MS?"#]]
     .assert_eq(&config.warnings.join("\n"));
 }
+
+#[test]
+fn a_key_of_a_file_does_not_reach_the_terminal_as_it_is() {
+    check_refused(
+        &[],
+        &[],
+        Some(("toml", r#""no\u001b[2J\nsuch" = 1"#)),
+        expect![[r#"
+            no\u{1b}[2J\nsuch in DIR/agent.toml: no such option
+        "#]],
+    );
+}

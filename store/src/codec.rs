@@ -300,10 +300,18 @@ pub(crate) fn decode_snapshot(bytes: &[u8]) -> Result<(SnapshotHeader, &[u8]), F
     Ok((header, state))
 }
 
-/// Decodes a state.
+/// Decodes a state. What it may claim is more than what it takes on disk, because collections reserve memory, but goes
+/// with its length: seven bytes that say that a gigabyte of text follows are not believed.
 pub(crate) fn decode_state<T: DeserializeOwned>(state: &[u8]) -> Result<T, Fault> {
-    // The limit also counts what collections reserve in memory, which is more than what they take on disk.
-    decode_whole::<T, { 4 * STATE_BYTES_MAX }>(state)
+    const SMALL: usize = 64 * 1024;
+    const MIDDLE: usize = 16 * SMALL;
+    const LARGE: usize = 16 * MIDDLE;
+    match state.len() {
+        ..=SMALL => decode_whole::<T, { 64 * SMALL }>(state),
+        ..=MIDDLE => decode_whole::<T, { 64 * MIDDLE }>(state),
+        ..=LARGE => decode_whole::<T, { 64 * LARGE }>(state),
+        _ => decode_whole::<T, { 4 * STATE_BYTES_MAX }>(state),
+    }
 }
 
 /// Writes the head.

@@ -37,6 +37,8 @@ mod disk;
 mod error;
 mod files;
 mod frame;
+#[cfg(test)]
+mod fuzz_targets;
 mod known;
 mod log;
 mod look;

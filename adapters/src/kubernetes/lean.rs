@@ -1,7 +1,6 @@
 //! Reads of a pod's JSON only what decisions depend on: several times cheaper than the whole type.
 //!
-//! Error texts of the parser quote the value at fault, which may be a secret; they are never passed on, only
-//! the place is.
+//! Error texts of the parser are never passed on, only the place is.
 
 mod wire;
 
@@ -10,6 +9,8 @@ use std::borrow::Cow;
 use engine::{PodFacts, PodRef, PodStatus, Uid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+
+use crate::place;
 
 pub(crate) use wire::RESOURCE_VERSION_BYTES_MAX;
 use wire::{LeanPod, LeanStatus, NAME_BYTES_MAX, UID_BYTES_MAX};
@@ -199,9 +200,4 @@ fn bad_object(object: &str, fault: String) -> BadObject {
         resource_version: text(&metadata.resource_version, RESOURCE_VERSION_BYTES_MAX),
         fault,
     }
-}
-
-/// Where the parser gave up, without the value that made it.
-fn place(error: &serde_json::Error) -> String {
-    format!("{:?} error at column {}", error.classify(), error.column())
 }

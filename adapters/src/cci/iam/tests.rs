@@ -1,5 +1,6 @@
 use super::*;
 use engine::RefusalClass;
+use reqwest::header::HeaderMap;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -99,4 +100,35 @@ fn a_token_is_never_shown() {
     let mut cache = Cache::new();
     cache.succeeded(Secret::new("canary".into()), DAY, Instant::now());
     assert!(!format!("{cache:?}").contains("canary"));
+}
+
+/// A token is renewed before its end, which IAM's clock says and ours bears, and is never shown.
+fn check_token(body: &[u8]) {
+    let mut headers = HeaderMap::new();
+    headers.insert(SUBJECT_TOKEN, HeaderValue::from_static(fuzz::CANARY));
+    let reply = Reply { status: 201, headers, body: body.to_vec().into() };
+    let (value, life) = read_token(&reply).expect("it is in the header");
+    let now = Instant::now();
+    let token = Cache::new().succeeded(value, life, now);
+    assert!(now < token.expires_at, "it lives for {life:?}");
+    assert!(token.renew_at < token.expires_at, "renewed after its end");
+    assert!(token.renew_at - now >= life.mul_f64(0.74), "renewed too early");
+    assert!(!format!("{token:?}").contains(fuzz::CANARY));
+}
+
+#[test]
+fn fuzz_iam_token() {
+    let body = |from: &str, to: &str| {
+        format!(
+            r#"{{"token":{{"methods":["password"],"issued_at":"{from}","expires_at":"{to}","catalog":[]}}}}"#
+        )
+    };
+    let bodies = [
+        body("2026-01-01T00:00:00.000000Z", "2026-01-02T00:00:00.000000Z"),
+        body("2026-01-01T00:00:00Z", "2026-01-01T00:00:00.000001Z"),
+        body("-009999-01-02T00:00:00Z", "9999-12-30T00:00:00Z"),
+        "{}".to_owned(),
+    ];
+    let bodies: Vec<&[u8]> = bodies.iter().map(String::as_bytes).collect();
+    fuzz::target!(&bodies, check_token);
 }

@@ -8,7 +8,7 @@ use serde_json::value::RawValue;
 
 use super::bounds::{CONTAINERS_MAX, POD_IPS_MAX, container_name, fit, is_address};
 use super::mark::{Annotations, ID_CHARS_MAX, Mark, Ownership};
-use crate::cut;
+use crate::{cut, place};
 
 /// Set by the built-in cloud to the microsecond; the real one tells times to the second only.
 const CHANGED_AT_US: &str = "simulator.burst-agent.io/changed-at-us";
@@ -60,7 +60,8 @@ pub(in crate::cci) fn read_page(body: &[u8]) -> Result<ListPage<'_>, String> {
         #[serde(default, rename = "continue", deserialize_with = "or_default")]
         next: String,
     }
-    let page: Page<'_> = serde_json::from_slice(body).map_err(|error| format!("not a list: {error}"))?;
+    let page: Page<'_> =
+        serde_json::from_slice(body).map_err(|error| format!("not a list: {}", place(&error)))?;
     if page.kind != "PodList" && page.kind != "List" {
         return Err(cut(&format!("a {} in place of a list", page.kind)));
     }
@@ -72,7 +73,7 @@ pub(in crate::cci) fn read_pod(mark: &Mark, namespace: &str, json: &[u8]) -> Sig
     // The head first: a pod that cannot be read whole must not be taken for somebody else's.
     let head: Head = match serde_json::from_slice(json) {
         Ok(head) => head,
-        Err(error) => return Sighting::Unreadable(cut(&error.to_string())),
+        Err(error) => return Sighting::Unreadable(place(&error)),
     };
     let name_chars = head.metadata.name.len();
     // Items of a `PodList` may leave their kind out.
@@ -89,7 +90,7 @@ pub(in crate::cci) fn read_pod(mark: &Mark, namespace: &str, json: &[u8]) -> Sig
     };
     let body: Body = match serde_json::from_slice(json) {
         Ok(body) => body,
-        Err(error) => return Sighting::Unreadable(cut(&error.to_string())),
+        Err(error) => return Sighting::Unreadable(place(&error)),
     };
     if head.metadata.uid.is_empty() || head.metadata.uid.len() > ID_CHARS_MAX {
         return Sighting::Unreadable("it has no usable uid".to_owned());
@@ -225,14 +226,19 @@ struct RawTerminated {
     container_id: Option<String>,
 }
 
-/// A time; nothing when it cannot be read.
+/// The first second of the year 0: RFC 3339 has no name for what was before, and a status that holds such a time could
+/// not be written as it is meant, and so would be written again and again.
+const YEAR_ZERO_S: i64 = -62_167_219_200;
+
+/// A time; nothing when it cannot be read, or not be written.
 #[derive(Deserialize)]
 #[serde(from = "String")]
 struct Time(Option<jiff::Timestamp>);
 
 impl From<String> for Time {
     fn from(text: String) -> Time {
-        Time(text.parse().ok())
+        let time = text.parse().ok();
+        Time(time.filter(|time: &jiff::Timestamp| time.as_second() >= YEAR_ZERO_S))
     }
 }
 

@@ -184,3 +184,24 @@ fn only_a_list_is_a_list() {
         assert!(read_page(other.as_bytes()).is_err(), "{other}");
     }
 }
+
+#[test]
+fn what_cannot_be_read_is_told_without_its_content() {
+    let mut annotated = pod(json!({}));
+    annotated["metadata"]["annotations"] = json!("example-secret");
+    let told = pod(json!({"containerStatuses": {"name": "example-secret"}, "message": 7}));
+    for pod in [annotated, told, json!("example-secret")] {
+        let Sighting::Unreadable(words) = read(&pod) else { panic!("{pod}") };
+        assert!(words.starts_with("Data error at column"), "{words}");
+    }
+    let words = read_page(br#"{"kind":"PodList","items":"example-secret"}"#).unwrap_err();
+    assert_eq!(words, "not a list: Data error at column 42");
+}
+
+#[test]
+fn a_time_that_cannot_be_written_is_none() {
+    let start = |time: &str| facts(&pod(json!({ "startTime": time }))).status.start_time_s;
+    assert_eq!(start("-000001-12-31T23:59:59Z"), None);
+    let first = start("0000-01-01T00:00:00Z");
+    assert_eq!(crate::kubernetes::render::rfc3339(first.unwrap()).as_deref(), Some("0000-01-01T00:00:00Z"));
+}

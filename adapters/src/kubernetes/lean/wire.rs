@@ -10,7 +10,8 @@ use serde::{Deserialize, Deserializer};
 use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3Default;
 
-use super::{BadObject, place};
+use super::BadObject;
+use crate::place;
 
 /// Longest namespace and name of an object: a DNS subdomain (Kubernetes API conventions, names).
 pub(super) const NAME_BYTES_MAX: usize = 253;

@@ -1,5 +1,6 @@
 //! The complete, most-recent list: the only thing that can tell what is not there.
 
+use std::borrow::Cow;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use serde_json::value::RawValue;
 use super::{PodWatch, Stop, count};
 use crate::kubernetes::lean::{self, RESOURCE_VERSION_BYTES_MAX};
 use crate::kubernetes::transport::{Call, Failure, WHOLE, escape};
+use crate::place;
 
 /// How long one page may take.
 const PAGE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -22,6 +24,8 @@ const LISTED_PODS_MAX: u32 = 50_000;
 
 #[derive(Deserialize)]
 struct Page<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
     #[serde(default)]
     metadata: PageMetadata,
     #[serde(borrow)]
@@ -33,6 +37,13 @@ struct Page<'a> {
 struct PageMetadata {
     resource_version: String,
     r#continue: String,
+}
+
+/// Reads a page. Any other object, and there are some with a resource version, would be taken for a list of nothing.
+fn read_page(bytes: &[u8]) -> Result<Page<'_>, String> {
+    let page: Page<'_> =
+        serde_json::from_slice(bytes).map_err(|error| format!("not a list: {}", place(&error)))?;
+    if page.kind == "PodList" { Ok(page) } else { Err("not a list of pods".to_owned()) }
 }
 
 impl PodWatch {
@@ -47,8 +58,7 @@ impl PodWatch {
         let mut unreadable = 0;
         loop {
             let bytes = self.page(&mut page_pods, &position.r#continue).await?;
-            let page: Page<'_> = serde_json::from_slice(&bytes)
-                .map_err(|error| Stop::trouble(format!("not a list: {:?} error", error.classify())))?;
+            let page = read_page(&bytes).map_err(Stop::trouble)?;
             let items = page.items.unwrap_or_default();
             pods += items.len() as u32;
             for item in items {
@@ -117,5 +127,58 @@ impl PodWatch {
                 Ok(!bad.uid.0.is_empty())
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use fuzz::CANARY;
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A page is a list of pods by its own word, whole, and goes on where it says.
+    fn check_page(input: &[u8]) {
+        let (page, peak) = fuzz::peak_bytes(|| read_page(input));
+        assert!(peak <= 16 * input.len() + 64 * 1024, "{peak} bytes for {}", input.len());
+        let page = match page {
+            Ok(page) => page,
+            Err(words) => return assert!(!words.contains(CANARY), "{words}"),
+        };
+        let Ok(json) = serde_json::from_slice::<Value>(input) else { return };
+        assert_eq!(json["kind"], "PodList", "no list is taken for an empty one");
+        let items = json["items"].as_array().map_or(0, Vec::len);
+        assert_eq!(page.items.unwrap_or_default().len(), items, "an item is left out");
+        let text = |key: &str| json["metadata"][key].as_str().unwrap_or_default();
+        assert_eq!(page.metadata.r#continue, text("continue"), "a page is left out");
+        assert_eq!(page.metadata.resource_version, text("resourceVersion"));
+    }
+
+    #[test]
+    fn what_is_no_list_of_pods_is_not_an_empty_one() {
+        for other in [
+            r#"{"metadata":{"resourceVersion":"7"}}"#,
+            r#"{"kind":"Pod","metadata":{"resourceVersion":"7"}}"#,
+            r#"{"kind":"ServiceList","metadata":{"resourceVersion":"7"},"items":[]}"#,
+        ] {
+            assert!(read_page(other.as_bytes()).is_err(), "{other}");
+        }
+        let none = br#"{"kind":"PodList","metadata":{"resourceVersion":"7"},"items":null}"#;
+        assert!(read_page(none).is_ok_and(|page| page.items.is_none()));
+    }
+
+    #[test]
+    fn fuzz_list_page() {
+        let recorded = |name: &str| {
+            let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/recordings/kubernetes/");
+            std::fs::read(format!("{folder}{name}")).expect("it was recorded")
+        };
+        let (first, last) = (recorded("pods-page-1.list.json"), recorded("pods-page-4.list.json"));
+        let none = format!(
+            r#"{{"kind":"PodList","metadata":{{"resourceVersion":"7"}},"items":null,"x":"{CANARY}"}}"#
+        );
+        let few =
+            r#"{"kind":"PodList","metadata":{"continue":"t","resourceVersion":"7"},"items":[{},{"a":[1]}]}"#;
+        fuzz::target!(&[&first, &last, none.as_bytes(), few.as_bytes()], check_page);
     }
 }

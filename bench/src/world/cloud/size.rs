@@ -31,7 +31,7 @@ impl Size {
 
     /// As in the annotation `resource.cci.io/size`: `2.00_4.0`, in CPUs and GiB.
     pub(super) fn text(self) -> String {
-        let tenths = self.memory_bytes * 10 / GIB;
+        let tenths = u128::from(self.memory_bytes) * 10 / u128::from(GIB);
         format!(
             "{}.{:02}_{}.{}",
             self.cpu_milli / 1_000,
@@ -47,7 +47,7 @@ impl Size {
         let memory_milli = quantity_milli(memory)?;
         Some(Size {
             cpu_milli: u64::try_from(quantity_milli(cpu)?).ok()?,
-            memory_bytes: u64::try_from(memory_milli * u128::from(GIB) / 1_000).ok()?,
+            memory_bytes: u64::try_from(memory_milli.checked_mul(u128::from(GIB))? / 1_000).ok()?,
         })
     }
 }
@@ -267,6 +267,13 @@ mod tests {
     }
 
     #[test]
+    fn an_absurd_size_is_none() {
+        assert!(matches!(one(&[("999999999999999999P", "999999999999999999P")]), Err(Unfit::NotOffered(_))));
+        let two = pod_size(Generation::Two, &spec(&[("1", "2Gi")]), Some("1_999999999999999999P"));
+        assert!(matches!(two, Err(Unfit::NotOffered(_))));
+    }
+
+    #[test]
     fn the_first_generation_takes_sizes_within_its_rules() {
         assert_eq!(one(&[("500m", "1Gi")]).unwrap(), "0.50_1.0");
         assert_eq!(one(&[("250m", "512Mi"), ("1750m", "3584Mi")]).unwrap(), "2.00_4.0");
@@ -301,5 +308,24 @@ mod tests {
         assert!(two(&[("4", "4Gi")], Some("2.00_4.0")).is_err());
         assert!(two(&[("500m", "1Gi")], Some("2.00_5.5")).is_err());
         assert!(two(&[("65", "1Gi")], None).is_err());
+    }
+
+    /// What is read as an amount is one, in digits and one unit; written in thousandths it is the same.
+    fn check(input: &[u8]) {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        let Some(milli) = quantity_milli(text) else { return };
+        assert!(text.starts_with(|c: char| c.is_ascii_digit() || c == '.'), "{text}");
+        let written = format!("{milli}m");
+        assert!(written.len() > 19 || quantity_milli(&written) == Some(milli), "{text} is {written}");
+        // However large, it is a size or none.
+        let _ = pod_size(Generation::One, &spec(&[(text, text)]), None);
+        let _ = pod_size(Generation::Two, &spec(&[(text, "1Gi")]), Some(text));
+    }
+
+    #[test]
+    fn fuzz_cloud_quantity() {
+        let amounts: [&[u8]; 7] =
+            [b"500m", b"1.5Gi", b"0.25", b"12", b"999999999999999999P", b"2.00_4.0", b"0.00000000000000001k"];
+        fuzz::target!(&amounts, check);
     }
 }

@@ -26,11 +26,15 @@ const BINARY: [&str; 7] = ["", "Ki", "Mi", "Gi", "Ti", "Pi", "Ei"];
 
 const ONE: i128 = 1_000_000_000;
 
-/// More digits than any amount has.
-const DIGITS_MAX: usize = 18;
+/// More digits than any amount in billionths has.
+const DIGITS_MAX: usize = 28;
+
+/// The largest amount that the API keeps: it makes this of any larger one, where we refuse it.
+const NANO_MAX: i128 = i64::MAX as i128 * ONE;
 
 const FORM: &str =
     "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+const TOO_LARGE: &str = "quantities must be less than 2^63";
 const SUFFIX: &str = "unable to parse quantity's suffix";
 
 impl Quantity {
@@ -53,7 +57,8 @@ impl Quantity {
         let digits: i128 = digits.parse().map_err(|_| FORM)?;
         let (unit_nano, format) = unit(suffix)?;
         let scale = 10_i128.pow(fraction.len() as u32);
-        let nano = (digits * unit_nano + scale - 1) / scale;
+        let scaled = digits.checked_mul(unit_nano).and_then(|scaled| scaled.checked_add(scale - 1));
+        let nano = scaled.map(|scaled| scaled / scale).filter(|nano| *nano <= NANO_MAX).ok_or(TOO_LARGE)?;
         Ok(Quantity { nano: sign * nano, format })
     }
 
@@ -135,10 +140,48 @@ mod tests {
 
     #[test]
     fn what_is_no_amount_is_refused() {
-        for (text, why) in
-            [("", FORM), ("1.2.3", FORM), ("1Gib", FORM), ("1x", FORM), ("1i", SUFFIX), ("m", FORM)]
-        {
+        for (text, why) in [
+            ("", FORM),
+            ("1.2.3", FORM),
+            ("1Gib", FORM),
+            ("1x", FORM),
+            ("1i", SUFFIX),
+            ("m", FORM),
+            ("999999999999999999E", TOO_LARGE),
+            ("8Ei", TOO_LARGE),
+            ("9223372036854775807.1", TOO_LARGE),
+        ] {
             assert_eq!(Quantity::read(text), Err(why), "{text}");
         }
+    }
+
+    /// An amount is kept in one form, which is the same amount, or the next whole one where the form has no fractions.
+    fn check(input: &[u8]) {
+        let Ok(text) = std::str::from_utf8(input) else { return };
+        let Ok(amount) = Quantity::read(text) else { return };
+        let kept = amount.canonical();
+        let read = Quantity::read(&kept).unwrap_or_else(|why| panic!("{text} is kept as {kept}: {why}"));
+        assert_eq!(read.canonical(), kept, "{text} changes each time that it is kept");
+        let more = read.nano - amount.nano;
+        assert!(
+            more == 0 || (amount.format == Format::Binary && (0..ONE).contains(&more)),
+            "{text} -> {kept}"
+        );
+    }
+
+    #[test]
+    fn fuzz_quantity() {
+        let amounts: [&[u8]; 9] = [
+            b"500m",
+            b"1.5Gi",
+            b"0.25",
+            b"12e2",
+            b"1e-9",
+            b"-1k",
+            b"+0.0000000001",
+            b"1600000Gi",
+            b"999999999999999P",
+        ];
+        fuzz::target!(&amounts, check);
     }
 }
