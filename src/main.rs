@@ -14,7 +14,8 @@ mod telemetry;
 use std::process::ExitCode;
 
 /// A burst makes and drops a great many small things on all threads; the system's allocator keeps twice as much
-/// of that as this one.
+/// of that as this one. In tests another one counts.
+#[cfg(not(test))]
 #[global_allocator]
 static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 

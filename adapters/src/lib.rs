@@ -12,11 +12,6 @@ pub use clock::Clock;
 
 use engine::{Event, Micros};
 
-/// Counts what the fuzz targets read hostile bytes into.
-#[cfg(test)]
-#[global_allocator]
-static ALLOCATOR: fuzz::Counted = fuzz::Counted;
-
 /// Something an adapter saw, on its way into the log.
 #[derive(Clone, Debug)]
 pub struct Seen {

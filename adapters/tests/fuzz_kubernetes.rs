@@ -8,9 +8,6 @@ use fuzz::CANARY;
 use serde_json::{Value, json};
 use store::{Batch, Pushed};
 
-#[global_allocator]
-static ALLOCATOR: fuzz::Counted = fuzz::Counted;
-
 macro_rules! recording {
     ($name:literal) => {
         include_str!(concat!("recordings/kubernetes/", $name))

@@ -11,9 +11,6 @@ use crate::codec::{self, FRAME_BYTES_MAX, Fault, Hash, Head, PAYLOAD_BYTES_MAX, 
 use crate::frame::{Batch, Frame, FrameDecoder, Header, Pushed};
 use crate::scan::scan;
 
-#[global_allocator]
-static ALLOCATOR: fuzz::Counted = fuzz::Counted;
-
 /// What a deserialiser sets aside for one collection before it has seen an element of it (serde's own bound).
 const RESERVED_BYTES_MAX: usize = 1 << 20;
 

@@ -11,7 +11,7 @@ mod memory;
 
 pub use bolero;
 pub use edit::{SCRIPT_BYTES_MAX, edited};
-pub use memory::{Counted, peak_bytes};
+pub use memory::peak_bytes;
 
 /// Planted where a secret may stand: what is read of an input must not hold it.
 pub const CANARY: &str = "c4n4ry-0f-4-s3cr3t";
