@@ -307,9 +307,9 @@ pub(crate) fn decode_state<T: DeserializeOwned>(state: &[u8]) -> Result<T, Fault
     const MIDDLE: usize = 16 * SMALL;
     const LARGE: usize = 16 * MIDDLE;
     match state.len() {
-        ..=SMALL => decode_whole::<T, { 64 * SMALL }>(state),
-        ..=MIDDLE => decode_whole::<T, { 64 * MIDDLE }>(state),
-        ..=LARGE => decode_whole::<T, { 64 * LARGE }>(state),
+        length if length <= SMALL => decode_whole::<T, { 64 * SMALL }>(state),
+        length if length <= MIDDLE => decode_whole::<T, { 64 * MIDDLE }>(state),
+        length if length <= LARGE => decode_whole::<T, { 64 * LARGE }>(state),
         _ => decode_whole::<T, { 4 * STATE_BYTES_MAX }>(state),
     }
 }

@@ -65,7 +65,7 @@ impl Script<'_> {
 
     /// A place in, or at the end of, something so long.
     fn place(&mut self, length: usize) -> Option<usize> {
-        Some(self.pair()? * (length + 1) >> 16)
+        Some((self.pair()? * (length + 1)) >> 16)
     }
 
     /// Two places, in their order; near to each other more often than not.
