@@ -27,6 +27,9 @@ impl Turn<'_> {
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
         row.look_again = None;
+        // It was told to go, and is there: for others' finalizers, or because a backup brought it back. To be told once
+        // more does no harm.
+        row.released = false;
         self.state.absent_owners.remove(uid);
         self.advance(uid);
     }
