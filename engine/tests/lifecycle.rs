@@ -498,6 +498,27 @@ fn a_released_pod_that_a_backup_brings_back_is_released_again() {
 }
 
 #[test]
+fn a_pod_seen_while_a_read_found_it_absent_is_read_again() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Unlisted });
+    story.tell(Event::PodObserved(facts(&web).into()));
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent)),
+        expect![[r#"
+        13.0 look up shop/web in Kubernetes because of #8 #13
+    "#]],
+    );
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodPresent { deleting: false })),
+        expect![[r#"
+            14.0 write shop/web: Running because of #8 #14
+        "#]],
+    );
+}
+
+#[test]
 fn a_pod_that_ended_is_left_alone() {
     let mut story = Story::ready();
     let mut done = facts(&pod("job", "u1"));

@@ -152,7 +152,9 @@ impl Turn<'_> {
             Answer::PodAbsent => {
                 self.end(effect.id);
                 match effect.kind {
-                    EffectKind::LookUpPod { .. } | EffectKind::ReleasePod { .. } => self.pod_absent(uid),
+                    EffectKind::LookUpPod { .. } | EffectKind::ReleasePod { .. } => {
+                        self.pod_absent(uid, effect.id.seq)
+                    }
                     EffectKind::CreateCloudPod { .. }
                     | EffectKind::DeleteCloudPod { .. }
                     | EffectKind::LookUpCloudPod { .. }
