@@ -445,6 +445,80 @@ fn a_pod_that_vanishes_fails_only_on_proof() {
 }
 
 #[test]
+fn a_pod_whose_place_somebody_took_has_failed_and_is_not_made_again() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.later(120_000);
+    let list = EffectId::default();
+    story.tell(Event::CloudPodMissing { name: CloudName::of(&web), owner: web.clone(), list });
+    let foreign = Answer::CloudPodForeign { message: "nobody's".into() };
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(foreign)),
+        expect![[r#"
+            13.0 write shop/web: Failed NotFound The pod has disappeared from the cloud because of #7 #13
+        "#]],
+    );
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    story.later(1_000_000);
+    assert!(!story.kinds().contains(&"create_cloud_pod"));
+}
+
+#[test]
+fn a_refusal_does_not_take_back_what_somebody_else_said_of_the_pod() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    let running = PodFacts { phase: Phase::Running, resource_version: "2".into(), ..facts(&web) };
+    story.tell(Event::PodObserved(running.into()));
+    let message = String::from("no quota");
+    let refusal = Refusal { class: RefusalClass::OperatorAction, code: String::new(), message };
+    check(
+        story.answer("create_cloud_pod", Outcome::Refused(refusal)),
+        expect![[r#"
+            9.0 say of shop/web: ProviderCreateFailed no quota because of #9
+            9.1 write shop/web: Running ProviderFailed no quota because of #8 #9
+        "#]],
+    );
+}
+
+#[test]
+fn a_released_pod_that_a_backup_brings_back_is_released_again() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(deleting(&web, 5).into()));
+    story.answer("release_pod", Outcome::Done(Answer::Nothing));
+    let back = PodFacts { resource_version: "2".into(), ..deleting(&web, 5) };
+    check(
+        story.tell(Event::PodObserved(back.into())),
+        expect![[r#"
+            9.0 release shop/web (u1) because of #9
+        "#]],
+    );
+}
+
+#[test]
+fn a_pod_seen_while_a_read_found_it_absent_is_read_again() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Unlisted });
+    story.tell(Event::PodObserved(facts(&web).into()));
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent)),
+        expect![[r#"
+        13.0 look up shop/web in Kubernetes because of #8 #13
+    "#]],
+    );
+    check(
+        story.answer("look_up_pod", Outcome::Done(Answer::PodPresent { deleting: false })),
+        expect![[r#"
+            14.0 write shop/web: Running because of #8 #14
+        "#]],
+    );
+}
+
+#[test]
 fn a_pod_that_ended_is_left_alone() {
     let mut story = Story::ready();
     let mut done = facts(&pod("job", "u1"));

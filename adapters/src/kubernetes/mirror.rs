@@ -31,6 +31,8 @@ struct Known {
     latest: String,
     /// What our write in flight will make the status.
     expected: Option<Expected>,
+    /// The watch has shown it already.
+    echoed: bool,
 }
 
 /// What was last reported, corrected by our own writes since.
@@ -104,12 +106,16 @@ impl PodMirror {
         known.latest.clone_from(&facts.resource_version);
         if known.is_echo(facts) {
             known.settle();
+            known.echoed = true;
             return false;
         }
-        if changed {
+        // A sight that is no echo of the write in flight came after it, or makes it fail: the answer is not the last
+        // word on what the API server has, also when that is what it had before.
+        let overwritten = known.expected.take().is_some();
+        if changed || overwritten {
             known.reported = Some(Reported::of(facts));
         }
-        changed
+        changed || overwritten
     }
 
     /// Notes that a known pod is there, though it cannot be read: it is not missing from this list.
@@ -148,21 +154,30 @@ impl PodMirror {
             return Standing::Superseded;
         }
         known.expected = Some(Expected { status_digest, phase: status.phase });
+        known.echoed = false;
         Standing::Current { resource_version: known.latest.clone() }
     }
 
     /// Ends a write that was sent with the resource version `sent`. `written` is the one that it made, or
-    /// `None` when it failed or its fate is unknown: then its echo, should one come, is news.
+    /// `None` when it failed or its fate is unknown: then its echo, should one come, is news, and one that has come
+    /// is to be told after all. It may be that of an earlier attempt which was given up.
     pub fn end_write(&self, uid: &Uid, sent: &str, written: Option<&str>) {
-        let mirror = &mut self.inner.lock().mirror;
-        let Some(known) = mirror.get_mut(uid) else { return };
+        let inner = &mut *self.inner.lock();
+        let Some(known) = inner.mirror.get_mut(uid) else { return };
+        let pod = known.pod.clone();
+        if written.is_none() && std::mem::take(&mut known.echoed) {
+            known.reported = None;
+            inner.mirror.observe(uid, UNSEEN_DIGEST, || Known::unseen(pod));
+            inner.list_wanted = true;
+            self.wanting.notify_one();
+            return;
+        }
         // Any sight since has told us what the API server has now, and may be newer than our write.
         if let Some(written) = written.filter(|_| known.latest == sent) {
             written.clone_into(&mut known.latest);
             known.settle();
             if let Some(digest) = known.reported.as_ref().map(Reported::digest) {
-                let pod = known.pod.clone();
-                mirror.observe(uid, digest, || Known::unseen(pod));
+                inner.mirror.observe(uid, digest, || Known::unseen(pod));
             }
         } else {
             known.expected = None;
@@ -193,7 +208,7 @@ impl PodMirror {
 impl Known {
     /// A pod that is there, and of which nothing was reported.
     fn unseen(pod: PodRef) -> Known {
-        Known { pod, reported: None, latest: String::new(), expected: None }
+        Known { pod, reported: None, latest: String::new(), expected: None, echoed: false }
     }
 
     /// Whether `facts` differ from what was last reported by nothing but our write in flight.
@@ -298,6 +313,28 @@ mod tests {
         assert!(mirror.observe(&facts("3", 0, &failed)));
         mirror.end_write(&uid, "1", Some("2"));
         assert_eq!(mirror.status_digest(&uid), Some(failed.digest()));
+    }
+
+    /// The earlier attempt arrived late, and the later one met its version.
+    #[test]
+    fn an_echo_of_a_write_that_then_fails_is_reported_after_all() {
+        let (mirror, uid) = writing();
+        assert!(!mirror.observe(&facts("2", 0, &running())));
+        mirror.end_write(&uid, "1", None);
+        assert!(mirror.inner.lock().list_wanted);
+        assert_eq!(mirror.begin_write(&uid, "1", &PodStatus::default()), Standing::Unknown);
+        assert!(mirror.observe(&facts("2", 0, &running())));
+    }
+
+    /// A webhook that puts its own status in place of ours makes what was there before.
+    #[test]
+    fn a_write_that_is_undone_before_its_answer_is_reported() {
+        let (mirror, uid) = writing();
+        assert!(mirror.observe(&facts("2", 0, &PodStatus::default())), "it is what it was, and is news");
+        mirror.end_write(&uid, "1", Some("2"));
+        assert_eq!(mirror.status_digest(&uid), Some(PodStatus::default().digest()));
+        let next = mirror.begin_write(&uid, "2", &running());
+        assert_eq!(next, Standing::Current { resource_version: "2".into() });
     }
 
     #[test]

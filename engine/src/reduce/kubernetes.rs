@@ -5,7 +5,7 @@ use alloc::sync::Arc;
 
 use crate::event::Gone;
 use crate::facts::{Phase, PodFacts};
-use crate::id::{PodRef, Uid};
+use crate::id::{PodRef, Seq, Uid};
 use crate::plan::LOOK_AGAIN_MS;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, KubernetesView, Pod};
@@ -27,6 +27,9 @@ impl Turn<'_> {
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
         row.look_again = None;
+        // It was told to go, and is there: for others' finalizers, or because a backup brought it back. To be told once
+        // more does no harm.
+        row.released = false;
         self.state.absent_owners.remove(uid);
         self.advance(uid);
     }
@@ -59,20 +62,27 @@ impl Turn<'_> {
         }
     }
 
-    /// A direct read of the API server found no such pod.
-    pub(crate) fn pod_absent(&mut self, uid: &Uid) {
+    /// A direct read of the API server, issued at `issued`, found no such pod.
+    pub(crate) fn pod_absent(&mut self, uid: &Uid, issued: Seq) {
         let seq = self.state.applied;
         let at = self.state.at;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let seen_since = row.kubernetes_seq > issued;
+        row.kubernetes_seq = seq;
         let deleting = row.facts().is_some_and(|facts| facts.deletion.is_some());
-        let (proofs, by_absence) = match row.kubernetes {
-            KubernetesView::Gone { proofs, by_absence } => (proofs + 1, by_absence),
+        let (proofs, by_absence) = match &row.kubernetes {
+            // It was observed while the call was under way: one of the two is older, and it is not for this one to
+            // say which.
+            KubernetesView::Bound { facts, .. } if seen_since => {
+                row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
+                return;
+            }
+            KubernetesView::Gone { proofs, by_absence } => (proofs + 1, *by_absence),
             KubernetesView::Unseen | KubernetesView::Bound { .. } | KubernetesView::Doubted { .. } => {
                 (1, !deleting && !row.released)
             }
         };
         row.kubernetes = KubernetesView::Gone { proofs, by_absence };
-        row.kubernetes_seq = seq;
         row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
         if by_absence {
             self.state.absent_owners.insert(uid.clone());

@@ -7,11 +7,11 @@ use alloc::sync::Arc;
 
 use crate::backoff::delay_ms;
 use crate::effect::{Answer, Effect, EffectKind, LaterReason, Outcome, Refusal, RefusalClass};
-use crate::facts::PodStatus;
+use crate::facts::{Phase, PodStatus};
 use crate::id::{EffectId, Uid};
 use crate::plan::SAME_STATUS_WRITES_MAX;
 use crate::reduce::turn::Turn;
-use crate::state::{CloudView, Failure, KubernetesView, Written};
+use crate::state::{CloudView, Failure, KubernetesView, Pod, Written};
 
 /// Attempts at a notice: a person who is told nothing loses less than a pod whose turn is taken.
 const NOTICE_ATTEMPTS_MAX: u32 = 5;
@@ -152,7 +152,9 @@ impl Turn<'_> {
             Answer::PodAbsent => {
                 self.end(effect.id);
                 match effect.kind {
-                    EffectKind::LookUpPod { .. } | EffectKind::ReleasePod { .. } => self.pod_absent(uid),
+                    EffectKind::LookUpPod { .. } | EffectKind::ReleasePod { .. } => {
+                        self.pod_absent(uid, effect.id.seq)
+                    }
                     EffectKind::CreateCloudPod { .. }
                     | EffectKind::DeleteCloudPod { .. }
                     | EffectKind::LookUpCloudPod { .. }
@@ -237,27 +239,24 @@ impl Turn<'_> {
         self.cloud_pod_may_be_ending(uid, grace_s);
     }
 
-    /// Something that is not ours has our name: it is left alone (invariant S11).
+    /// Something that is not ours has our name: it is left alone (invariant S11). A pod that has, or may have, had a
+    /// body has it no more: it is not made again when the name is free (invariants S1, S5).
     fn name_taken(&mut self, effect: &Effect, uid: &Uid, message: &str) {
-        let seq = self.state.applied;
+        let (seq, at) = (self.state.applied, self.state.at);
         let cap_ms = Some(self.state.policy.retry_cap_ms);
-        if self.wanted(uid) {
-            if let Some(row) = self.state.pods.get_mut(uid) {
-                row.cloud = CloudView::Never;
-                row.cloud_seq = seq;
-            }
-            self.retry_later(effect.id, cap_ms);
-            if let Some(pod) = effect.kind.pod() {
-                let said = format!("the name in the cloud is taken by an object that is not ours: {message}");
-                self.fail(uid, said, false, "ProviderCreateFailed", pod);
-            }
-        } else {
+        let wanted = self.wanted(uid);
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        row.cloud_seq = seq;
+        if !wanted || had_a_body(row) {
+            row.cloud = CloudView::Gone { last: row.cloud.facts().map(Arc::clone), at };
             self.end(effect.id);
-            let at = self.state.at;
-            if let Some(row) = self.state.pods.get_mut(uid) {
-                row.cloud = CloudView::Gone { last: row.cloud.facts().map(Arc::clone), at };
-                row.cloud_seq = seq;
-            }
+            return;
+        }
+        row.cloud = CloudView::Never;
+        self.retry_later(effect.id, cap_ms);
+        if let Some(pod) = effect.kind.pod() {
+            let said = format!("the name in the cloud is taken by an object that is not ours: {message}");
+            self.fail(uid, said, false, "ProviderCreateFailed", pod);
         }
     }
 
@@ -360,6 +359,18 @@ impl Turn<'_> {
     /// Whether the pod is still to run.
     fn wanted(&self, uid: &Uid) -> bool {
         self.state.pods.get(uid).and_then(|row| row.facts()).is_some_and(|facts| facts.deletion.is_none())
+    }
+}
+
+/// Whether a pod was in the cloud, or may have been before the log began.
+fn had_a_body(row: &Pod) -> bool {
+    match &row.cloud {
+        CloudView::Present { .. }
+        | CloudView::Doubted { .. }
+        | CloudView::Ending { .. }
+        | CloudView::Gone { .. } => true,
+        CloudView::Unproven => row.facts().is_none_or(|facts| facts.phase != Phase::Pending),
+        CloudView::Never | CloudView::Unknown { .. } => false,
     }
 }
 
