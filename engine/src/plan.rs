@@ -240,8 +240,15 @@ fn first_missing(gates: &Gates<'_>) -> Option<HoldReason> {
 }
 
 /// Writes the status when the API server has another one.
+///
+/// Before the cloud was listed since the start, only what is final: what else is remembered may be older than what
+/// was told, as the last part of a log can be lost.
 fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     let (Some(facts), Some((digest, status))) = (row.facts(), status::news(row)) else { return };
+    let is_final = status.phase.is_terminal() && row.cloud.facts().is_some();
+    if !gates.cloud_listed && !is_final {
+        return;
+    }
     if let Some(written) = row.written.filter(|written| written.digest == digest)
         && written.times >= SAME_STATUS_WRITES_MAX
     {

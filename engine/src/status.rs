@@ -54,8 +54,10 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
                 (false, None) => Some(vanished(last, *at)),
             }
         }
+        // A pod that is said to run was made after all, if not in what is left of our log.
         CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
-            row.failure.as_ref().map(|failure| refused(facts, failure))
+            let failure = row.failure.as_ref().filter(|_| facts.phase == Phase::Pending);
+            failure.map(|failure| refused(facts, failure))
         }
         CloudView::Doubted { .. } => None,
     }

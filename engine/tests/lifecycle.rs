@@ -248,7 +248,7 @@ fn a_restart_looks_up_what_was_in_flight_and_reissues_what_waited_under_its_id()
         story.start(),
         expect![[r#"
             held shop/half: KubernetesNotListed because of #15 #19
-            19.0 write shop/ending: Running because of #18 #19
+            19.0 look up shop/ending in the cloud because of #18 #19
             held shop/refused: KubernetesNotListed because of #12 #16 #19
             19.1 ensure the cloud namespace because of #19
             19.2 node is Starting because of #19
@@ -281,11 +281,10 @@ fn a_deletion_that_a_kill_interrupted_does_not_wait_for_the_create_lag() {
     story.issued.clear();
     story.start();
     story.list_both();
-    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
     check(
         story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
         expect![[r#"
-            19.0 release shop/web (u1) because of #11 #19
+            18.0 release shop/web (u1) because of #11 #18
         "#]],
     );
 }
@@ -811,4 +810,75 @@ fn a_cloud_that_answers_nothing_is_not_asked_as_fast_as_it_fails() {
     }
     // A minute: half a second, one, two, … apart.
     assert!((5..=9).contains(&creates), "{creates}");
+}
+
+/// A log may have lost its last part, and the pod been made and told of in it.
+#[test]
+fn a_pod_that_has_run_since_our_log_is_neither_made_nor_told_pending_again() {
+    let mut story = Story::ready();
+    let (refused, unknown) = (pod("refused", "u1"), pod("unknown", "u2"));
+    for pod in [&refused, &unknown] {
+        story.tell(Event::PodObserved(facts(pod).into()));
+    }
+    let taken = Answer::CloudPodForeign { message: "no mark".into() };
+    story.answer("create_cloud_pod", Outcome::Done(taken));
+    story.answer("create_cloud_pod", Outcome::Unknown { message: "lost".into() });
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    story.issued.clear();
+    story.start();
+    let said = |story: &mut Story, pod: &PodRef| {
+        let status_digest = status(Phase::Running).digest();
+        let runs = PodFacts { phase: Phase::Running, status_digest, ..facts(pod) };
+        story.tell(Event::PodObserved(runs.into()))
+    };
+    check(said(&mut story, &refused), expect![[r#""#]]);
+    check(said(&mut story, &unknown), expect![[r#""#]]);
+    check(
+        story.list_both(),
+        expect![[r#"
+        held shop/refused: CloudNotListed because of #9 #13 #15
+        held shop/unknown: CloudNotListed because of #11 #14 #15
+        16.0 list the cloud because of #16
+        17.0 look up shop/refused in the cloud because of #9 #13 #17
+        17.1 look up shop/unknown in the cloud because of #11 #14 #17
+    "#]],
+    );
+}
+
+/// For the same reason, what our log says that we never made may be there.
+#[test]
+fn a_pod_that_was_not_made_before_the_start_is_looked_up_before_it_is_released() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", transient());
+    story.issued.clear();
+    story.start();
+    story.tell(Event::PodObserved(deleting(&web, 30).into()));
+    check(
+        story.list_both(),
+        expect![[r#"
+        held shop/web: CloudNotListed because of #10 #11
+        12.0 list the cloud because of #12
+        13.0 look up shop/web in the cloud because of #10 #13
+    "#]],
+    );
+}
+
+#[test]
+fn no_status_is_told_after_a_start_before_the_cloud_is_listed() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", Outcome::Done(Answer::CloudPod(cloud(&web, Phase::Pending).into())));
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    story.issued.clear();
+    story.start();
+    let status_digest = status(Phase::Running).digest();
+    let runs = PodFacts { phase: Phase::Running, status_digest, ..facts(&web) };
+    check(story.tell(Event::PodObserved(runs.into())), expect![[r#""#]]);
+    story.tell(Event::PodsListed { resource_version: "9".into(), count: 1 });
+    story.answer("ensure_cloud_namespace", Outcome::Done(Answer::Nothing));
+    check(story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into())), expect![[r#""#]]);
+    check(story.listed(), expect![[r#""#]]);
 }

@@ -24,6 +24,11 @@ impl Turn<'_> {
             }
             row
         });
+        let first_sight = row.kubernetes_seq < self.state.agent.started;
+        if first_sight && matches!(row.cloud, CloudView::Unknown { .. }) && facts.phase != Phase::Pending {
+            // It has run since our log: whether it still does is to be seen, and it is not made again.
+            row.cloud = CloudView::Unproven;
+        }
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
         row.look_again = None;

@@ -4,7 +4,7 @@ use crate::effect::EffectKind;
 use crate::event::Identity;
 use crate::id::Uid;
 use crate::reduce::turn::Turn;
-use crate::state::{Side, Wake};
+use crate::state::{CloudView, Side, Wake};
 
 impl Turn<'_> {
     /// Both sides are read anew before anything is destroyed or made (invariants S3, S4). What was outstanding
@@ -24,6 +24,7 @@ impl Turn<'_> {
         let uids: alloc::vec::Vec<Uid> = state.pods.keys().cloned().collect();
         for uid in &uids {
             self.interrupted(uid);
+            self.may_have_been_made(uid);
             self.due_at_once(uid);
             self.touch(uid);
         }
@@ -57,6 +58,15 @@ impl Turn<'_> {
             | EffectKind::EnsureCloudNamespace
             | EffectKind::PatchNode { .. }
             | EffectKind::EmitNotice { .. } => {}
+        }
+    }
+
+    /// A pod that was not made as far as this log goes may have been made in a part of it that is lost.
+    fn may_have_been_made(&mut self, uid: &Uid) {
+        if let Some(row) = self.state.pods.get_mut(uid)
+            && row.cloud == CloudView::Never
+        {
+            row.cloud = CloudView::Unproven;
         }
     }
 
