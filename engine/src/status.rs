@@ -135,7 +135,7 @@ fn refused(facts: &PodFacts, failure: &Failure) -> PodStatus {
         RestartPolicy::Always | RestartPolicy::OnFailure => false,
     };
     PodStatus {
-        phase: if ends { Phase::Failed } else { forward(facts, Phase::Pending) },
+        phase: if ends { Phase::Failed } else { Phase::Pending },
         reason: String::from("ProviderFailed"),
         message: failure.message.clone(),
         conditions: not_ready("ProviderFailed", failure.at),

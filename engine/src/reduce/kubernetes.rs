@@ -32,9 +32,9 @@ impl Turn<'_> {
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
         row.look_again = None;
-        // It was told to go, and is there: for others' finalizers, or because a backup brought it back. To be told once
-        // more does no harm.
-        row.released = false;
+        // It was told to go, and is as it was before: a backup brought it back, or this is older news. With no grace left
+        // it is the release that is seen, and the object stays for others' finalizers alone.
+        row.released &= facts.deletion.is_some_and(|deletion| deletion.grace_s == 0);
         self.state.absent_owners.remove(uid);
         self.advance(uid);
     }
