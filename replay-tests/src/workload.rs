@@ -98,6 +98,13 @@ pub enum Act {
         /// In milliseconds.
         ms: u64,
     },
+    /// From now on a list of the cloud shows what was there so long ago.
+    ListLags {
+        /// In milliseconds.
+        ms: u64,
+    },
+    /// Somebody else sets a pod's status back to nothing.
+    UndoStatus(String),
     /// The cloud loses a pod that nobody asked it to end.
     Lose(String),
     /// Something that is not ours takes the name of a pod in the cloud.

@@ -1,15 +1,19 @@
 //! The checker's own account of what was asked, done and told. It knows the two worlds as they are, shares no code
 //! with the reducer, and notes what may never happen by the name of the invariant.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
-use engine::{Micros, Phase, PodRef, PodStatus, Uid};
+use engine::{EffectKind, Micros, Phase, PodRef, PodStatus, Uid};
 
 use super::cloud::Cloud;
 use super::cluster::Cluster;
 
 /// How often something was done to each pod, by its UID.
 pub type Counts = BTreeMap<String, u32>;
+
+/// So many calls of one kind for one pod within so long are a storm, whatever the answers were.
+const STORM_CALLS: usize = 8;
+const STORM_MS: u64 = 5_000;
 
 /// What was asked, done and told.
 #[derive(Clone, Debug, Default)]
@@ -32,6 +36,8 @@ pub struct Account {
     pub calls: u32,
     /// Complete lists of the cloud.
     pub polls: u32,
+    /// When the last calls of a kind for a pod arrived.
+    recent: BTreeMap<(Uid, &'static str), VecDeque<Micros>>,
     /// Pods that may be made once more, for no fault of the agent's.
     excused: BTreeSet<Uid>,
     /// What may never happen, and did.
@@ -63,6 +69,23 @@ impl Account {
     /// nobody's fault, once.
     pub fn excuse(&mut self, uid: &Uid) {
         self.excused.insert(uid.clone());
+    }
+
+    /// A call arrives (S13: nobody is asked in a loop).
+    pub fn asked(&mut self, kind: &EffectKind, now: Micros) {
+        if let EffectKind::ListCloudPods = kind {
+            return;
+        }
+        self.calls += 1;
+        let Some(uid) = kind.uid() else { return };
+        let recent = self.recent.entry((uid.clone(), kind.name())).or_default();
+        recent.push_back(now);
+        if recent.len() > STORM_CALLS {
+            let first = recent.pop_front().unwrap_or_default();
+            if now.ms_since(first) < STORM_MS {
+                self.breach(format!("S13: {STORM_CALLS} times {} of {uid} in a row", kind.name()));
+            }
+        }
     }
 
     /// A cloud pod was made (S1: a pod never has two, and never gets a second one).
@@ -132,10 +155,12 @@ mod tests {
         (cluster, cloud, web)
     }
 
+    /// The invariants that a check finds broken.
     fn breaches(check: impl FnOnce(&mut Account)) -> Vec<String> {
         let mut account = Account::default();
         check(&mut account);
-        account.breaches.iter().map(|breach| breach.chars().take(2).collect()).collect()
+        let name = |breach: &String| breach.split(':').next().unwrap_or_default().to_owned();
+        account.breaches.iter().map(name).collect()
     }
 
     #[test]
@@ -146,6 +171,13 @@ mod tests {
         assert_eq!(breaches(|account| account.releases(&cluster, &cloud, &web, NOW)), ["S6", "S6"]);
         let twice = |account: &mut Account| (0..2).for_each(|_| account.made(&cloud, &web, NOW));
         assert_eq!(breaches(twice), ["S1"]);
+
+        let kind = EffectKind::LookUpPod { pod: web.clone() };
+        let times = |every_ms: u64| {
+            breaches(|account| (0..9).for_each(|time| account.asked(&kind, NOW.plus_ms(time * every_ms))))
+        };
+        assert_eq!(times(40), ["S13"]);
+        assert!(times(1_000).is_empty());
 
         let told = |before, phase| {
             let status = PodStatus { phase, ..PodStatus::default() };

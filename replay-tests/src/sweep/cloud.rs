@@ -63,7 +63,7 @@ impl Body {
             name: CloudName::of(&self.owner),
             cloud_uid: self.cloud_uid.as_str().into(),
             owner: self.owner.clone(),
-            deleting: self.told.is_some(),
+            deleting: self.told.is_some_and(|(told, _)| told <= now),
             status: status(self.phase(now), self.ends()),
             changed_at_us: 0,
         }
@@ -144,10 +144,12 @@ pub struct Cloud {
     taken: BTreeSet<CloudName>,
     runs: BTreeMap<String, Runs>,
     births: u32,
-    /// Pods that are gone, and whose processes had ended well.
-    ended_well: BTreeSet<Uid>,
+    /// Pods that are gone, each with when it went.
+    gone: Vec<(Micros, Body)>,
     /// Room for so many pods.
     pub room: Option<usize>,
+    /// How old what a list shows is.
+    pub lag_ms: u64,
     /// Whether everything is refused for now.
     pub throttled: bool,
 }
@@ -160,11 +162,8 @@ impl Cloud {
 
     /// Lets the time pass: what has ended is gone.
     pub fn advance(&mut self, now: Micros) {
-        for (_, body) in self.bodies.extract_if(.., |_, body| body.gone().is_some_and(|gone| gone <= now)) {
-            if body.phase(now) == Phase::Succeeded {
-                self.ended_well.insert(body.owner.uid);
-            }
-        }
+        let gone = self.bodies.extract_if(.., |_, body| body.gone().is_some_and(|gone| gone <= now));
+        self.gone.extend(gone.map(|(_, body)| (now, body)));
     }
 
     /// Makes a pod.
@@ -224,6 +223,15 @@ impl Cloud {
         self.bodies.values().map(|body| body.facts(now)).collect()
     }
 
+    /// Reads all pods as a list shows them, which may lag.
+    #[must_use]
+    pub fn list_lagging(&self, now: Micros) -> Vec<CloudFacts> {
+        let then = Micros(now.0.saturating_sub(self.lag_ms * 1_000));
+        let gone = self.gone.iter().filter(|(at, _)| *at > then).map(|(_, body)| body);
+        let there = self.bodies.values().chain(gone).filter(|body| body.made <= then);
+        there.map(|body| body.facts(then)).collect()
+    }
+
     /// Whose the pods are that are there, and in which phase.
     pub fn owners(&self, now: Micros) -> impl Iterator<Item = (&PodRef, Phase)> {
         self.bodies.values().map(move |body| (&body.owner, body.phase(now)))
@@ -232,8 +240,8 @@ impl Cloud {
     /// Whether the processes of a pod have ended well.
     #[must_use]
     pub fn has_ended_well(&self, now: Micros, uid: &Uid) -> bool {
-        let mut ended = self.owners(now).filter(|(_, phase)| *phase == Phase::Succeeded);
-        self.ended_well.contains(uid) || ended.any(|(owner, _)| owner.uid == *uid)
+        let gone = self.gone.iter().map(|(at, body)| (&body.owner, body.phase(*at)));
+        self.owners(now).chain(gone).any(|(owner, phase)| owner.uid == *uid && phase == Phase::Succeeded)
     }
 
     /// Something that is not ours takes a name.
@@ -247,7 +255,7 @@ impl Cloud {
     }
 
     /// A pod is lost.
-    pub fn lose(&mut self, name: &CloudName) {
-        self.bodies.remove(name);
+    pub fn lose(&mut self, now: Micros, name: &CloudName) {
+        self.gone.extend(self.bodies.remove(name).map(|body| (now, body)));
     }
 }

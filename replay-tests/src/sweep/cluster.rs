@@ -125,6 +125,14 @@ impl Cluster {
         self.put(PodFacts { deletion, ..(*object.facts).clone() }, object.reason, Author::Other);
     }
 
+    /// Somebody else sets a status back to nothing.
+    pub fn undo_status(&mut self, uid: &str) {
+        let Some(object) = self.objects.get(&Uid(uid.into())).cloned() else { return };
+        let status_digest = PodStatus::default().digest();
+        let facts = PodFacts { phase: Phase::Pending, status_digest, ..(*object.facts).clone() };
+        self.put(facts, String::new(), Author::Other);
+    }
+
     // === what the agent does ===
 
     /// A status write that was sent with this resource version.

@@ -103,18 +103,7 @@ impl World {
 
     /// A call arrives. `sent` is the resource version that a status write was sent with.
     pub(super) fn call(&mut self, now: Micros, effect: &Effect, sent: &str) -> Reply {
-        match effect.kind {
-            EffectKind::ListCloudPods => {}
-            EffectKind::CreateCloudPod { .. }
-            | EffectKind::DeleteCloudPod { .. }
-            | EffectKind::LookUpCloudPod { .. }
-            | EffectKind::EnsureCloudNamespace
-            | EffectKind::PatchPodStatus { .. }
-            | EffectKind::ReleasePod { .. }
-            | EffectKind::LookUpPod { .. }
-            | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => self.account.calls += 1,
-        }
+        self.account.asked(&effect.kind, now);
         if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind {
             count(&mut self.account.create_calls, &pod.uid);
         }
@@ -132,7 +121,7 @@ impl World {
             }
             EffectKind::ListCloudPods => {
                 self.account.polls += 1;
-                let bodies = Some(self.cloud.list(now));
+                let bodies = Some(self.cloud.list_lagging(now));
                 Reply { bodies, ..done(Answer::Nothing).into() }
             }
             EffectKind::PatchPodStatus { pod, status, .. } => self.write_status(now, pod, sent, status),

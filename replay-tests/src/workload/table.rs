@@ -30,6 +30,8 @@ pub fn all() -> Vec<Workload> {
         workload("quota-hit", quota_hit()),
         workload("arrives-deleting", arrives_deleting()),
         workload("foreign-name", foreign_name()),
+        workload("lagging-list", lagging_list()),
+        workload("status-undone", status_undone()),
     ]
 }
 
@@ -255,6 +257,37 @@ fn foreign_name() -> Vec<Step> {
         step(ms(10), bind("short#1", SERVES)),
         step(ms(7_000), delete("short#1", 10)),
         step(gone("short#1"), Act::FreeName("web#1".to_owned())),
+        step(running("web#1"), Act::Nothing),
+    ]
+}
+
+/// The cloud's lists are twenty seconds old, with pods coming, ending, going and coming again under their names.
+fn lagging_list() -> Vec<Step> {
+    vec![
+        step(ms(10), Act::ListLags { ms: 20_000 }),
+        step(ms(100), bind("web#1", SERVES)),
+        step(ms(10), bind("job#1", Runs::For { seconds: 8, exit_code: 0 })),
+        step(running("web#1"), delete("web#1", 30)),
+        step(gone("web#1"), bind("web#2", SERVES)),
+        step(When::Ended("job#1".to_owned()), delete("job#1", 30)),
+        step(running("web#2"), delete("web#2", 0)),
+        step(ms(5), bind("web#3", SERVES)),
+        step(running("web#3"), Act::Nothing),
+    ]
+}
+
+/// Somebody else sets statuses back to nothing: of a pod that runs, of one that ends, and of one that is to go.
+fn status_undone() -> Vec<Step> {
+    let undo = |pod: &str| Act::UndoStatus(pod.to_owned());
+    vec![
+        step(ms(100), bind("web#1", SERVES)),
+        step(ms(10), bind("go#1", LINGERS)),
+        step(ms(10), bind("job#1", Runs::For { seconds: 8, exit_code: 0 })),
+        step(running("web#1"), undo("web#1")),
+        step(running("go#1"), delete("go#1", 20)),
+        step(ms(300), undo("go#1")),
+        step(running("job#1"), undo("job#1")),
+        step(When::Ended("job#1".to_owned()), Act::Nothing),
         step(running("web#1"), Act::Nothing),
     ]
 }

@@ -9,8 +9,8 @@ use crate::sweep::account::Account;
 use crate::sweep::world::World;
 use crate::workload::{Act, Runs, pod};
 
-/// Polls until rest is taken for rest.
-const SETTLE_POLLS: u32 = 2;
+/// Polls until rest is taken for rest: the longest lag of a list, and one.
+const SETTLE_POLLS: u32 = 5;
 /// Polls during which there may be no other call, once all is at rest.
 const QUIET_POLLS: u32 = 12;
 /// The longest that a step of a script may wait, and the most that may happen in a run.
@@ -181,7 +181,9 @@ impl Stage {
             Act::ListTakes { ms } => self.list_ms = ms,
             Act::Throttle(throttled) => cloud.throttled = throttled,
             Act::Room(room) => cloud.room = room,
-            Act::Lose(uid) => cloud.lose(&name_of(&uid)),
+            Act::ListLags { ms } => cloud.lag_ms = ms,
+            Act::UndoStatus(uid) => cluster.undo_status(&uid),
+            Act::Lose(uid) => cloud.lose(self.now, &name_of(&uid)),
             Act::TakeName(uid) => cloud.take_name(name_of(&uid)),
             Act::FreeName(uid) => cloud.free_name(&name_of(&uid)),
             Act::Stop => self.dies(),
