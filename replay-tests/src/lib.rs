@@ -8,6 +8,8 @@
 //! * `tests/crash.rs` kills the agent at every operation on its disk.
 //!
 //! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]).
+//! * `tests/sweep.rs` lets one thing go wrong, at every place of every reference [`workload`] ([`sweep`]).
+//! * `tests/family.rs` has the failures that others of this kind have had, by name.
 //!
 //! This library is what they share: the [`Agent`] without its tasks and sockets, the obedient [`World`] it
 //! acts on, a [`replay`] that compares, and [`words`] for golden files.
@@ -15,7 +17,9 @@
 mod agent;
 pub mod replay;
 pub mod sim;
+pub mod sweep;
 pub mod words;
+pub mod workload;
 mod world;
 
 pub use agent::Agent;

@@ -170,7 +170,7 @@ fn effect(kind: &EffectKind) -> String {
     }
 }
 
-fn outcome_words(outcome: &Outcome) -> String {
+pub(crate) fn outcome_words(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Done(answer) => answer_words(answer),
         Outcome::Refused(refusal) => {

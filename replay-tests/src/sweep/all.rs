@@ -1,0 +1,255 @@
+//! Every plan of a workload, one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::sync::Arc;
+
+use store::{Frame, MachineError};
+
+use super::cluster::{Author, Cluster};
+use super::judge::judge;
+use super::old::Old;
+use super::plan::{Fault, Plan};
+use super::stage::{CallFate, Death, Ended, Place, Stage, Twist};
+use crate::workload::{LogFate, Workload};
+
+/// Which plans are run: each `every`th, and of these each `of`th from `index` on.
+#[derive(Clone, Copy, Debug)]
+pub struct Share {
+    /// The first.
+    pub index: u64,
+    /// How many shares there are.
+    pub of: u64,
+    /// 1 for all plans.
+    pub every: u64,
+}
+
+/// A plan that went wrong.
+#[derive(Clone, Debug)]
+pub struct Failure {
+    /// Its name.
+    pub plan: String,
+    /// What is wrong.
+    pub wrong: Vec<String>,
+}
+
+/// What became of a share.
+#[derive(Clone, Debug, Default)]
+pub struct Report {
+    /// Plans that were run, by kind.
+    pub plans: BTreeMap<&'static str, u64>,
+    /// The most polls that one of them took to come to rest.
+    pub polls_to_rest: u32,
+    /// Those that went wrong.
+    pub failures: Vec<Failure>,
+    /// The history of the last plan, if it was to be told.
+    pub history: Vec<String>,
+}
+
+impl Report {
+    /// Counts another one in.
+    pub fn add(&mut self, other: Report) {
+        other.plans.into_iter().for_each(|(kind, count)| *self.plans.entry(kind).or_default() += count);
+        self.polls_to_rest = self.polls_to_rest.max(other.polls_to_rest);
+        self.failures.extend(other.failures);
+    }
+}
+
+impl fmt::Display for Report {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plans: u64 = self.plans.values().sum();
+        write!(f, "{plans:>6} plans, at rest within {:>2} polls:", self.polls_to_rest)?;
+        self.plans.iter().try_for_each(|(kind, count)| write!(f, " {kind} {count}"))
+    }
+}
+
+/// All plans of a workload.
+pub struct Sweep {
+    workload: Arc<Workload>,
+    /// The run without a fault.
+    pub reference: Ended,
+    old: Old,
+}
+
+fn nobody(_: &Stage, _: Place) {}
+
+impl Sweep {
+    /// Runs the workload without a fault.
+    ///
+    /// # Panics
+    /// If that goes wrong by itself.
+    #[must_use]
+    pub fn of(workload: Workload) -> Sweep {
+        let workload = Arc::new(workload);
+        let mut old = Old::default();
+        let stage = Stage::new(&workload, Twist::None, true);
+        let reference = stage.run(&mut |stage, place| old.note(stage, place, workload.alike));
+        assert!(
+            reference.breaches.is_empty(),
+            "{}, without a fault: {:?}\n{}",
+            workload.name,
+            reference.breaches,
+            reference.history.join("\n")
+        );
+        Sweep { workload, reference, old }
+    }
+
+    /// The workload's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.workload.name
+    }
+
+    /// Runs a share of all plans.
+    #[must_use]
+    pub fn run(&self, share: Share) -> Report {
+        let mut number = 0;
+        let chosen = move |_: &Plan| {
+            number += 1;
+            (number - 1) % share.every == 0 && (number - 1) / share.every % share.of == share.index
+        };
+        self.run_chosen(Box::new(chosen), false)
+    }
+
+    /// Runs the plan of a name, with its history.
+    #[must_use]
+    pub fn run_one(&self, name: &str) -> Report {
+        let name = name.to_owned();
+        self.run_chosen(Box::new(move |plan| plan.to_string() == name), true)
+    }
+
+    /// Runs all plans of a kind.
+    #[must_use]
+    pub fn run_kind(&self, kind: &str) -> Report {
+        self.run_chosen(Box::new(move |plan| plan.fault.kind() == kind), false)
+    }
+
+    /// Whole logs: of the run without a fault, and of runs in which the agent died once or more and kept its log.
+    ///
+    /// # Errors
+    /// [`MachineError`].
+    pub fn histories(&self) -> Result<Vec<Vec<Frame>>, MachineError> {
+        let commits = self.reference.commits;
+        let mut histories = Vec::new();
+        for die_at in [u64::MAX, commits / 5, commits / 3, commits / 2] {
+            let mut stage = Stage::new(&self.workload, Twist::None, false);
+            stage.keep_history();
+            let mut second = None;
+            let first = stage.run(&mut |stage, place| {
+                if place == Place::AfterSync(die_at) {
+                    let log = stage.log_after(LogFate::Kept);
+                    second = Some(stage.after(Death { log, ..Death::default() }));
+                }
+            });
+            let run = second.map_or(first, |stage| stage.run(&mut nobody));
+            histories.push(run.frames()?);
+        }
+        Ok(histories)
+    }
+
+    fn run_chosen<'a>(&'a self, chosen: Box<dyn FnMut(&Plan) -> bool + 'a>, tell: bool) -> Report {
+        let mut runner = Runner { sweep: self, chosen, report: Report::default(), tell };
+        let mut heard = BTreeSet::new();
+        let mut stage = Stage::new(&self.workload, Twist::None, tell);
+        stage.keep_copies();
+        let _ = stage.run(&mut |stage, place| match place {
+            Place::BeforeAppend(_) | Place::AfterSync(_) => runner.crashes(stage, place, None),
+            Place::AfterSend(number) => {
+                let fates = CallFate::ALL.into_iter();
+                fates.for_each(|fate| runner.crashes(stage, place, Some((number, fate))));
+            }
+            Place::AfterHeard(revision) if heard.insert(revision) => runner.old_lists(stage, revision),
+            Place::AfterHeard(_) => {}
+        });
+        for twist in twists(&self.reference) {
+            runner.consider(Fault::Twist(twist), || Stage::new(&self.workload, twist, tell));
+        }
+        runner.report
+    }
+}
+
+struct Runner<'a> {
+    sweep: &'a Sweep,
+    chosen: Box<dyn FnMut(&Plan) -> bool + 'a>,
+    report: Report,
+    tell: bool,
+}
+
+impl Runner<'_> {
+    fn consider(&mut self, fault: Fault, stage: impl FnOnce() -> Stage) {
+        let plan = Plan { workload: self.sweep.workload.name, fault };
+        if !(self.chosen)(&plan) {
+            return;
+        }
+        *self.report.plans.entry(fault.kind()).or_default() += 1;
+        let run = stage().run(&mut nobody);
+        self.report.polls_to_rest = self.report.polls_to_rest.max(run.polls_to_rest);
+        let wrong = judge(&plan, &self.sweep.reference, &run);
+        if !wrong.is_empty() {
+            self.report.failures.push(Failure { plan: plan.to_string(), wrong });
+        }
+        if self.tell {
+            self.report.history = run.history;
+        }
+    }
+
+    /// The deaths that can be died at a place.
+    ///
+    /// A crash after the append and before the sync is one of these: where the unsynced suffix survives it is that
+    /// after the sync, and where it does not it is that before the append, as no effect has left at either.
+    fn crashes(&mut self, stage: &Stage, place: Place, call: Option<(u64, CallFate)>) {
+        for log in LogFate::ALL {
+            let fault = Fault::Crash { place, call: call.map(|(_, fate)| fate), log };
+            let death = || Death { log: stage.log_after(log), call, ..Death::default() };
+            self.consider(fault, || stage.after(death()));
+        }
+    }
+
+    /// Deaths after which the first list of one side is an old one.
+    fn old_lists(&mut self, stage: &Stage, heard: u64) {
+        let old = &self.sweep.old;
+        let lists = old.lists.get(&heard).into_iter().flatten();
+        let clouds = old.clouds.get(&heard).into_iter().flatten();
+        for log in [LogFate::Kept, LogFate::Lost] {
+            for list in lists.clone().copied() {
+                self.consider(Fault::StaleList { list, heard, log }, || {
+                    let log = stage.log_after(log);
+                    stage.after(Death { log, first_list: Some(list), ..Death::default() })
+                });
+            }
+            for list in clouds.clone().copied() {
+                self.consider(Fault::StaleCloud { list, heard, log }, || {
+                    let log = stage.log_after(log);
+                    let first_cloud_list = Some(old.cloud_lists[list].clone());
+                    stage.after(Death { log, first_cloud_list, ..Death::default() })
+                });
+            }
+        }
+    }
+}
+
+// === twists ===
+
+/// What else can go wrong in the run of a workload.
+fn twists(reference: &Ended) -> Vec<Twist> {
+    let cluster = &reference.world.cluster;
+    let mut twists = Vec::new();
+    for revision in 1..=cluster.revision() {
+        twists.push(Twist::Cut { from: revision, to: revision });
+        if let Some(by) = overwritten(cluster, revision) {
+            twists.push(Twist::Skip(revision));
+            twists.push(Twist::Cut { from: revision, to: by });
+        }
+    }
+    let lose = |call| CallFate::ALL.into_iter().map(move |fate| Twist::Lose { call, fate });
+    twists.extend((0..reference.calls).flat_map(lose));
+    twists
+}
+
+/// The change that overwrites one, if it does not depend on the agent having seen it: another's, of the same pod.
+fn overwritten(cluster: &Cluster, revision: u64) -> Option<u64> {
+    let pod = &cluster.change(revision)?.pod;
+    let next = (revision + 1..=cluster.revision())
+        .find(|next| cluster.change(*next).is_some_and(|change| change.pod == *pod))?;
+    cluster.change(next).filter(|change| change.author == Author::Other).map(|_| next)
+}

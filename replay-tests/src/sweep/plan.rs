@@ -1,0 +1,97 @@
+//! One fault at one place of one workload, and its name.
+
+use std::fmt;
+
+use super::stage::{CallFate, Place, Twist};
+use crate::workload::LogFate;
+
+/// One fault at one place of one workload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// The workload's name.
+    pub workload: &'static str,
+    /// What goes wrong, and where.
+    pub fault: Fault,
+}
+
+/// What goes wrong, and where.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The agent dies.
+    Crash {
+        /// Where.
+        place: Place,
+        /// What becomes of the call that was sent last, where that matters.
+        call: Option<CallFate>,
+        /// What is left of the log.
+        log: LogFate,
+    },
+    /// The agent dies, and the first list of the API server that the next one sees is an old one.
+    StaleList {
+        /// The list's revision.
+        list: u64,
+        /// The revision that the agent had heard of when it died.
+        heard: u64,
+        /// What is left of the log.
+        log: LogFate,
+    },
+    /// The agent dies, and the first list of the cloud that the next one sees is an old one.
+    StaleCloud {
+        /// The list's number among those that differ.
+        list: usize,
+        /// The revision that the agent had heard of when it died.
+        heard: u64,
+        /// What is left of the log.
+        log: LogFate,
+    },
+    /// The agent lives, and something else goes wrong.
+    Twist(Twist),
+}
+
+impl Fault {
+    /// What kind of fault it is.
+    #[must_use]
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Fault::Twist(Twist::None) => "none",
+            Fault::Crash { .. } => "crash",
+            Fault::StaleList { .. } => "stale-list",
+            Fault::StaleCloud { .. } => "stale-cloud",
+            Fault::Twist(Twist::Skip(_)) => "skip",
+            Fault::Twist(Twist::Cut { .. }) => "cut",
+            Fault::Twist(Twist::Lose { .. }) => "lost-answer",
+        }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Place::BeforeAppend(commit) => write!(f, "before-append/{commit}"),
+            Place::AfterSync(commit) => write!(f, "after-sync/{commit}"),
+            Place::AfterSend(call) => write!(f, "after-send/{call}"),
+            Place::AfterHeard(revision) => write!(f, "after-heard/{revision}"),
+        }
+    }
+}
+
+impl fmt::Display for Plan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.workload, self.fault.kind())?;
+        match self.fault {
+            Fault::Twist(Twist::None) => Ok(()),
+            Fault::Crash { place, call, log } => {
+                write!(f, "/{place}")?;
+                if let Some(call) = call {
+                    write!(f, "/{}", call.name())?;
+                }
+                write!(f, "/{}", log.name())
+            }
+            Fault::StaleList { list, heard, log } => write!(f, "/{list}/{heard}/{}", log.name()),
+            Fault::StaleCloud { list, heard, log } => write!(f, "/{list}/{heard}/{}", log.name()),
+            Fault::Twist(Twist::Skip(revision)) => write!(f, "/{revision}"),
+            Fault::Twist(Twist::Cut { from, to }) => write!(f, "/{from}/{to}"),
+            Fault::Twist(Twist::Lose { call, fate }) => write!(f, "/{call}/{}", fate.name()),
+        }
+    }
+}
