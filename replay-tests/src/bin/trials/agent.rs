@@ -34,7 +34,7 @@ pub struct Start {
     pub program: PathBuf,
     /// Another program before it, with its arguments, that becomes it or traces it.
     pub before: Vec<OsString>,
-    /// Options beside the usual ones.
+    /// Options beside the usual ones, or in place of them.
     pub options: Vec<OsString>,
 }
 
@@ -58,8 +58,7 @@ impl Agent {
         fs::create_dir_all(scratch).map_err(doing("make a directory"))?;
         let mut words = start.before.clone();
         words.push(start.program.clone().into());
-        words.extend(arguments(world, log));
-        words.extend(start.options.iter().cloned());
+        words.extend(arguments(world, log, &start.options));
         let program = PathBuf::from(words.remove(0));
         let child = Child::start("agent", &program, words, scratch).await?;
         Ok(Agent { child, words: scratch.join("agent.stderr"), serving: None })
@@ -74,7 +73,8 @@ impl Agent {
                     return Ok(());
                 }
                 answer if start.elapsed() > READY_PATIENCE => {
-                    let answer = answer.as_deref().and_then(|answer| answer.lines().last()).unwrap_or("nothing");
+                    let answer =
+                        answer.as_deref().and_then(|answer| answer.lines().last()).unwrap_or("nothing");
                     return Err(Breach::new(format!("the agent is not ready after 60 s; it says: {answer}")));
                 }
                 Some(_) | None => {}
@@ -152,7 +152,7 @@ impl Agent {
 }
 
 /// Quick polls and short delays, so that a trial takes seconds; all else as it comes.
-fn arguments(world: &World, log: &Path) -> Vec<OsString> {
+fn arguments(world: &World, log: &Path, others: &[OsString]) -> Vec<OsString> {
     let credentials = world.cloud.credentials();
     let cloud = format!("http://{}", world.cloud_address);
     let flags: [(&str, OsString); 22] = [
@@ -180,6 +180,8 @@ fn arguments(world: &World, log: &Path) -> Vec<OsString> {
         ("--admin-listen", "127.0.0.1:0".into()),
     ];
     let mut arguments: Vec<OsString> = vec!["run".into()];
-    arguments.extend(flags.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
+    let flags = flags.into_iter().filter(|(flag, _)| !others.iter().any(|other| other == flag));
+    arguments.extend(flags.flat_map(|(flag, value)| [flag.into(), value]));
+    arguments.extend(others.iter().cloned());
     arguments
 }

@@ -83,17 +83,23 @@ impl Audit {
     /// S7: whatever was done has its cause in the log; and what was said to be durable is there.
     pub fn check(&self, done: &Deeds, durable: u64) -> Result<()> {
         if !self.clean {
-            return Err(Breach::of(Sort::Lost, format!("the log is not as it was left: {}", self.said.trim())));
+            return Err(Breach::of(
+                Sort::Lost,
+                format!("the log is not as it was left: {}", self.said.trim()),
+            ));
         }
         if self.records < durable {
             let records = self.records;
-            let what = format!("acknowledged records are lost: #{durable} was durable, the log ends at #{records}");
+            let what =
+                format!("acknowledged records are lost: #{durable} was durable, the log ends at #{records}");
             return Err(Breach::of(Sort::Lost, what));
         }
         let decided = &self.decided;
         let missing = |what: &str, done: &BTreeSet<String>, decided: &BTreeSet<String>| {
             let first = done.difference(decided).next();
-            first.map_or(Ok(()), |first| Err(Breach::of(Sort::Lost, format!("{what} {first} is not in the log"))))
+            first.map_or(Ok(()), |first| {
+                Err(Breach::of(Sort::Lost, format!("{what} {first} is not in the log")))
+            })
         };
         missing("the creation of", &done.created, &decided.created)?;
         missing("the deletion of", &done.deleted, &decided.deleted)?;

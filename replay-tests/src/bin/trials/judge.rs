@@ -181,7 +181,10 @@ fn not_right(pod: &Object, book: &Book, running: &BTreeSet<&str>) -> Option<Stri
     let body = if runs { "runs" } else { "does not run" };
     let reason = pod.value["status"]["reason"].as_str().unwrap_or_default();
     (!right).then(|| {
-        format!("the pod {name} should be {:?}, is {phase} {reason}, and {body} in the cloud", book.endings[pod.uid()])
+        format!(
+            "the pod {name} should be {:?}, is {phase} {reason}, and {body} in the cloud",
+            book.endings[pod.uid()]
+        )
     })
 }
 
@@ -193,7 +196,8 @@ fn follow_phases(cluster: &Cluster, seen: &mut Seen) {
         let (uid, now) = (change.object.uid(), phase(&change.object));
         let before = phases.insert(uid.to_owned(), now.to_owned());
         if let Some(before) = before.filter(|before| is_terminal(before) && before != now) {
-            findings.insert(Breach::new(format!("the pod {} went from {before} to {now}", change.object.name())));
+            findings
+                .insert(Breach::new(format!("the pod {} went from {before} to {now}", change.object.name())));
         }
         if change.deleted {
             gone.insert(uid.to_owned());

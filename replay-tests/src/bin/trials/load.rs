@@ -142,9 +142,9 @@ impl Hand {
         let mut book = self.book.lock();
         let options = DeleteOptions { grace_s, ..DeleteOptions::default() };
         let target = Target { kind: pod_kind(), namespace: NAMESPACE, name };
-        let deleted = self.cluster.with(|cluster, now| {
-            cluster.delete(Writer { now, manager: "trials" }, target, &options)
-        });
+        let deleted = self
+            .cluster
+            .with(|cluster, now| cluster.delete(Writer { now, manager: "trials" }, target, &options));
         // Also what has ended by itself goes at once. An error says that somebody else was quicker.
         if let Ok(Deleted::Gone(pod)) = deleted {
             book.forced.insert(pod.uid().to_owned());
@@ -164,7 +164,12 @@ pub fn pod_kind() -> &'static Kind {
 /// The pods that are there.
 pub fn pods(cluster: &Kubernetes) -> Vec<Arc<Object>> {
     cluster.read(|cluster| {
-        cluster.storage(pod_kind()).from(NAMESPACE).map(|(_, pod)| pod.clone()).filter(|pod| ours(pod)).collect()
+        cluster
+            .storage(pod_kind())
+            .from(NAMESPACE)
+            .map(|(_, pod)| pod.clone())
+            .filter(|pod| ours(pod))
+            .collect()
     })
 }
 

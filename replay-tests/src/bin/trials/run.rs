@@ -2,12 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use bench::world::cloud::FaultRules;
 
-use crate::agent::Start;
 use crate::breach::{Breach, Result, Sort};
 use crate::dice::Dice;
 use crate::kinds::Kind;
@@ -66,9 +65,16 @@ impl fmt::Display for Tally {
 /// Runs so many trials of a kind; true when nothing was breached.
 pub async fn run(plan: &Plan, kind: Kind, trials: u32) -> bool {
     let name = kind.name();
-    if let Some(why) = kind.missing(plan) {
-        println!("{name}: skipped: {why}");
-        return true;
+    match kind.missing(plan) {
+        Ok(None) => {}
+        Ok(Some(why)) => {
+            println!("{name}: skipped: {why}");
+            return true;
+        }
+        Err(breach) => {
+            println!("BREACH {name}: {breach}");
+            return false;
+        }
     }
     let (start, mut tally) = (Instant::now(), Tally::default());
     let mut done = 0;
@@ -88,12 +94,13 @@ pub async fn run(plan: &Plan, kind: Kind, trials: u32) -> bool {
 /// The trials that share a world.
 async fn live(plan: &Plan, kind: Kind, life: u32, trials: std::ops::Range<u32>, tally: &mut Tally) {
     let name = kind.name();
-    let told = format!("{name}: trials {} to {} (life {life}, seed {})", trials.start + 1, trials.end, plan.seed);
+    let told =
+        format!("{name}: trials {} to {} (life {life}, seed {})", trials.start + 1, trials.end, plan.seed);
     let mut dice = Dice::new(plan.seed, life);
-    let weather = weather(&mut dice);
+    let mut weather = weather(&mut dice);
+    let start = kind.prepare(plan, &mut weather);
     let traffic = Traffic { changes_per_s: 20 + dice.below(80), names: 20 + dice.below(60) };
-    let program: &Path = if kind == Kind::FailPoint { &plan.fail_point_agent } else { &plan.agent };
-    let mut scene = match Scene::new(dice, Start::of(program), &weather, traffic).await {
+    let mut scene = match Scene::new(dice, start, &weather, traffic).await {
         Ok(scene) => scene,
         Err(breach) => return report(&told, &breach, None, tally),
     };
@@ -109,7 +116,8 @@ async fn live(plan: &Plan, kind: Kind, life: u32, trials: std::ops::Range<u32>, 
 fn report(told: &str, breach: &Breach, scene: Option<Scene>, tally: &mut Tally) {
     *tally.breaches.entry(breach.sort).or_default() += 1;
     let kept = scene.map(|scene| scene.keep());
-    let kept = kept.map_or_else(|| "nothing was kept".to_owned(), |path| format!("kept in {}", path.display()));
+    let kept =
+        kept.map_or_else(|| "nothing was kept".to_owned(), |path| format!("kept in {}", path.display()));
     println!("BREACH {told}: {breach}; {kept}");
 }
 
@@ -136,7 +144,12 @@ fn weather(dice: &mut Dice) -> Weather {
         }
     }
     let faults: FaultRules = rules.join(",").parse().expect("the rules are written as they are read");
-    Weather { cloud_latency_ms: *dice.pick(&[0, 5, 50, 200]), cluster_latency_ms: *dice.pick(&[0, 0, 5, 50]), faults }
+    Weather {
+        cloud_latency_ms: *dice.pick(&[0, 5, 50, 200]),
+        cluster_latency_ms: *dice.pick(&[0, 0, 5, 50]),
+        timeout_ms: 500,
+        faults,
+    }
 }
 
 /// What a life comes to.

@@ -45,7 +45,8 @@ impl Scene {
     /// A new world, in `weather`, with a load on it.
     pub async fn new(dice: Dice, start: Start, weather: &Weather, traffic: Traffic) -> Result<Scene> {
         let mut dice = dice;
-        let scratch = tempfile::Builder::new().prefix("trial-").tempdir().map_err(doing("make a directory"))?;
+        let scratch =
+            tempfile::Builder::new().prefix("trial-").tempdir().map_err(doing("make a directory"))?;
         let world = World::serve(dice.number(), weather, scratch.path()).await?;
         let load = Load::begin(world.cluster.clone(), Dice::new(dice.number(), 0), traffic);
         let judge = Judge::begin(&world, load.book.clone());
@@ -86,6 +87,11 @@ impl Scene {
     /// What the log of a dead agent says is compared with what was done.
     pub async fn audit(&self, durable: u64) -> Result<Audit> {
         let done = self.judge.deeds();
+        if !self.log.exists() {
+            // The agent died before it had one.
+            let nothing = Audit { clean: true, ..Audit::default() };
+            return nothing.check(&done, durable).map(|()| nothing);
+        }
         let audit = Audit::of(&self.start.program, &self.log).await?;
         audit.check(&done, durable)?;
         self.check()?;
@@ -124,15 +130,20 @@ impl Scene {
 
     /// Deletes all pods and waits until both sides are empty; ends the agent, and looks at its log.
     pub async fn finish(&self, mut agent: Agent) -> Result<()> {
-        self.load.delete_all();
-        self.until_settled().await?;
-        let left = pods(&self.world.cluster).len();
-        if left > 0 {
-            return Err(Breach::new(format!("{left} pods are left")));
-        }
+        self.empty().await?;
         let durable = agent.durable().await.unwrap_or_default();
         self.stop(&mut agent).await?;
         self.audit(durable).await.map(drop)
+    }
+
+    /// Deletes all pods and waits until both sides are empty.
+    pub async fn empty(&self) -> Result<()> {
+        self.load.delete_all();
+        self.until_settled().await?;
+        match pods(&self.world.cluster).len() {
+            0 => Ok(()),
+            left => Err(Breach::new(format!("{left} pods are left"))),
+        }
     }
 
     /// Ends an agent by a signal.

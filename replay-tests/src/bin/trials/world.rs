@@ -40,6 +40,8 @@ pub struct Weather {
     pub cloud_latency_ms: u64,
     /// What every call to the cluster takes.
     pub cluster_latency_ms: u64,
+    /// How long a call to the cloud hangs that is not answered.
+    pub timeout_ms: u64,
     /// What goes wrong in the cloud.
     pub faults: FaultRules,
 }
@@ -60,7 +62,8 @@ impl World {
         let (at, cloud_address) = listen().await?;
         tokio::spawn(cci::serve(at, cloud.clone(), stop.clone()));
         let (kubeconfig, credentials) = (scratch.join("kubeconfig"), scratch.join("credentials"));
-        fs::write(&kubeconfig, kubernetes::kubeconfig(cluster_address)).map_err(doing("write a kubeconfig"))?;
+        fs::write(&kubeconfig, kubernetes::kubeconfig(cluster_address))
+            .map_err(doing("write a kubeconfig"))?;
         write_credentials(&cloud, &credentials).map_err(doing("write the credentials"))?;
         Ok(World { cluster, cloud, cloud_address, kubeconfig, credentials, _serve: stop.drop_guard() })
     }
@@ -85,7 +88,7 @@ fn cloud_options(weather: &Weather) -> CloudOptions {
         stop_latency_ms: 200,
         namespace_ready_ms: 20,
         network_ready_ms: 20,
-        timeout_ms: 500,
+        timeout_ms: weather.timeout_ms,
         foreign_pods: FOREIGN_PODS,
         faults: weather.faults.clone(),
         ..CloudOptions::default()
