@@ -155,7 +155,7 @@ impl Agent {
 fn arguments(world: &World, log: &Path, others: &[OsString]) -> Vec<OsString> {
     let credentials = world.cloud.credentials();
     let cloud = format!("http://{}", world.cloud_address);
-    let flags: [(&str, OsString); 22] = [
+    let flags: [(&str, OsString); 23] = [
         ("--kubeconfig", world.kubeconfig.clone().into()),
         ("--cluster-id", "trials".into()),
         ("--node-name", NODE.into()),
@@ -174,6 +174,8 @@ fn arguments(world: &World, log: &Path, others: &[OsString]) -> Vec<OsString> {
         ("--log-keep-bytes", "1Ti".into()),
         ("--min-free-bytes", "0".into()),
         ("--poll-period-ms", "500".into()),
+        // The lists of this cloud do not lag.
+        ("--create-lag-ms", "5000".into()),
         ("--retry-base-ms", "100".into()),
         ("--retry-cap-ms", "2000".into()),
         ("--listen", "127.0.0.1:0".into()),

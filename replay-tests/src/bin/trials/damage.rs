@@ -1,7 +1,7 @@
 //! `damage`: the files of a killed agent's log are flipped, cut, zeroed or taken away, one at a time.
 //!
-//! One log is recorded and copied again and again; both sides stay as they are, at rest. So whatever an agent does
-//! there after it has started on a damaged copy is wrong, and shows.
+//! One log is recorded and copied again and again, while both sides live on: to the agent that starts on a damaged
+//! copy, both have moved on, and one change is waiting for it.
 
 use std::fs::{self, File, OpenOptions};
 use std::os::unix::fs::FileExt;
@@ -73,8 +73,9 @@ async fn read(scene: &Scene, records: u64, tally: &mut Tally) -> Result<()> {
     Ok(())
 }
 
-/// An agent starts, says what is lost, and leaves both sides as they are.
+/// An agent starts, says what is lost, and does what there is to do.
 async fn start(scene: &mut Scene, records: u64, tally: &mut Tally) -> Result<()> {
+    scene.load.replace_one(&mut scene.dice);
     let mut agent = scene.agent().await?;
     agent.ready().await?;
     let read = records_read(&agent)?;
@@ -103,8 +104,8 @@ fn records_read(agent: &Agent) -> Result<u64> {
 /// Damages one file; says in which way, and exactly how.
 fn damage(log: &Path, dice: &mut Dice) -> std::io::Result<(&'static str, String)> {
     let mut files = files(log)?;
-    // Who holds the lock is written there, and nothing else.
-    files.retain(|path| !path.ends_with("lock"));
+    // Nothing is ever read from these.
+    files.retain(|path| !path.ends_with("lock") && !path.ends_with("conf"));
     files.sort();
     let path = dice.pick(&files);
     let file = OpenOptions::new().read(true).write(true).open(path)?;

@@ -20,6 +20,7 @@ const REFUSAL: &str = "in use";
 
 /// Freezes an agent again and again, each time with another one beside it.
 pub async fn live(scene: &mut Scene, freezes: u32, tally: &mut Tally) -> Lived {
+    scene.judge.expect_several();
     let mut agent = scene.agent().await?;
     for freeze in 0..freezes {
         agent.ready().await?;
@@ -36,6 +37,8 @@ pub async fn live(scene: &mut Scene, freezes: u32, tally: &mut Tally) -> Lived {
         scene.check()?;
     }
     tally.took("settled in", scene.settle().await?);
+    tally.add("made again by the other", scene.judge.excused(Sort::Duplicate) as u64);
+    tally.add("made again after the release", scene.judge.excused(Sort::Orphan) as u64);
     let durable = agent.durable().await.unwrap_or_default();
     scene.stop(&mut agent).await?;
     // Others did a part, so not every cause is here; but what is here is whole.

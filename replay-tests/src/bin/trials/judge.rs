@@ -35,6 +35,22 @@ struct Seen {
     /// UIDs whose API object is gone.
     gone: BTreeSet<String>,
     foreign: bool,
+    /// Whether several agents drive the node: then S6 and "made once" are counted, not demanded.
+    several: bool,
+    /// What was counted instead.
+    excused: BTreeSet<Breach>,
+}
+
+impl Seen {
+    /// Something that one driver alone never does. Nothing keeps a second one from acting on what it knew before
+    /// it was frozen; only that a pod has never two bodies at once, and no orphan for long, holds all the same.
+    fn of_one_driver(&mut self, breach: Breach) {
+        if self.several {
+            self.excused.insert(breach)
+        } else {
+            self.findings.insert(breach)
+        };
+    }
 }
 
 /// What the agent did, as both sides have it.
@@ -88,6 +104,16 @@ impl Judge {
         self.eye.look();
         self.eye.cloud.with(|cloud, _| twice(cloud, &mut self.eye.seen.lock()));
         self.eye.seen.lock().findings.iter().cloned().collect()
+    }
+
+    /// From now on several agents drive the node.
+    pub fn expect_several(&self) {
+        self.eye.seen.lock().several = true;
+    }
+
+    /// What several agents did that one would not, by sort.
+    pub fn excused(&self, sort: Sort) -> usize {
+        self.eye.seen.lock().excused.iter().filter(|breach| breach.sort == sort).count()
     }
 
     /// Cloud pods whose API object is gone.
@@ -218,7 +244,7 @@ fn compare(cluster: &Cluster, cloud: &Cloud, book: &Book, seen: &mut Seen) {
         }
         if !pods.contains_key(uid) && !book.forced.contains(uid) {
             let what = format!("the pod {uid} was released while its body {name} was there");
-            seen.findings.insert(Breach::of(Sort::Orphan, what));
+            seen.of_one_driver(Breach::of(Sort::Orphan, what));
         }
     }
     let foreign = cloud.pods().filter(|pod| uid_of(pod).is_none()).count();
@@ -234,7 +260,7 @@ fn twice(cloud: &Cloud, seen: &mut Seen) {
     for (name, account) in accounts(cloud) {
         if account.creations > 1 {
             let what = format!("the body {name} was made {} times", account.creations);
-            seen.findings.insert(Breach::of(Sort::Duplicate, what));
+            seen.of_one_driver(Breach::of(Sort::Duplicate, what));
         }
         let made = (account.creations > 0).then(|| seen.made_for.get(name)).flatten();
         if let Some(other) = made.and_then(|uid| names.insert(uid.clone(), name)) {

@@ -37,14 +37,14 @@ pub enum Kind {
 impl Kind {
     /// All kinds with their names, how many of their trials share a world, and how many a short run has.
     pub const ALL: [(Kind, &'static str, u32, u32); 11] = [
-        (Kind::Kill, "kill", 100, 15),
-        (Kind::FailPoint, "fail-point", 50, 12),
+        (Kind::Kill, "kill", 100, 12),
+        (Kind::FailPoint, "fail-point", 50, 10),
         (Kind::Freeze, "freeze", 10, 2),
         (Kind::Term, "term", 25, 6),
         (Kind::DiskFull, "disk-full", 10, 2),
         (Kind::SyncError, "sync-error", 20, 2),
         (Kind::SlowSync, "slow-sync", 2, 0),
-        (Kind::Damage, "damage", 500, 40),
+        (Kind::Damage, "damage", 500, 30),
         (Kind::Power, "power", 10, 4),
         (Kind::LogLost, "log-lost", 10, 3),
         (Kind::Clock, "clock", 20, 4),

@@ -76,13 +76,25 @@ impl Load {
         self.driving.abort();
     }
 
+    /// Ends a pod and makes another one, in the midst of rest.
+    pub fn replace_one(&self, dice: &mut Dice) {
+        let there = pods(&self.cluster);
+        if !there.is_empty() {
+            self.hand().delete(dice.pick(&there).name(), None);
+        }
+        self.hand().create(&format!("other-{}", dice.number()), Ending::Runs);
+    }
+
     /// Asks for the deletion of everything.
     pub fn delete_all(&self) {
         self.rest();
-        let hand = Hand { cluster: self.cluster.clone(), book: self.book.clone() };
         for pod in pods(&self.cluster) {
-            hand.delete(pod.name(), None);
+            self.hand().delete(pod.name(), None);
         }
+    }
+
+    fn hand(&self) -> Hand {
+        Hand { cluster: self.cluster.clone(), book: self.book.clone() }
     }
 }
 

@@ -21,6 +21,9 @@ pub const SETTLE_PATIENCE: Duration = Duration::from_secs(60);
 /// How long an agent may take to end after a signal.
 pub const STOP_PATIENCE: Duration = Duration::from_secs(10);
 
+/// After so long what is waited for is told.
+const SLOW: Duration = Duration::from_secs(10);
+
 const LOOK_PERIOD: Duration = Duration::from_millis(20);
 
 /// One life of a world.
@@ -116,7 +119,12 @@ impl Scene {
     /// Waits until both sides are as they must be.
     pub async fn until_settled(&self) -> Result<Duration> {
         let start = Instant::now();
+        let mut last = String::new();
         while let Some(why) = self.judge.unsettled() {
+            if start.elapsed() > SLOW && why != last {
+                eprintln!("after {} s {why}", start.elapsed().as_secs());
+                last.clone_from(&why);
+            }
             if start.elapsed() > SETTLE_PATIENCE {
                 let orphans = self.judge.orphans();
                 let sort = if orphans > 0 { Sort::Orphan } else { Sort::Wrong };

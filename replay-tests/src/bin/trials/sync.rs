@@ -15,7 +15,7 @@ use crate::run::{Lived, Tally};
 use crate::scene::Scene;
 
 /// An error comes after so many calls of one thread at most.
-const CALLS_MAX: u64 = 40;
+const CALLS_MAX: u64 = 100;
 
 /// How long an agent may take to meet the error, and then to end.
 const ERROR_PATIENCE: Duration = Duration::from_secs(60);
