@@ -9,6 +9,8 @@
 //!
 //! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]).
 //!
+//! * `src/bin/trials` does to the release binary, as a process, what these do to its parts.
+//!
 //! This library is what they share: the [`Agent`] without its tasks and sockets, the obedient [`World`] it
 //! acts on, a [`replay`] that compares, and [`words`] for golden files.
 

@@ -13,7 +13,7 @@ use crate::audit::Audit;
 use crate::breach::{Breach, Result, Sort, doing};
 use crate::dice::Dice;
 use crate::run::{Lived, Tally};
-use crate::scene::Scene;
+use crate::scene::{Scene, copy};
 
 /// How the log is recorded.
 const LIVES: u32 = 3;
@@ -148,18 +148,4 @@ fn files(directory: &Path) -> std::io::Result<Vec<PathBuf>> {
         if path.is_dir() { found.extend(files(&path)?) } else { found.push(path) }
     }
     Ok(found)
-}
-
-fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
-    fs::create_dir_all(to)?;
-    for entry in fs::read_dir(from)? {
-        let path = entry?.path();
-        let target = to.join(path.file_name().unwrap_or_default());
-        if path.is_dir() {
-            copy(&path, &target)?;
-        } else {
-            fs::copy(&path, &target)?;
-        }
-    }
-    Ok(())
 }

@@ -29,18 +29,23 @@ pub async fn live(scene: &mut Scene, times: u32, tally: &mut Tally) -> Lived {
     let disk = scene.directory().join("disk");
     let _mount = Mount::memory(&disk, DISK_BYTES, DISK_FILES)?;
     scene.log = disk.join("log");
+    let lived = fill_again_and_again(scene, times, &disk, tally).await;
+    lived.inspect_err(|_| scene.save_log())
+}
+
+async fn fill_again_and_again(scene: &mut Scene, times: u32, disk: &Path, tally: &mut Tally) -> Lived {
     for _ in 0..times {
         let mut agent = scene.agent().await?;
         agent.ready().await?;
         scene.wait_up_to(WHILE_MAX).await;
         let durable = agent.durable().await.unwrap_or_default();
         if scene.dice.happens(50) {
-            fill_with_bytes(&disk, scene.dice.below(LEFT_BYTES_MAX))?;
+            fill_with_bytes(disk, scene.dice.below(LEFT_BYTES_MAX))?;
             expect_reason(&mut agent).await?;
             tally.add("ran out of bytes", 1);
         } else {
             agent.kill().await?;
-            fill_with_files(&disk)?;
+            fill_with_files(disk)?;
             expect_reason(&mut scene.agent().await?).await?;
             tally.add("started without room for files", 1);
         }

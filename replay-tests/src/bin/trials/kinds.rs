@@ -10,6 +10,8 @@ use crate::{clock, damage, disk_full, fail_point, freeze, kill, log_lost, power,
 /// What is done to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Kind {
+    /// The log is deleted behind the back of whoever looks on, who has to notice.
+    Canary,
     /// SIGKILL at any time.
     Kill,
     /// Death at a named place of the program; needs a build with the feature `fail-points`.
@@ -36,7 +38,8 @@ pub enum Kind {
 
 impl Kind {
     /// All kinds with their names, how many of their trials share a world, and how many a short run has.
-    pub const ALL: [(Kind, &'static str, u32, u32); 11] = [
+    pub const ALL: [(Kind, &'static str, u32, u32); 12] = [
+        (Kind::Canary, "canary", 1, 1),
         (Kind::Kill, "kill", 100, 12),
         (Kind::FailPoint, "fail-point", 50, 10),
         (Kind::Freeze, "freeze", 10, 2),
@@ -73,7 +76,7 @@ impl Kind {
     /// Why this machine cannot do it; `None` when it can.
     pub fn missing(self, plan: &Plan) -> Result<Option<String>> {
         Ok(match self {
-            Kind::Kill | Kind::Freeze | Kind::Term | Kind::Damage | Kind::LogLost => None,
+            Kind::Canary | Kind::Kill | Kind::Freeze | Kind::Term | Kind::Damage | Kind::LogLost => None,
             Kind::FailPoint => fail_point::missing(plan)?,
             Kind::DiskFull => disk_full::missing(),
             Kind::SyncError | Kind::SlowSync => sync::missing(),
@@ -96,6 +99,7 @@ impl Kind {
     /// Some trials in one world.
     pub async fn live(self, scene: &mut Scene, trials: u32, tally: &mut Tally) -> Lived {
         match self {
+            Kind::Canary => log_lost::live_unnoticed(scene, trials, tally).await,
             Kind::Kill => kill::live(scene, trials, tally).await,
             Kind::FailPoint => fail_point::live(scene, trials, tally).await,
             Kind::Freeze => freeze::live(scene, trials, tally).await,

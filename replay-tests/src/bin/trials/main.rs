@@ -47,6 +47,9 @@ struct Args {
     /// Everything that is left to chance follows from it, but for what the machine does.
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
+    /// Only this one of the worlds that share the trials, as a breach names it.
+    #[arg(long, value_name = "N")]
+    life: Option<u32>,
     /// How many trials of each kind; without it a few, and none of those that take long.
     #[arg(long, value_name = "N")]
     trials: Option<u32>,
@@ -89,7 +92,7 @@ fn main() -> ExitCode {
     let beside = std::env::current_exe().ok().and_then(|path| Some(path.parent()?.join("burst-agent")));
     let agent = args.agent.or(beside).unwrap_or_else(|| "burst-agent".into());
     let armed = args.fail_point_agent.unwrap_or_else(|| agent.with_file_name("burst-agent-fail-points"));
-    let plan = Plan { agent, fail_point_agent: armed, seed: args.seed };
+    let plan = Plan { agent, fail_point_agent: armed, seed: args.seed, life: args.life };
     let kinds = match args.what {
         What::All => Kind::ALL.map(|(kind, ..)| kind).to_vec(),
         What::One(kind) => vec![kind],

@@ -23,6 +23,16 @@ pub async fn live(scene: &mut Scene, losses: u32, tally: &mut Tally) -> Lived {
     let (kind, name) = *scene.dice.pick(&there);
     let mount = Mount::image(&disk, kind, DISK_BYTES)?;
     scene.log = disk.join("log");
+    let lived = pull_again_and_again(scene, losses, (&mount, name), tally).await;
+    lived.inspect_err(|_| scene.save_log())
+}
+
+async fn pull_again_and_again(
+    scene: &mut Scene,
+    losses: u32,
+    (mount, name): (&Mount, &'static str),
+    tally: &mut Tally,
+) -> Lived {
     let mut acknowledged = 0;
     for _ in 0..losses {
         let mut agent = scene.agent().await?;

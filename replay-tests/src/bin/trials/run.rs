@@ -23,6 +23,8 @@ pub struct Plan {
     pub fail_point_agent: PathBuf,
     /// What everything left to chance follows from.
     pub seed: u64,
+    /// Only this one of the worlds that share the trials.
+    pub life: Option<u32>,
 }
 
 /// What was counted.
@@ -83,7 +85,9 @@ pub async fn run(plan: &Plan, kind: Kind, trials: u32) -> bool {
         if count == 0 {
             break;
         }
-        live(plan, kind, life, done..done + count, &mut tally).await;
+        if plan.life.is_none_or(|only| only == life) {
+            live(plan, kind, life, done..done + count, &mut tally).await;
+        }
         done += count;
     }
     let seconds = start.elapsed().as_secs();
@@ -115,9 +119,16 @@ async fn live(plan: &Plan, kind: Kind, life: u32, trials: std::ops::Range<u32>, 
 
 fn report(told: &str, breach: &Breach, scene: Option<Scene>, tally: &mut Tally) {
     *tally.breaches.entry(breach.sort).or_default() += 1;
-    let kept = scene.map(|scene| scene.keep());
-    let kept =
-        kept.map_or_else(|| "nothing was kept".to_owned(), |path| format!("kept in {}", path.display()));
+    let kept = match scene {
+        Some(scene) => {
+            let start = scene.starts();
+            format!(
+                "start {start}; its log, and what each start said, are kept in {}",
+                scene.keep().display()
+            )
+        }
+        None => "nothing was kept".to_owned(),
+    };
     println!("BREACH {told}: {breach}; {kept}");
 }
 

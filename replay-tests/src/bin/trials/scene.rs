@@ -1,5 +1,6 @@
 //! A world, a load on it, a judge who looks on, and the agents that are started and ended there.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
@@ -65,6 +66,18 @@ impl Scene {
     /// Keeps the directory, for whoever wants to know what happened.
     pub fn keep(self) -> PathBuf {
         self.scratch.keep()
+    }
+
+    /// Copies the log to where it is kept: the file system that it is on is about to go.
+    pub fn save_log(&self) {
+        if let Err(error) = copy(&self.log, &self.scratch.path().join("saved-log")) {
+            eprintln!("the log could not be saved: {error}");
+        }
+    }
+
+    /// How many agents were started.
+    pub fn starts(&self) -> u32 {
+        self.starts
     }
 
     /// Starts an agent.
@@ -160,4 +173,19 @@ impl Scene {
         let status = agent.ended(STOP_PATIENCE).await?;
         if status.success() { Ok(status) } else { Err(agent.ended_badly(status)) }
     }
+}
+
+/// Copies a directory.
+pub fn copy(from: &Path, to: &Path) -> std::io::Result<()> {
+    fs::create_dir_all(to)?;
+    for entry in fs::read_dir(from)? {
+        let path = entry?.path();
+        let target = to.join(path.file_name().unwrap_or_default());
+        if path.is_dir() {
+            copy(&path, &target)?;
+        } else {
+            fs::copy(&path, &target)?;
+        }
+    }
+    Ok(())
 }
