@@ -132,26 +132,27 @@ fn report(told: &str, breach: &Breach, scene: Option<Scene>, tally: &mut Tally) 
     println!("BREACH {told}: {breach}; {kept}");
 }
 
-/// What may go wrong in the cloud, and in how many of a thousand calls at most. All of it leaves the agent able to
-/// find out; answers that come ten minutes late are the simulator's, which has the time.
-const FAULTS: [(&str, u64); 9] = [
-    ("throttle", 50),
-    ("error-before", 50),
-    ("error-after", 50),
-    ("timeout-before", 30),
-    ("timeout-after", 30),
-    ("cut-list", 30),
-    ("html", 20),
-    ("truncated", 20),
-    ("token-expired", 10),
+/// What may go wrong in the cloud, in how many of a thousand calls at most, and for how often if not for ever. All
+/// of it leaves the agent able to find out; answers that come ten minutes late are the simulator's, which has the
+/// time. A second token that is refused within a minute is not replaced before that is over, on purpose.
+const FAULTS: [(&str, u64, &str); 9] = [
+    ("throttle", 50, ""),
+    ("error-before", 50, ""),
+    ("error-after", 50, ""),
+    ("timeout-before", 30, ""),
+    ("timeout-after", 30, ""),
+    ("cut-list", 30, ""),
+    ("html", 20, ""),
+    ("truncated", 20, ""),
+    ("token-expired", 10, "*1"),
 ];
 
 /// Half of the faults, each as often as chance wants it.
 fn weather(dice: &mut Dice) -> Weather {
     let mut rules = Vec::new();
-    for (fault, most) in FAULTS {
+    for (fault, most, limit) in FAULTS {
         if dice.happens(50) {
-            rules.push(format!("{fault}={}", dice.below(most) as f64 / 1_000.0));
+            rules.push(format!("{fault}={}{limit}", dice.below(most) as f64 / 1_000.0));
         }
     }
     let faults: FaultRules = rules.join(",").parse().expect("the rules are written as they are read");
