@@ -1,5 +1,13 @@
 //! The burst agent's one binary: reads the command line and hands over to the command. No decisions here.
 
+/// A place at which a trial may have the process die. In a build without the feature there is nothing there.
+macro_rules! fail_point {
+    ($name:expr) => {
+        #[cfg(feature = "fail-points")]
+        fail::fail_point!($name);
+    };
+}
+
 mod args;
 mod bench;
 mod completions;
@@ -22,6 +30,8 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 use args::Command;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "fail-points")]
+    let _fail_points = fail::FailScenario::setup();
     let args = match args::parse(std::env::args_os(), &config::environment()) {
         Ok(args) => args,
         Err(stop) => return stop.report(),

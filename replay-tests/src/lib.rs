@@ -11,6 +11,8 @@
 //! * `tests/sweep.rs` lets one thing go wrong, at every place of every reference [`workload`] ([`sweep`]).
 //! * `tests/family.rs` has the failures that others of this kind have had, by name.
 //!
+//! * `src/bin/trials` does to the release binary, as a process, what these do to its parts.
+//!
 //! This library is what they share: the [`Agent`] without its tasks and sockets, the obedient [`World`] it
 //! acts on, a [`replay`] that compares, and [`words`] for golden files.
 

@@ -193,6 +193,10 @@ impl RunLoop {
     }
 
     fn take(&mut self, reports: &mut Vec<Seen>) {
+        #[cfg(feature = "fail-points")]
+        if reports.iter().any(|report| matches!(report.event, Event::EffectFinished { .. })) {
+            fail_point!("before-outcome");
+        }
         for Seen { event, .. } in reports.iter() {
             if let Event::EffectFinished { id, outcome, times, .. } = event
                 && let Some(effect) = self.machine.state().effect(*id)
@@ -211,6 +215,7 @@ impl RunLoop {
             let now = self.clock.now();
             // The disk is waited for here; the runtime's other threads go on.
             let commit = tokio::task::block_in_place(|| self.machine.commit(now, &mut self.news))?;
+            fail_point!("before-effects");
             self.act(commit, began.elapsed());
         }
         Ok(())

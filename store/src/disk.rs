@@ -231,6 +231,7 @@ impl Backend for Disk {
         let mut writer = io::BufWriter::with_capacity(16 * FRAME_BYTES_MAX, &mut file);
         for part in contents {
             writer.write_all(&part?)?;
+            fail_point!(in_the_middle_of(name));
         }
         writer.flush()?;
         drop(writer);
@@ -241,6 +242,7 @@ impl Backend for Disk {
 
     fn remove(&self, name: Name) -> io::Result<()> {
         let path = self.path(name);
+        fail_point!("before-drop");
         match name {
             Name::Sealed(_) | Name::Snapshot(_) => match fs::remove_file(&path) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(at(&path, error)),
@@ -253,6 +255,7 @@ impl Backend for Disk {
                 remove_tree(&path)?;
             }
         }
+        fail_point!("after-drop");
         sync_directory(&self.directory)
     }
 
@@ -286,6 +289,15 @@ impl Beside for Thread {
 
     fn join(self: Box<Self>) -> io::Result<()> {
         self.0.join().unwrap_or_else(|_| Err(io::Error::other("a panic beside the writer")))
+    }
+}
+
+/// The fail point of what is being published.
+#[cfg(feature = "fail-points")]
+fn in_the_middle_of(name: Name) -> &'static str {
+    match name {
+        Name::Sealed(_) | Name::Open(_) => "in-seal",
+        Name::Snapshot(_) => "in-snapshot",
     }
 }
 

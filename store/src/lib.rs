@@ -30,6 +30,14 @@
 //! Invariant: this crate knows the engine's records and nothing of what they mean. It has no clock and no
 //! runtime, and threads only for what is done beside the writer (and sled's).
 
+/// A place at which a trial may have the process die. In a build without the feature there is nothing there.
+macro_rules! fail_point {
+    ($name:expr) => {
+        #[cfg(feature = "fail-points")]
+        fail::fail_point!($name);
+    };
+}
+
 mod backend;
 mod codec;
 mod database;

@@ -206,8 +206,12 @@ impl Log {
         if self.open.bytes > 0 && self.open.bytes + bytes > self.options.segment_bytes {
             self.roll()?;
         }
-        let written = self.backend.put(header.first, &self.frame).and_then(|()| self.backend.sync());
+        fail_point!("before-append");
+        let put = self.backend.put(header.first, &self.frame);
+        fail_point!("before-sync");
+        let written = put.and_then(|()| self.backend.sync());
         self.or_poison("append to the log", written)?;
+        fail_point!("after-sync");
         (self.tail, self.hash) = (header.last(), hash);
         self.open.last = self.tail;
         self.open.bytes += bytes;

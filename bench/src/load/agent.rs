@@ -65,7 +65,7 @@ impl Agent {
     ) -> Result<Agent, Error> {
         let ports = free_ports().map_err(|source| Error::io("find free ports", source))?;
         let arguments = arguments(options, place, kubeconfig, log_directory, ports);
-        let child = Child::start(NAME, &options.program, arguments, scratch)?;
+        let child = Child::start(NAME, &options.program, arguments, scratch).await?;
         let address = format!("http://127.0.0.1:{}", ports[0]);
         let source = UsageSource { client: plain_client()?, address, pid: child.pid() };
         let mut agent = Agent { source, child };

@@ -51,7 +51,7 @@ impl Simulator {
     /// # Errors
     /// When it does not, with what it said.
     pub async fn start(options: &Options, scratch: &Path) -> Result<Simulator, Error> {
-        let mut child = Child::start(NAME, &options.program, arguments(options, scratch), scratch)?;
+        let mut child = Child::start(NAME, &options.program, arguments(options, scratch), scratch).await?;
         let mut line = String::new();
         if let Some(stdout) = child.take_stdout() {
             let mut lines = BufReader::new(stdout.take(PLACE_BYTES_MAX));
