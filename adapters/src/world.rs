@@ -36,7 +36,14 @@ impl CloudMirror {
     }
 
     /// Notes a sight; true when it is to be reported. The facts then share the names that are known already.
+    ///
+    /// A mark that does not fit the name was not put there by us (invariant S11): it is no sight of the pod that has
+    /// the name, which a list then lacks.
     fn observe(&mut self, facts: &mut CloudFacts) -> bool {
+        let known = self.mirror.get(&facts.name).is_some_and(|(_, owner)| *owner == facts.owner);
+        if !known && facts.name != CloudName::of(&facts.owner) {
+            return false;
+        }
         let news = self.mirror.observe(&facts.name, facts.digest(), || facts.owner.clone());
         if let Some((name, owner)) = self.mirror.get(&facts.name).filter(|(_, owner)| **owner == facts.owner)
         {
@@ -206,5 +213,31 @@ impl World {
     async fn report(&self, at: engine::Micros, event: Event) {
         // A closed queue means that the run loop has ended; there is nobody left to tell.
         let _ = self.reports.send(Seen { at, event }).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use engine::Uid;
+
+    use super::*;
+
+    fn pod(uid: &str) -> PodRef {
+        PodRef { namespace: "shop".into(), name: "web".into(), uid: Uid(uid.into()) }
+    }
+
+    #[test]
+    fn a_body_whose_mark_was_edited_is_missing_from_the_list() {
+        let (ours, other) = (pod("u1"), pod("u2"));
+        let name = CloudName::of(&ours);
+        let facts =
+            |owner: &PodRef| CloudFacts { name: name.clone(), owner: owner.clone(), ..CloudFacts::default() };
+        let mut mirror = CloudMirror::knowing(Vec::new());
+        mirror.mirror.begin_list();
+        assert!(mirror.observe(&mut facts(&ours)));
+        assert!(mirror.mirror.end_list().is_empty());
+        mirror.mirror.begin_list();
+        assert!(!mirror.observe(&mut facts(&other)));
+        assert_eq!(mirror.mirror.end_list(), [(name, ours)]);
     }
 }

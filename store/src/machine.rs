@@ -49,6 +49,8 @@ pub struct Commit {
     pub decisions: Vec<Decision>,
     /// The records, as they stand in the log.
     pub records: Vec<Record>,
+    /// How many of the decisions follow from each record, in their order.
+    pub turns: Vec<usize>,
     /// That they do.
     pub durable: Durable,
 }
@@ -106,6 +108,7 @@ impl Machine {
     pub fn commit(&mut self, now: Micros, news: &mut Vec<News>) -> Result<Commit, MachineError> {
         let mut decisions = Vec::new();
         let mut records = Vec::new();
+        let mut turns = Vec::new();
         let mut taken = 0;
         for News { seen, event } in news.iter() {
             let at = self.state.at().max(now);
@@ -114,13 +117,15 @@ impl Machine {
                 Pushed::Full => break,
                 Pushed::Added => taken += 1,
             }
-            decisions.extend(self.state.apply(&record)?);
+            let turn = self.state.apply(&record)?;
+            turns.push(turn.len());
+            decisions.extend(turn);
             records.push(record);
         }
         news.drain(..taken);
         let mark = self.mark();
         let durable = self.log.append(&mut self.batch, self.state.decisions(), mark)?;
-        Ok(Commit { decisions, records, durable })
+        Ok(Commit { decisions, records, turns, durable })
     }
 
     fn mark(&mut self) -> Option<StateMark> {

@@ -132,6 +132,15 @@ impl Memory {
         self.contents().operations
     }
 
+    /// Whether the frame that begins with this record would outlive the loss of power.
+    #[must_use]
+    pub fn is_durable(&self, first: Seq) -> bool {
+        let contents = self.contents();
+        let mut segments = contents.segments.range(..=first).rev();
+        // Sealed, or being sealed, when no open segment has it.
+        segments.next().is_none_or(|(_, segment)| !segment.unsynced.contains_key(&first))
+    }
+
     /// What a start after a crash finds, on a disk that works. The place itself is as it was.
     #[must_use]
     pub fn crash(&self, survive: Survive) -> Memory {
@@ -284,8 +293,10 @@ impl Backend for Memory {
         let sync = contents.syncs;
         contents.syncs += 1;
         if contents.faults.freeze_at_sync.is_none_or(|freeze_at| sync < freeze_at) {
+            // One by one: to append a map to a map is to build it anew.
             let segment = contents.segment()?;
-            segment.durable.append(&mut segment.unsynced);
+            let unsynced = std::mem::take(&mut segment.unsynced);
+            segment.durable.extend(unsynced);
         }
         Ok(())
     }

@@ -78,7 +78,7 @@ impl Turn<'_> {
         let (proofs, by_absence) = match &row.kubernetes {
             // It was observed while the call was under way: one of the two is older, and it is not for this one to
             // say which.
-            KubernetesView::Bound { facts, .. } if seen_since => {
+            KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } if seen_since => {
                 row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
                 return;
             }

@@ -1,0 +1,30 @@
+//! S2 and S8: every effect about a pod names that pod's own UID, name and namespace, and in the cloud the one name
+//! that follows from them.
+
+use engine::{Effect, EffectKind};
+
+use super::{Broken, unless};
+use crate::sim::roster::Roster;
+
+pub fn decided(effect: &Effect, roster: &Roster) -> Result<(), Broken> {
+    let Some(pod) = effect.kind.pod() else { return Ok(()) };
+    let Some(id) = roster.id(&pod.uid) else {
+        return Err(Broken::new("S2", format!("{} is about {}, whom nobody knows", effect.id, pod.uid)));
+    };
+    let entry = roster.get(id);
+    unless(entry.pod == *pod, "S2", || format!("{} is about {} and calls it {pod}", effect.id, pod.uid))?;
+    match &effect.kind {
+        EffectKind::CreateCloudPod { name, .. }
+        | EffectKind::DeleteCloudPod { name, .. }
+        | EffectKind::LookUpCloudPod { name, .. } => {
+            unless(*name == entry.name, "S8", || format!("{} calls {} {name}", effect.id, pod.uid))
+        }
+        EffectKind::PatchPodStatus { .. }
+        | EffectKind::ReleasePod { .. }
+        | EffectKind::LookUpPod { .. }
+        | EffectKind::EmitNotice { .. }
+        | EffectKind::ListCloudPods
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::PatchNode { .. } => Ok(()),
+    }
+}

@@ -1,0 +1,321 @@
+//! What the agent has been told, folded from its records by other rules than the agent's own: only what the
+//! checkers need, and nothing of what follows from it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use engine::{
+    Answer, CloudFacts, Command, Effect, EffectId, EffectKind, Event, Gone, Outcome, Phase, PodFacts, Policy,
+    Record, RefusalClass, Seq,
+};
+
+use crate::sim::roster::{Id, Roster};
+
+/// What was told of one pod.
+#[derive(Clone, Default)]
+pub struct Pod {
+    /// Its API object as last observed; its phase as last written or observed.
+    pub object: Option<Arc<PodFacts>>,
+    /// The phase that the API server has.
+    pub phase: Phase,
+    /// When it was last seen.
+    pub seen: Seq,
+    /// When anything was last heard of its object.
+    news: Seq,
+    /// A list or a call lacked it, and no look-up has told since.
+    pub doubted: bool,
+    /// The watch said that it is deleted.
+    pub word: bool,
+    /// Direct reads that found it absent, one after the other.
+    pub proofs: u32,
+    /// It is absent though nobody asked for its deletion.
+    pub by_absence: bool,
+    released: bool,
+    /// A body was told of.
+    pub had: bool,
+    /// The body that there is, as far as was told.
+    pub body: Option<Arc<CloudFacts>>,
+    /// There may be a body of which nothing was told.
+    pub maybe: bool,
+    /// A creation has left and was not answered.
+    pub asked: bool,
+    /// The cloud's identities of all its bodies that were told of.
+    pub bodies: Vec<Arc<str>>,
+    /// Anything was told of it.
+    known: bool,
+    /// The first that was told of it was that it had not started.
+    pub born: bool,
+}
+
+impl Pod {
+    /// Whether it is told that its deletion was asked.
+    pub fn deleting(&self) -> bool {
+        self.object.as_ref().is_some_and(|facts| facts.deletion.is_some())
+    }
+
+    /// Whether something is left of it on either side, as far as was told.
+    fn is_there(&self) -> bool {
+        self.object.is_some() || self.may_live()
+    }
+
+    /// Whether there may be a body.
+    pub fn may_live(&self) -> bool {
+        self.body.is_some() || self.maybe || self.asked
+    }
+}
+
+/// An effect that was decided and has not ended.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked {
+    /// The attempt that is under way.
+    pub attempt: u32,
+    /// About which pod.
+    pub pod: Option<Id>,
+    /// What is asked.
+    pub what: What,
+}
+
+/// What is asked, as far as the checkers tell it apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Make it in the cloud.
+    Create,
+    /// End it there.
+    Delete,
+    /// Read it there.
+    LookUpCloud,
+    /// Read all.
+    List,
+    /// Write its status: the version that it follows from, and the phase in it.
+    Patch(u64, Phase),
+    /// Remove its API object.
+    Release,
+    /// Read its API object.
+    LookUp,
+    /// Anything else.
+    Else,
+}
+
+impl What {
+    /// Of an effect.
+    #[must_use]
+    pub fn of(kind: &EffectKind) -> What {
+        match kind {
+            EffectKind::CreateCloudPod { .. } => What::Create,
+            EffectKind::DeleteCloudPod { .. } => What::Delete,
+            EffectKind::LookUpCloudPod { .. } => What::LookUpCloud,
+            EffectKind::ListCloudPods => What::List,
+            EffectKind::PatchPodStatus { resource_version, status, .. } => {
+                What::Patch(resource_version.parse().unwrap_or_default(), status.phase)
+            }
+            EffectKind::ReleasePod { .. } => What::Release,
+            EffectKind::LookUpPod { .. } => What::LookUp,
+            EffectKind::EnsureCloudNamespace
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::PatchNode { .. } => What::Else,
+        }
+    }
+}
+
+/// The account.
+#[derive(Clone, Default)]
+pub struct Told {
+    /// The record of the last start.
+    pub started: Seq,
+    /// Both sides were listed completely since then.
+    pub lists: (bool, bool),
+    /// The thresholds.
+    pub policy: Policy,
+    /// An operator let the brake go.
+    pub brake_released: bool,
+    pods: Vec<Pod>,
+    asked: BTreeMap<EffectId, Asked>,
+    seq: Seq,
+}
+
+impl Told {
+    /// What was told of a pod.
+    #[must_use]
+    pub fn pod(&self, id: Id) -> &Pod {
+        static NOTHING: std::sync::LazyLock<Pod> = std::sync::LazyLock::new(Pod::default);
+        self.pods.get(id as usize).unwrap_or(&NOTHING)
+    }
+
+    /// Whether both sides were listed since the start.
+    #[must_use]
+    pub fn both_listed(&self) -> bool {
+        self.lists == (true, true)
+    }
+
+    /// What has been decided and has not ended.
+    #[must_use]
+    pub fn asked(&self) -> &BTreeMap<EffectId, Asked> {
+        &self.asked
+    }
+
+    /// How many pods are absent by absence alone and may have a body, and of how many something is left.
+    #[must_use]
+    pub fn absent_of_all(&self) -> (usize, usize) {
+        let absent = self.pods.iter().filter(|pod| pod.by_absence && pod.may_live()).count();
+        (absent, self.pods.iter().filter(|pod| pod.is_there()).count())
+    }
+
+    fn of(&mut self, id: Id) -> &mut Pod {
+        let place = id as usize;
+        if self.pods.len() <= place {
+            self.pods.resize_with(place + 1, Pod::default);
+        }
+        &mut self.pods[place]
+    }
+
+    /// Something is to be done.
+    pub fn decided(&mut self, effect: &Effect, roster: &Roster) {
+        let what = What::of(&effect.kind);
+        let pod = effect.kind.uid().and_then(|uid| roster.id(uid));
+        self.asked.insert(effect.id, Asked { attempt: effect.attempt, pod, what });
+        if let (What::Create, Some(id)) = (what, pod) {
+            self.of(id).asked = true;
+        }
+    }
+
+    /// A record.
+    pub fn heard(&mut self, record: &Record, roster: &Roster) {
+        self.seq = record.seq;
+        match &record.event {
+            Event::Started { .. } => self.start(),
+            Event::PolicyChanged(policy) => self.policy = *policy,
+            Event::PodObserved(facts) => {
+                if let Some(id) = roster.id(&facts.pod.uid) {
+                    self.observed(id, facts);
+                }
+            }
+            Event::PodGone { pod, how } => {
+                if let Some(id) = roster.id(&pod.uid) {
+                    self.gone(id, *how);
+                }
+            }
+            Event::PodsListed { .. } => self.lists.0 = true,
+            Event::CloudPodObserved(facts) => {
+                let id = roster.id(&facts.owner.uid);
+                if let Some(id) = id.filter(|id| roster.get(*id).name == facts.name) {
+                    self.body(id, facts);
+                }
+            }
+            Event::EffectFinished { id, attempt, outcome, .. } => self.finished(*id, *attempt, outcome),
+            Event::OperatorCommanded(Command::ReleaseBrake) => self.brake_released = true,
+            Event::Tick | Event::CloudPodMissing { .. } | Event::NodeGone => {}
+        }
+    }
+
+    fn start(&mut self) {
+        self.started = self.seq;
+        self.lists = (false, false);
+        self.brake_released = false;
+        // What is still owed is decided again.
+        self.asked.clear();
+        for pod in &mut self.pods {
+            pod.maybe |= std::mem::take(&mut pod.asked);
+            pod.released = false;
+        }
+    }
+
+    fn observed(&mut self, id: Id, facts: &Arc<PodFacts>) {
+        let (seq, both) = (self.seq, self.both_listed());
+        let pod = self.of(id);
+        // Born before the agent's eyes and never started: nobody can have made it in the cloud.
+        if !std::mem::replace(&mut pod.known, true) {
+            pod.born = facts.phase == Phase::Pending;
+            pod.maybe = !(both && pod.born);
+        }
+        pod.object = Some(facts.clone());
+        pod.phase = facts.phase;
+        (pod.seen, pod.news) = (seq, seq);
+        (pod.doubted, pod.word, pod.proofs, pod.by_absence) = (false, false, 0, false);
+    }
+
+    fn gone(&mut self, id: Id, how: Gone) {
+        let seq = self.seq;
+        let pod = self.of(id);
+        pod.news = seq;
+        match how {
+            Gone::Deleted => {
+                (pod.word, pod.by_absence, pod.object) = (true, false, None);
+            }
+            Gone::Unlisted => pod.doubted = true,
+        }
+    }
+
+    fn body(&mut self, id: Id, facts: &Arc<CloudFacts>) {
+        let pod = self.of(id);
+        (pod.known, pod.had, pod.maybe) = (true, true, true);
+        if !pod.bodies.contains(&facts.cloud_uid) {
+            pod.bodies.push(facts.cloud_uid.clone());
+        }
+        pod.body = Some(facts.clone());
+    }
+
+    fn finished(&mut self, effect: EffectId, attempt: u32, outcome: &Outcome) {
+        let Some(asked) = self.asked.get(&effect).copied().filter(|asked| asked.attempt == attempt) else {
+            return;
+        };
+        self.asked.remove(&effect);
+        if let (What::List, Outcome::Done(Answer::Listed { complete: true, .. })) = (asked.what, outcome) {
+            self.lists.1 = true;
+        }
+        let Some(id) = asked.pod else { return };
+        if asked.what == What::Create {
+            self.created(id, outcome);
+        }
+        if let Outcome::Done(answer) = outcome {
+            self.answered(id, asked.what, answer, effect.seq);
+        }
+    }
+
+    fn created(&mut self, id: Id, outcome: &Outcome) {
+        let pod = self.of(id);
+        pod.asked = false;
+        match outcome {
+            Outcome::Unknown { .. } => pod.maybe = true,
+            Outcome::Refused(refusal) => pod.maybe |= refusal.class == RefusalClass::AlreadyExists,
+            Outcome::Later { .. } | Outcome::Done(_) => {}
+        }
+    }
+
+    fn answered(&mut self, id: Id, what: What, answer: &Answer, issued: Seq) {
+        let seq = self.seq;
+        let pod = self.of(id);
+        match answer {
+            Answer::CloudPod(facts) => self.body(id, facts),
+            Answer::CloudPodAbsent | Answer::CloudPodForeign { .. } => (pod.maybe, pod.body) = (false, None),
+            Answer::StatusWritten => {
+                let current = pod.object.as_ref().and_then(|facts| facts.resource_version.parse().ok());
+                if let What::Patch(version, phase) = what
+                    && current == Some(version)
+                {
+                    pod.phase = phase;
+                }
+            }
+            // It was observed while the call was under way: one of the two is older.
+            Answer::PodAbsent if pod.news > issued && pod.object.is_some() => {
+                (pod.doubted, pod.news) = (true, seq);
+            }
+            Answer::PodAbsent if matches!(what, What::LookUp | What::Release) => {
+                if pod.proofs == 0 && !pod.word {
+                    pod.by_absence = !pod.deleting() && !pod.released;
+                }
+                pod.proofs += 1;
+                (pod.object, pod.news) = (None, seq);
+            }
+            Answer::PodAbsent => (pod.doubted, pod.news) = (true, seq),
+            Answer::PodPresent { .. } => {
+                pod.news = seq;
+                (pod.word, pod.proofs, pod.by_absence) = (false, 0, false);
+                if std::mem::take(&mut pod.doubted) {
+                    pod.seen = seq;
+                }
+            }
+            Answer::Nothing => pod.released |= what == What::Release,
+            Answer::DeleteAccepted | Answer::Listed { .. } => {}
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! After the faults: the world comes to rest (L1, L2, L3), and then nothing is written any more.
+
+use engine::{EffectKind, Event, LaterReason, Micros, Outcome, Phase, PodStatus};
+
+use super::chance::Chance;
+use super::check::{Broken, unless};
+use super::history::Happened;
+use super::life::{Life, WAYS};
+use super::process::Watch;
+use super::roster::Id;
+
+/// Poll periods within which the world is in step, beyond the waits that the faults left standing.
+const POLLS_TO_REST: u64 = 10;
+/// Poll periods in which then nothing is written.
+const POLLS_QUIET: u64 = 100;
+/// A body without an owner is gone after that, beyond the waits.
+const ORPHAN_MS: u64 = 60_000;
+/// What proofs take: a look-up of an owner and of an absence wait for the next ones, a body may be too new to be
+/// missed, a deletion may be overdue only after its grace and some slack.
+const PROOF_MS: u64 = 60_000 + 30_000 + 30_000;
+
+impl Life {
+    /// The faults are over.
+    ///
+    /// # Errors
+    /// What does not hold then.
+    pub fn rest(&mut self) -> Result<(), Broken> {
+        let mut dice = Chance::new(0);
+        self.heal(&mut dice)?;
+        if self.canary {
+            self.drain(&mut dice)?;
+            self.lose_a_body_for_nothing();
+        }
+        // Answers that were on their way still ask for waits.
+        self.drain(&mut dice)?;
+        let healed = self.now;
+        self.wait_ms = self.standing_wait_ms();
+        let poll_ms = u64::from(self.policy.poll_period_ms);
+        let last = healed.plus_ms(POLLS_TO_REST * poll_ms + self.wait_ms);
+        let orphans = healed.plus_ms(ORPHAN_MS + self.wait_ms);
+        loop {
+            self.drain(&mut dice)?;
+            let unrest = self.unrest();
+            if unrest.is_none() && self.is_settled() {
+                break;
+            }
+            if self.now > orphans
+                && let Some(id) = self.orphan()
+            {
+                return Err(Broken::new("L2", format!("{} has a body and no owner", self.who(id))));
+            }
+            if self.now > last {
+                return match unrest {
+                    // A backup makes versions come again: an answer from before it is then taken for one from after
+                    // it, until the next start.
+                    Some((id, _)) if self.cluster.is_restored(id) => Ok(()),
+                    Some((_, broken)) => Err(broken),
+                    None => Err(self.unsettled()),
+                };
+            }
+            self.skip();
+        }
+        self.note(Happened::AtRest);
+        self.quiet(&mut dice)
+    }
+
+    /// What the canary does.
+    fn lose_a_body_for_nothing(&mut self) {
+        let wanted = |id: &Id| self.cluster.get(*id).is_some_and(|facts| facts.deletion.is_none());
+        let running = |id: &Id| self.cluster.get(*id).is_some_and(|facts| facts.phase == Phase::Running);
+        let lives =
+            self.cloud.live().iter().copied().find(|id| wanted(id) && running(id) && self.cloud.lives(*id));
+        if let Some(id) = lives {
+            self.cloud.lose(self.now, id);
+            self.blame(id);
+            self.blamed[id as usize] = false;
+        }
+    }
+
+    fn heal(&mut self, dice: &mut Chance) -> Result<(), Broken> {
+        self.note(Happened::Healed);
+        self.faults.end();
+        self.clogged = [false; WAYS];
+        self.outage = Micros(0);
+        self.lag_ms = 0;
+        if self.lies || self.fails {
+            // A disk that is ill is replaced, and the agent with it.
+            self.die("its disk is replaced", dice);
+        }
+        self.cloud.heal(self.now);
+        self.cluster.let_go();
+        self.late.iter_mut().for_each(|late| late.due = self.now);
+        self.late_calls_land(dice)?;
+        self.cloud.heal(self.now);
+        if self.process.is_none() {
+            self.start(dice)?;
+        }
+        if let Some(process) = &mut self.process {
+            process.watch = Watch::List;
+        }
+        Ok(())
+    }
+
+    /// The longest wait that the faults legitimately left: what the last refusals asked for, and what proofs take.
+    fn standing_wait_ms(&self) -> u64 {
+        let Some(process) = &self.process else { return 0 };
+        let clock = process.clock(self.now);
+        let cap_ms = u64::from(self.policy.retry_cap_ms);
+        let mut wait_ms = PROOF_MS;
+        let horizon_ms = cap_ms.max(300_000);
+        let recent = self.story.records.iter().rev();
+        for record in recent.take_while(|record| clock.ms_since(record.at) <= horizon_ms) {
+            let Event::EffectFinished { outcome, .. } = &record.event else { continue };
+            let asked_ms = match outcome {
+                Outcome::Done(_) => 0,
+                Outcome::Refused(_) | Outcome::Unknown { .. } => cap_ms,
+                Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } => {
+                    wait_ms.unwrap_or_default().min(300_000).into()
+                }
+                Outcome::Later { wait_ms, .. } => cap_ms.max(wait_ms.unwrap_or_default().min(300_000).into()),
+            };
+            wait_ms = wait_ms.max(asked_ms.saturating_sub(clock.ms_since(record.at)) + PROOF_MS);
+        }
+        let rests = process.rests.iter().map(|rest| rest.ms_since(self.now)).max().unwrap_or_default();
+        wait_ms + rests
+    }
+
+    /// All that can be done without time is done.
+    fn drain(&mut self, dice: &mut Chance) -> Result<(), Broken> {
+        loop {
+            let before = self.history.len();
+            if let Some(process) = &mut self.process {
+                if process.is_due(self.now) {
+                    process.ticking = true;
+                    process.hear(self.now, [Event::Tick]);
+                }
+                if let Some(syncing) = &mut process.syncing {
+                    syncing.ready = self.now;
+                }
+                let unwatched = match process.watch {
+                    Watch::List => true,
+                    Watch::At(change) => change < self.cluster.changes().len(),
+                };
+                if unwatched || process.border.list_wanted {
+                    self.watch(dice)?;
+                }
+            }
+            self.durable(dice)?;
+            while self.process.as_ref().is_some_and(|process| process.ready_class(self.now).is_some()) {
+                self.leave(dice)?;
+            }
+            while self.process.as_ref().is_some_and(|process| !process.sent.is_empty()) {
+                self.arrive(dice)?;
+            }
+            while self.process.as_ref().is_some_and(|process| !process.answered.is_empty()) {
+                self.answer(dice)?;
+            }
+            if self.process.as_ref().is_some_and(|process| !process.queue.is_empty()) {
+                self.append(dice)?;
+            }
+            if self.history.len() == before {
+                return Ok(());
+            }
+        }
+    }
+
+    fn skip(&mut self) {
+        let next = self.next_event().unwrap_or(self.now.plus_ms(1_000)).max(self.now + 1);
+        self.time_passes(next.0 - self.now.0);
+    }
+
+    fn who(&self, id: Id) -> String {
+        let entry = self.roster.get(id);
+        format!("{} ({})", entry.pod, entry.pod.uid)
+    }
+
+    fn orphan(&self) -> Option<Id> {
+        self.cloud.live().iter().copied().find(|id| self.cluster.get(*id).is_none())
+    }
+
+    /// What is not as it should be, and about which pod: what no backup explains comes first.
+    fn unrest(&self) -> Option<(Id, Broken)> {
+        if let Some(id) = self.orphan() {
+            return Some((id, Broken::new("L2", format!("{} has a body and no owner", self.who(id)))));
+        }
+        let live = self.cluster.live().iter();
+        let mut unrest = live.filter_map(|id| self.unrest_of(*id).map(|broken| (*id, broken)));
+        let first = unrest.next()?;
+        match self.cluster.is_restored(first.0) {
+            true => Some(unrest.find(|(id, _)| !self.cluster.is_restored(*id)).unwrap_or(first)),
+            false => Some(first),
+        }
+    }
+
+    fn unrest_of(&self, id: Id) -> Option<Broken> {
+        let facts = self.cluster.get(id)?;
+        let broken = |invariant, what: &str| Some(Broken::new(invariant, format!("{} {what}", self.who(id))));
+        if facts.deletion.is_some() {
+            return broken("L3", "waits for its end");
+        }
+        let blamed = self.blamed.get(id as usize).copied().unwrap_or_default();
+        match facts.phase {
+            Phase::Succeeded => return None,
+            Phase::Failed if blamed => return None,
+            Phase::Failed => return broken("L1", "failed for nothing"),
+            Phase::Pending | Phase::Running | Phase::Unknown => {}
+        }
+        match self.cloud.body(id) {
+            None => broken("L1", &format!("is {:?} and has no body", facts.phase)),
+            Some(body) if facts.status_digest != told_as(&body.facts.status, facts.phase) => {
+                broken("L1", &format!("is {:?}, and is not told so", body.facts.status.phase))
+            }
+            Some(_) => None,
+        }
+    }
+
+    /// Whether the agent waits for nothing any more, and keeps nothing that is gone.
+    fn is_settled(&self) -> bool {
+        let Some(process) = &self.process else { return false };
+        let rows = process.machine.state().pods().count();
+        process.is_idle()
+            && self.cloud.next().is_none()
+            && rows <= self.cluster.live().len()
+            && self.checks.told.asked().is_empty()
+            && process.machine.state().outstanding().next().is_none()
+    }
+
+    fn unsettled(&self) -> Broken {
+        let Some(process) = &self.process else { return Broken::new("L3", "the agent is dead") };
+        let state = process.machine.state();
+        let outstanding: Vec<_> = state.outstanding().map(|one| one.effect.kind.name()).collect();
+        match outstanding.is_empty() {
+            false => Broken::new("L3", format!("not ended: {outstanding:?}")),
+            true if !self.checks.told.asked().is_empty() => {
+                Broken::new("L3", format!("never answered: {:?}", self.checks.told.asked()))
+            }
+            true if !process.is_idle() => Broken::new("L3", "something is under way".to_owned()),
+            true => {
+                let live = self.cluster.live().len();
+                Broken::new("S15", format!("{} rows for {live} pods", state.pods().count()))
+            }
+        }
+    }
+
+    /// Only polls, for a hundred of them.
+    fn quiet(&mut self, dice: &mut Chance) -> Result<(), Broken> {
+        let decided = self.story.issued.len();
+        let until = self.now.plus_ms(POLLS_QUIET * u64::from(self.policy.poll_period_ms));
+        while self.now < until {
+            self.skip();
+            self.drain(dice)?;
+        }
+        let since = self.story.issued[decided..].iter();
+        let mut written = since.filter(|(_, effect)| !matches!(effect.kind, EffectKind::ListCloudPods));
+        match written.next() {
+            Some((_, effect)) => {
+                let what = effect.kind.name();
+                Err(Broken::new("L1", format!("not quiet: {} {what}", effect.id)))
+            }
+            None => unless(self.story.issued.len() > decided, "L1", || "nobody polls any more".to_owned()),
+        }
+    }
+}
+
+/// The digest of a body's status as it is to stand in the API server: the pod has its place, and does not go back.
+fn told_as(status: &PodStatus, told: Phase) -> u64 {
+    use engine::{Condition, ConditionKind, Truth};
+    let mut status = status.clone();
+    let placed = Condition {
+        kind: ConditionKind::PodScheduled,
+        status: Truth::True,
+        reason: String::new(),
+        message: String::new(),
+        since_s: 0,
+    };
+    status.conditions.insert(0, placed);
+    if told == Phase::Running && matches!(status.phase, Phase::Pending | Phase::Unknown) {
+        status.phase = Phase::Running;
+    }
+    status.digest()
+}
