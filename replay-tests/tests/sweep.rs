@@ -101,7 +101,9 @@ fn one_plan() {
         std::env::var("PLAN").unwrap_or_else(|_| "create/crash/after-send/0/applied/log-lost".to_owned());
     let (workload, _) = name.split_once('/').expect("a plan is workload/kind/…");
     let found = workload::all().into_iter().find(|one| one.name == workload);
-    let report = Sweep::of(found.expect("there is such a workload")).run_one(&name);
+    let sweep = Sweep::of(found.expect("there is such a workload"));
+    let report = sweep.run_one(&name);
+    assert_eq!(report.history, sweep.run_one(&name).history, "a plan is one history");
     println!("{}", report.history.join("\n"));
     assert_eq!(report.plans.values().sum::<u64>(), 1, "there is one plan of the name {name}");
     for failure in &report.failures {
