@@ -13,14 +13,15 @@ pub const IMPOSED_WAIT_MS_MAX: u32 = 300_000;
 /// when it is longer, up to [`IMPOSED_WAIT_MS_MAX`].
 #[must_use]
 pub fn delay_ms(policy: &Policy, id: EffectId, attempt: u32, imposed_ms: Option<u32>) -> u64 {
-    let cap = u64::from(policy.retry_cap_ms);
+    let cap = if mutant!(BackoffUncapped) { u64::MAX / 4 } else { u64::from(policy.retry_cap_ms) };
     let doublings = attempt.saturating_sub(1).min(32);
     let plain = (u64::from(policy.retry_base_ms) << doublings).min(cap);
     // Without the spread, a thousand pods refused together would come back together.
     let spread = digest_of(&(id, attempt)) % (plain / 2 + 1);
     let own = (plain - plain / 4 + spread).min(cap);
+    let own = if mutant!(NoBackoff) { 1 } else { own };
     let imposed = u64::from(imposed_ms.unwrap_or(0).min(IMPOSED_WAIT_MS_MAX));
-    own.max(imposed)
+    own.max(if mutant!(IgnoreRetryAfter) { 0 } else { imposed })
 }
 
 #[cfg(test)]

@@ -9,6 +9,11 @@ extern crate alloc;
 #[cfg(test)]
 extern crate std;
 
+// First: its macro is known to what follows.
+#[macro_use]
+#[doc(hidden)]
+pub mod mutant;
+
 mod backoff;
 mod check;
 pub mod digest;

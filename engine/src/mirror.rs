@@ -41,7 +41,8 @@ impl<K: Ord + Clone, V> Mirror<K, V> {
             Some(entry) => {
                 entry.listing = listing;
                 entry.direct = false;
-                entry.digest.replace(digest) != Some(digest)
+                let is_news = entry.digest.replace(digest) != Some(digest);
+                is_news && !mutant!(ChangeUnreported)
             }
             None => {
                 let entry = Entry { digest: Some(digest), listing, direct: false, value: value() };
@@ -92,7 +93,8 @@ impl<K: Ord + Clone, V> Mirror<K, V> {
     /// by beginning the next one.
     pub fn end_list(&mut self) -> Vec<(K, V)> {
         let listing = self.listing;
-        let missing = self.entries.extract_if(.., |_, entry| entry.listing != listing);
+        let missing =
+            self.entries.extract_if(.., |_, entry| entry.listing != listing && !mutant!(MissingUnreported));
         missing.map(|(key, entry)| (key, entry.value)).collect()
     }
 

@@ -79,7 +79,7 @@ pub(crate) fn plan(gates: &Gates<'_>, row: &Pod) -> Plan {
         }
         KubernetesView::Gone { .. } => end(gates, row),
         KubernetesView::Bound { facts, seen } => {
-            if facts.deletion.is_some() {
+            if facts.deletion.is_some() && !mutant!(DeletionUnheard) {
                 end(gates, row)
             } else if facts.phase.is_terminal() {
                 // It ended by itself; its cloud pod stays for its logs until the API object goes (VK-C1).
@@ -94,6 +94,12 @@ pub(crate) fn plan(gates: &Gates<'_>, row: &Pod) -> Plan {
 }
 
 fn prove_owner(gates: &Gates<'_>, row: &Pod) -> Plan {
+    if mutant!(OwnerNotAskedFor) {
+        return end(gates, row);
+    }
+    if mutant!(OrphanForgotten) {
+        return Plan { forget: true, ..Plan::default() };
+    }
     if !gates.kubernetes_listed {
         return Plan::held(HoldReason::KubernetesNotListed);
     }
@@ -119,12 +125,13 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
             Phase::Running | Phase::Unknown => plan.cloud = Some(look_up(row)),
             Phase::Succeeded | Phase::Failed => {}
         },
-        CloudView::Unknown { proofs: 0 }
-        | CloudView::Doubted { .. }
-        | CloudView::Ending { missing: true, .. } => {
+        CloudView::Unknown { proofs } if *proofs > 0 || mutant!(RetryBeforeLookUp) => {
+            create(gates, row, &mut plan);
+        }
+        CloudView::Unknown { .. } | CloudView::Doubted { .. } | CloudView::Ending { missing: true, .. } => {
             plan.cloud = Some(look_up(row));
         }
-        CloudView::Unknown { .. } => create(gates, row, &mut plan),
+        CloudView::Gone { .. } if mutant!(VanishedMadeAgain) => create(gates, row, &mut plan),
         CloudView::Present { .. } | CloudView::Ending { .. } | CloudView::Gone { .. } => {}
     }
     plan
@@ -132,7 +139,7 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
 
 fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     plan.hold = first_missing(gates);
-    if plan.hold.is_none() {
+    if plan.hold.is_none() || mutant!(CreateBeforeLists) {
         change(gates, row, plan, EffectKind::CreateCloudPod { pod: row.pod.clone(), name: row.cloud_name() });
     }
 }
@@ -141,7 +148,7 @@ fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
 /// between would otherwise let a cloud that answers nothing be asked as fast as it fails (invariant S13).
 fn change(gates: &Gates<'_>, row: &Pod, plan: &mut Plan, kind: EffectKind) {
     match row.pause {
-        Some(time) if time > gates.at => {
+        Some(time) if time > gates.at && !mutant!(UnknownNotPaused) => {
             plan.wake = Some(plan.wake.map_or(time, |wake| wake.min(time)));
         }
         Some(_) | None => plan.cloud = Some(kind),
@@ -158,10 +165,11 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
                 release(gates, row, &mut plan);
             }
         }
+        CloudView::Present { .. } if mutant!(ReleaseBeforeAbsence) => release(gates, row, &mut plan),
         CloudView::Present { facts, .. } => {
             // The deletion goes first; the status is told while it is under way.
             plan.hold = first_missing(gates);
-            if plan.hold.is_none() && !brake(gates, row, &mut plan) {
+            if (plan.hold.is_none() || mutant!(DeleteBeforeLists)) && !brake(gates, row, &mut plan) {
                 change(gates, row, &mut plan, delete(row, facts));
             }
         }
@@ -169,7 +177,7 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
             tell_status(gates, row, &mut plan);
             if *missing || *overdue <= gates.at {
                 plan.cloud = Some(look_up(row));
-            } else if grace_wanted_s(row) < *grace_s && first_missing(gates).is_none() {
+            } else if is_impatient(row, *grace_s) && first_missing(gates).is_none() {
                 // Somebody has lost patience: a force delete, or a shorter grace period.
                 change(gates, row, &mut plan, delete(row, facts));
             } else {
@@ -188,10 +196,10 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
 fn release(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     match &row.kubernetes {
         KubernetesView::Gone { .. } => plan.forget = true,
-        KubernetesView::Bound { .. } if row.released => {}
+        KubernetesView::Bound { .. } if row.released && !mutant!(ReleaseRepeated) => {}
         KubernetesView::Bound { .. } => {
             plan.hold = first_missing(gates);
-            if plan.hold.is_none() {
+            if plan.hold.is_none() || mutant!(ReleaseBeforeLists) {
                 plan.kubernetes = Some(EffectKind::ReleasePod { pod: row.pod.clone() });
             }
         }
@@ -202,7 +210,8 @@ fn release(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
 /// Holds a deletion that follows from absence alone when there are too many of them; true when it is held.
 fn brake(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) -> bool {
     let KubernetesView::Gone { proofs, by_absence: true } = row.kubernetes else { return false };
-    if !gates.braking || proofs >= 2 {
+    let is_proven_twice = proofs >= 2 && !mutant!(BrakeStuck);
+    if !gates.braking || is_proven_twice || mutant!(BrakeOff) {
         return false;
     }
     plan.hold = Some(HoldReason::Brake);
@@ -216,15 +225,20 @@ fn brake(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) -> bool {
 fn delete(row: &Pod, facts: &CloudFacts) -> EffectKind {
     EffectKind::DeleteCloudPod {
         name: row.cloud_name(),
-        cloud_uid: facts.cloud_uid.clone(),
+        cloud_uid: if mutant!(DropUidCheck) { "".into() } else { facts.cloud_uid.clone() },
         owner: row.pod.clone(),
-        grace_s: grace_wanted_s(row),
+        grace_s: if mutant!(GraceIgnored) { 0 } else { grace_wanted_s(row) },
     }
 }
 
 /// A pod without an API object has nobody left to be patient for it.
 fn grace_wanted_s(row: &Pod) -> u32 {
     row.facts().and_then(|facts| facts.deletion).map_or(0, |deletion| deletion.grace_s)
+}
+
+/// Whether the pod is to end sooner than the cloud was told.
+fn is_impatient(row: &Pod, told_s: u32) -> bool {
+    grace_wanted_s(row) < told_s && !mutant!(ImpatienceIgnored)
 }
 
 fn look_up(row: &Pod) -> EffectKind {
@@ -251,6 +265,7 @@ fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     }
     if let Some(written) = row.written.filter(|written| written.digest == digest)
         && written.times >= SAME_STATUS_WRITES_MAX
+        && !mutant!(WriteWar)
     {
         let id = EffectId { seq: row.cloud_seq, position: 0 };
         let due = written.at.plus_ms(delay_ms(gates.policy, id, written.times, None));
@@ -259,7 +274,9 @@ fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
             return;
         }
     }
-    plan.kubernetes = Some(patch(row, facts, status));
+    if !mutant!(StatusUntold) {
+        plan.kubernetes = Some(patch(row, facts, status));
+    }
 }
 
 fn patch(row: &Pod, facts: &PodFacts, status: Arc<PodStatus>) -> EffectKind {

@@ -40,7 +40,7 @@ impl State {
     /// A [`Violation`] when the record is not the next one or the state then breaks one of its own
     /// invariants: the state is then not to be used any more, and the record not to be believed.
     pub fn apply(&mut self, record: &Record) -> Result<Vec<Decision>, Violation> {
-        if record.seq != self.applied.next() {
+        if record.seq != self.applied.next() || mutant!(Canary) {
             return Err(Violation::sequence(self.applied, record.seq));
         }
         self.applied = record.seq;

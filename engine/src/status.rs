@@ -21,7 +21,7 @@ const EXIT_CODE_NEVER_SEEN: i32 = -137;
 /// Only ever forward: a terminal status is final (VK-S1), and a pod that was seen running is not pending again.
 pub(crate) fn news(row: &Pod) -> Option<(u64, Arc<PodStatus>)> {
     let KubernetesView::Bound { facts, .. } = &row.kubernetes else { return None };
-    if facts.phase.is_terminal() {
+    if facts.phase.is_terminal() && !mutant!(EndedRewritten) {
         return None;
     }
     // In nearly every plan the cloud's status stands in the API server: that is seen without making it.
@@ -50,8 +50,9 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
             match (last.phase.is_terminal(), facts.deletion) {
                 (true, _) => Some(scheduled(last)),
                 // What a deleted pod's processes came to was not seen: say nothing rather than invent it.
-                (false, Some(_)) => None,
-                (false, None) => Some(vanished(last, *at)),
+                (false, Some(_)) if !mutant!(EndInvented) => None,
+                (false, None) if mutant!(VanishedUntold) => None,
+                (false, Some(_) | None) => Some(vanished(last, *at)),
             }
         }
         // A pod that is said to run was made after all, if not in what is left of our log.
@@ -66,7 +67,7 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
 /// A phase that does not go back behind the one that was told.
 fn forward(facts: &PodFacts, phase: Phase) -> Phase {
     match (facts.phase, phase) {
-        (Phase::Running, Phase::Pending | Phase::Unknown) => Phase::Running,
+        (Phase::Running, Phase::Pending | Phase::Unknown) if !mutant!(PhaseBackwards) => Phase::Running,
         (
             Phase::Running | Phase::Pending | Phase::Unknown | Phase::Succeeded | Phase::Failed,
             Phase::Pending | Phase::Unknown | Phase::Running | Phase::Succeeded | Phase::Failed,
@@ -133,7 +134,7 @@ fn refused(facts: &PodFacts, failure: &Failure) -> PodStatus {
     let ends = match facts.restart_policy {
         RestartPolicy::Never => failure.permanent,
         RestartPolicy::Always | RestartPolicy::OnFailure => false,
-    };
+    } || mutant!(RefusalEndsPod);
     PodStatus {
         phase: if ends { Phase::Failed } else { Phase::Pending },
         reason: String::from("ProviderFailed"),

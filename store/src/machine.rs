@@ -1,6 +1,6 @@
 //! The log and the state that follows from it, kept in step: the one way in which events become decisions.
 
-use engine::{Decision, Event, Micros, Policy, Record, Seq, State, Violation};
+use engine::{Decision, Event, Micros, Policy, Record, Seq, State, Violation, mutant};
 
 use crate::error::Error;
 use crate::frame::{Batch, Frame, Pushed, StateMark};
@@ -76,7 +76,7 @@ impl Machine {
         let (snapshot, state) = recovery.state.unwrap_or_default();
         let mut machine =
             Machine { log, state, batch: Batch::new(), marked: snapshot, snapshot, diverged: None };
-        for frame in machine.log.frames_after(snapshot)? {
+        for frame in machine.log.frames_after(snapshot)?.take_while(|_| !mutant!(SuffixUnreplayed)) {
             machine.replay(&frame?)?;
         }
         machine.marked = machine.state.applied();
@@ -111,7 +111,7 @@ impl Machine {
         let mut turns = Vec::new();
         let mut taken = 0;
         for News { seen, event } in news.iter() {
-            let at = self.state.at().max(now);
+            let at = if mutant!(TimeBackwards) { now } else { self.state.at().max(now) };
             let record = Record { seq: self.state.applied().next(), at, seen: *seen, event: event.clone() };
             match self.batch.push(&record)? {
                 Pushed::Full => break,
@@ -122,7 +122,7 @@ impl Machine {
             decisions.extend(turn);
             records.push(record);
         }
-        news.drain(..taken);
+        news.drain(..if mutant!(OverflowLost) { news.len() } else { taken });
         let mark = self.mark();
         let durable = self.log.append(&mut self.batch, self.state.decisions(), mark)?;
         Ok(Commit { decisions, records, turns, durable })

@@ -21,7 +21,7 @@ impl Turn<'_> {
     /// A cloud pod with our mark was seen.
     pub(crate) fn cloud_pod_observed(&mut self, facts: &Arc<CloudFacts>) {
         // A mark that does not fit the name was not put there by us (invariant S11).
-        if facts.name != CloudName::of(&facts.owner) {
+        if facts.name != CloudName::of(&facts.owner) && !mutant!(MarkUnchecked) {
             return;
         }
         let uid = &facts.owner.uid;
@@ -75,7 +75,11 @@ impl Turn<'_> {
 
     /// A complete list lacks a cloud pod that was there. Evidence, to be proven by a look-up.
     pub(crate) fn cloud_pod_missing(&mut self, uid: &Uid) {
-        self.cloud_pod_doubted(uid);
+        if mutant!(TrustEmptyList) {
+            self.cloud_pod_absent(uid, false, self.state.applied);
+        } else {
+            self.cloud_pod_doubted(uid);
+        }
         self.advance(uid);
     }
 
@@ -84,6 +88,7 @@ impl Turn<'_> {
         let seq = self.state.applied;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         match &mut row.cloud {
+            CloudView::Present { .. } if mutant!(MissingUnheard) => return,
             CloudView::Present { facts, since } => {
                 row.cloud = CloudView::Doubted { facts: facts.clone(), since: *since, proofs: 0 };
             }
@@ -103,7 +108,7 @@ impl Turn<'_> {
         let (seq, at, policy) = (self.state.applied, self.state.at, self.state.policy);
         let again = at.plus_ms(u64::from(policy.poll_period_ms));
         let row = self.state.pods.get_mut(uid)?;
-        let seen_since = row.cloud_seq > issued;
+        let seen_since = row.cloud_seq > issued && !mutant!(SeenSinceIgnored);
         row.cloud_seq = seq;
         row.cloud = match &row.cloud {
             // Nothing to lose: the next create meets a late one under the same name.
@@ -113,9 +118,10 @@ impl Turn<'_> {
                 return Some(again);
             }
             CloudView::Doubted { facts, since, proofs } => {
-                let lagging = at.ms_since(*since) < u64::from(policy.create_lag_ms);
+                let lagging = at.ms_since(*since) < u64::from(policy.create_lag_ms) && !mutant!(LagIgnored);
                 let proofs = if lagging { *proofs } else { proofs + 1 };
-                let needed = if wanted { u32::from(policy.absence_proofs) } else { 1 };
+                let needed =
+                    if wanted && !mutant!(AbsenceUnrepeated) { u32::from(policy.absence_proofs) } else { 1 };
                 if lagging || proofs < needed {
                     row.cloud = CloudView::Doubted { facts: facts.clone(), since: *since, proofs };
                     return Some(again);
@@ -147,7 +153,8 @@ impl Turn<'_> {
         | CloudView::Doubted { facts, .. }
         | CloudView::Ending { facts, .. } = &row.cloud
         {
-            let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + ENDING_SLACK_MS);
+            let slack_ms = if mutant!(OverdueNever) { u64::MAX / 4 } else { ENDING_SLACK_MS };
+            let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + slack_ms);
             row.cloud = CloudView::Ending { facts: facts.clone(), grace_s, missing: false, overdue };
             row.cloud_seq = seq;
         }
@@ -158,6 +165,8 @@ impl Turn<'_> {
         let seq = self.state.applied;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         match row.cloud {
+            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. }
+                if mutant!(UnknownCreateForgotten) => {}
             CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
                 row.cloud = CloudView::Unknown { proofs: 0 };
                 row.cloud_seq = seq;
@@ -185,8 +194,12 @@ impl Turn<'_> {
             )
             | None => 0,
         };
-        self.cloud_pod_ending(uid, grace_s.max(accepted_s));
+        let counts_s = if mutant!(AcceptedGraceForgotten) { grace_s } else { grace_s.max(accepted_s) };
+        self.cloud_pod_ending(uid, counts_s);
         self.cloud_pod_doubted(uid);
+        if mutant!(UnknownDeleteBelieved) {
+            self.cloud_pod_absent(uid, false, self.state.applied);
+        }
     }
 
     // === the poll ===
@@ -218,8 +231,10 @@ impl Turn<'_> {
         self.state.poll.effect = None;
         let next = self.state.at.plus_ms(u64::from(self.state.policy.poll_period_ms));
         self.state.poll.next = Some(next);
-        self.state.wakes.insert((next, Wake::Poll));
-        if !complete {
+        if !mutant!(PollForgotten) {
+            self.state.wakes.insert((next, Wake::Poll));
+        }
+        if !complete && !mutant!(BelieveCutList) {
             self.cloud_fails("the list of pods was cut short or contradicts itself");
             return;
         }

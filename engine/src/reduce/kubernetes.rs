@@ -48,6 +48,9 @@ impl Turn<'_> {
                 row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false };
                 self.state.absent_owners.remove(&pod.uid);
             }
+            (Gone::Unlisted, KubernetesView::Bound { .. }) if mutant!(UnlistedIsProof) => {
+                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false };
+            }
             (Gone::Unlisted, KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts }) => {
                 row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
             }
@@ -61,7 +64,7 @@ impl Turn<'_> {
 
     /// A complete list was reported. The first one since the start lets pods be made and ended.
     pub(crate) fn pods_listed(&mut self) {
-        if self.state.kubernetes.listed.is_none() {
+        if self.state.kubernetes.listed.is_none() && !mutant!(ListUnheard) {
             self.state.kubernetes.listed = Some(self.state.applied);
             self.advance_all();
         }

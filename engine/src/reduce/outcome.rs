@@ -90,6 +90,9 @@ impl Turn<'_> {
                 self.retry_capped(effect.id, *wait_ms, cap_ms);
             }
             Outcome::Unknown { .. } => match effect.kind {
+                EffectKind::CreateCloudPod { .. } if mutant!(BlindRepeat) => {
+                    self.retry_later(effect.id, None);
+                }
                 EffectKind::CreateCloudPod { .. } => self.create_unknown(effect.id, &uid),
                 EffectKind::DeleteCloudPod { grace_s, .. } => self.delete_unknown(effect.id, &uid, grace_s),
                 EffectKind::LookUpCloudPod { .. }
@@ -202,7 +205,9 @@ impl Turn<'_> {
             // slowly, beside it.
             (EffectKind::PatchPodStatus { status, .. }, _) => {
                 self.end(effect.id);
-                self.status_undone(uid, status);
+                if !mutant!(RefusedStatusRepeated) {
+                    self.status_undone(uid, status);
+                }
             }
             (_, _) => {
                 self.retry_later(effect.id, Some(cap_ms / 10));
@@ -287,7 +292,8 @@ impl Turn<'_> {
         // The watch's echo of our own write is dropped at the border: this is its news.
         // What was observed after it knows better.
         if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } = &mut row.kubernetes
-            && facts.resource_version == resource_version
+            && (facts.resource_version == resource_version || mutant!(WrittenOverNewer))
+            && !mutant!(WrittenForgotten)
         {
             let facts = Arc::make_mut(facts);
             facts.status_digest = digest;
@@ -306,7 +312,9 @@ impl Turn<'_> {
                 self.end(effect.id);
                 self.namespace_ensured();
             }
-            Outcome::Refused(refusal) if listing && refusal.class == RefusalClass::NotFound => {
+            Outcome::Refused(refusal)
+                if listing && refusal.class == RefusalClass::NotFound && !mutant!(NamespaceGoneUnheard) =>
+            {
                 self.cloud_fails(&text(refusal));
                 self.namespace_gone(effect.id);
             }

@@ -14,9 +14,13 @@ impl Turn<'_> {
         state.agent.started = state.applied;
         state.agent.features = features;
         state.agent.identity = identity.clone();
-        state.kubernetes = Side::default();
-        state.cloud = Side::default();
-        state.poll = Default::default();
+        if !mutant!(OldListsTrusted) {
+            state.kubernetes = Side::default();
+            state.cloud = Side::default();
+        }
+        if !mutant!(PollNotBegunAnew) {
+            state.poll = Default::default();
+        }
         state.node = Default::default();
         state.brake_released = false;
         state.wakes.retain(|(_, wake)| matches!(wake, Wake::Pod(_)));
@@ -24,7 +28,9 @@ impl Turn<'_> {
         let uids: alloc::vec::Vec<Uid> = state.pods.keys().cloned().collect();
         for uid in &uids {
             self.interrupted(uid);
-            self.may_have_been_made(uid);
+            if !mutant!(NeverStands) {
+                self.may_have_been_made(uid);
+            }
             self.due_at_once(uid);
             self.touch(uid);
         }
@@ -77,7 +83,9 @@ impl Turn<'_> {
         row.released = false;
         row.look_again = None;
         for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
-            if let Some(outstanding) = self.state.effects.get_mut(&id) {
+            if let Some(outstanding) = self.state.effects.get_mut(&id)
+                && !mutant!(InFlightForever)
+            {
                 outstanding.retry_at = Some(at);
             }
         }
@@ -92,7 +100,7 @@ fn outlives_a_start(kind: &EffectKind) -> bool {
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
-        | EffectKind::LookUpPod { .. } => true,
+        | EffectKind::LookUpPod { .. } => !mutant!(EffectsForgotten),
         EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
         | EffectKind::PatchNode { .. }

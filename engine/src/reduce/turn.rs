@@ -82,6 +82,9 @@ impl<'a> Turn<'a> {
         let policy = Policy { retry_cap_ms: cap_ms, ..self.state.policy };
         let Some(outstanding) = self.state.effects.get_mut(&id) else { return self.state.at };
         outstanding.failures += 1;
+        if mutant!(GivenUp) && outstanding.failures >= 3 {
+            return self.wait_until(id, Micros(u64::MAX));
+        }
         let delay = delay_ms(&policy, id, outstanding.failures, imposed_ms);
         self.wait_until(id, self.state.at.plus_ms(delay))
     }
@@ -127,7 +130,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn advance(&mut self, uid: &Uid) {
         self.touch(uid);
         let row = match self.state.pods.get(uid) {
-            Some(row) if !self.in_flight(row) => row,
+            Some(row) if !self.in_flight(row) || mutant!(TwoInFlight) => row,
             Some(_) | None => return,
         };
         let plan = plan::plan(&self.state.gates(), row);
@@ -157,7 +160,10 @@ impl<'a> Turn<'a> {
         let waiting = slot.and_then(|id| self.state.effects.get(&id).map(|outstanding| (id, outstanding)));
         let Some(kind) = wanted else {
             // What a hold keeps back is still wanted, under the same id.
-            if !held && let Some(id) = slot.take() {
+            if !held
+                && !mutant!(UnwantedStays)
+                && let Some(id) = slot.take()
+            {
                 self.state.effects.remove(&id);
             }
             return false;
@@ -202,7 +208,9 @@ impl<'a> Turn<'a> {
         self.set_wake(uid, None);
         if let Some(row) = self.state.pods.remove(uid) {
             for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
-                self.state.effects.remove(&id);
+                if !mutant!(ForgottenEffectsStay) {
+                    self.state.effects.remove(&id);
+                }
             }
         }
         self.state.absent_owners.remove(uid);
@@ -222,7 +230,7 @@ impl<'a> Turn<'a> {
             self.state.wakes.remove(&(old, Wake::Pod(uid.clone())));
         }
         row.wake = wake;
-        if let Some(time) = wake {
+        if let Some(time) = wake.filter(|_| !mutant!(WakeLost)) {
             self.state.wakes.insert((time, Wake::Pod(uid.clone())));
         }
     }
