@@ -881,3 +881,21 @@ fn no_status_is_told_after_a_start_before_the_cloud_is_listed() {
     check(story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into())), expect![[r#""#]]);
     check(story.listed(), expect![[r#""#]]);
 }
+
+/// A list was asked for before or after the deletion, and shows nothing of one: it does not say which. Only the
+/// look-up does, and so the sight in the list is no reason to give the look-up up and to wait until the end is overdue.
+#[test]
+fn a_list_does_not_answer_for_a_deletion_of_unknown_fate() {
+    let mut story = Story::ready();
+    let web = pod("web", "u");
+    story.run(&web);
+    let asked = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 1) };
+    story.tell(Event::PodObserved(asked.into()));
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into()));
+    story.answer("look_up_cloud_pod", transient());
+    story.later(1_000);
+    let seen = Outcome::Done(Answer::CloudPod(cloud(&web, Phase::Running).into()));
+    let said = story.answer("look_up_cloud_pod", seen) + &story.later(2_000);
+    assert!(said.contains("delete shop/web (cloud-u) with grace 1 s"), "{said}");
+}

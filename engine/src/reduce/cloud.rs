@@ -28,10 +28,11 @@ impl Turn<'_> {
         let row =
             self.state.pods.entry(uid.clone()).or_insert_with(|| Box::new(Pod::new(facts.owner.clone())));
         match &mut row.cloud {
-            // A list may be older than the deletion: only a direct look-up can say that it did not take.
+            // A list may be older than the deletion: only a direct look-up can say that it did not take. One that is
+            // due, because the deletion's fate is not known, stays due.
             CloudView::Ending { facts: old, missing, .. } if old.cloud_uid == facts.cloud_uid => {
                 *old = facts.clone();
-                *missing = false;
+                *missing &= !facts.deleting;
                 row.cloud_seq = self.state.applied;
             }
             CloudView::Ending { .. }
