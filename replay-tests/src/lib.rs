@@ -7,7 +7,7 @@
 //!   log and reducer.
 //! * `tests/crash.rs` kills the agent at every operation on its disk.
 //!
-//! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]).
+//! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]), in a world of its own.
 //!
 //! This library is what they share: the [`Agent`] without its tasks and sockets, the obedient [`World`] it
 //! acts on, a [`replay`] that compares, and [`words`] for golden files.
