@@ -27,9 +27,9 @@ impl Turn<'_> {
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
         row.look_again = None;
-        // It was told to go, and is there: for others' finalizers, or because a backup brought it back. To be told once
-        // more does no harm.
-        row.released = false;
+        // To be told to go makes the grace period 0: what has another one, or none, was not, or was brought back by a
+        // backup.
+        row.released &= facts.deletion.is_some_and(|deletion| deletion.grace_s == 0);
         self.state.absent_owners.remove(uid);
         self.advance(uid);
     }
