@@ -7,7 +7,7 @@
 //!   log and reducer.
 //! * `tests/crash.rs` kills the agent at every operation on its disk.
 //!
-//! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]).
+//! * `tests/seeds.rs` lets everything go wrong in an order that a seed gives ([`sim`]), in a world of its own.
 //! * `tests/sweep.rs` lets one thing go wrong, at every place of every reference [`workload`] ([`sweep`]).
 //! * `tests/family.rs` has the failures that others of this kind have had, by name.
 //!

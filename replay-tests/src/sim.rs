@@ -148,8 +148,8 @@ fn finish(life: &mut life::Life, seed: u64) -> Result<Lived, Broken> {
     })
 }
 
-/// Every so many lives the log is replayed.
-const LIVES_A_REPLAY: u64 = 16;
+/// Every so many lives the log is replayed, where all of it was kept.
+const LIVES_A_REPLAY: u64 = 4;
 
 /// Lives one seed.
 ///

@@ -20,9 +20,9 @@ use store::{Reader, STATE_VERSION};
 /// Lives in a test run.
 const SEEDS: u64 = 200;
 
-/// Seeds that once found something: a body whose place somebody took, an echo of a given-up write, a webhook that
-/// undoes a write at once, a released pod that came back, an edited mark, an absence that was older than a sight.
-const FOUND: [u64; 8] = [31, 33, 42, 63, 88, 138, 2_994, 1_772];
+/// Seeds that once found something. What others found before the lives were drawn as now has tests by name in
+/// `engine/tests/lifecycle.rs` and in the mirrors of `adapters`.
+const FOUND: [u64; 3] = [37, 263, 2_646];
 
 /// Time to make a failing life short.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -103,15 +103,16 @@ impl PodMirror {
         let uid = &facts.pod.uid;
         let changed = mirror.observe(uid, facts.digest(), || Known::unseen(facts.pod.clone()));
         let Some(known) = mirror.get_mut(uid) else { return changed };
+        let is_newer = known.latest != facts.resource_version;
         known.latest.clone_from(&facts.resource_version);
         if known.is_echo(facts) {
             known.settle();
             known.echoed = true;
             return false;
         }
-        // A sight that is no echo of the write in flight came after it, or makes it fail: the answer is not the last
+        // A newer sight that is no echo of the write in flight came after it, or makes it fail: the answer is not the last
         // word on what the API server has, also when that is what it had before.
-        let overwritten = known.expected.take().is_some();
+        let overwritten = is_newer && known.expected.take().is_some();
         if changed || overwritten {
             known.reported = Some(Reported::of(facts));
         }
@@ -330,6 +331,10 @@ mod tests {
     #[test]
     fn a_write_that_is_undone_before_its_answer_is_reported() {
         let (mirror, uid) = writing();
+        assert!(
+            !mirror.observe(&facts("1", 0, &PodStatus::default())),
+            "a list that is older than the write"
+        );
         assert!(mirror.observe(&facts("2", 0, &PodStatus::default())), "it is what it was, and is news");
         mirror.end_write(&uid, "1", Some("2"));
         assert_eq!(mirror.status_digest(&uid), Some(PodStatus::default().digest()));

@@ -76,6 +76,7 @@ impl Border {
         let uid = &facts.pod.uid;
         let changed = self.pods.observe(uid, facts.digest(), || Known::unseen(facts.pod.clone()));
         if let Some(known) = self.pods.get_mut(uid) {
+            let is_newer = known.latest != facts.resource_version;
             known.latest.clone_from(&facts.resource_version);
             let status = Written { digest: facts.status_digest, phase: facts.phase };
             let rest = facts.digest_but_status();
@@ -84,8 +85,8 @@ impl Border {
                 known.echoed = true;
                 return None;
             }
-            // A sight that is not the echo of the write in flight came after it, or makes it fail.
-            let overwritten = known.expected.take().is_some();
+            // A newer sight that is not the echo of the write in flight came after it, or makes it fail.
+            let overwritten = is_newer && known.expected.take().is_some();
             if changed || overwritten {
                 known.reported = Some(Reported { version: facts.resource_version.clone(), status, rest });
                 return Some(Event::PodObserved(facts.clone()));

@@ -176,16 +176,19 @@ impl Cloud {
     /// What a list shows: only what carries our mark, and what is not too new; and still what is gone.
     pub fn list(&mut self, now: Micros) -> Vec<Seen> {
         self.ghosts.retain(|ghost| ghost.until > now);
-        let mut seen: Vec<Seen> =
-            self.ghosts.iter().map(|ghost| (ghost.facts.clone(), ghost.digest)).collect();
+        let mut seen: Vec<Seen> = Vec::with_capacity(self.live.len() + self.ghosts.len());
         for id in &self.live {
             if let Some(body) = &self.places[*id as usize].body
                 && !body.foreign
                 && body.listed_from <= now
             {
-                // A name is in a list once.
-                seen.retain(|(facts, _)| facts.name != body.facts.name);
                 seen.push((body.facts.clone(), body.digest));
+            }
+        }
+        for ghost in &self.ghosts {
+            // A name is in a list once.
+            if !seen.iter().any(|(facts, _)| facts.name == ghost.facts.name) {
+                seen.push((ghost.facts.clone(), ghost.digest));
             }
         }
         seen

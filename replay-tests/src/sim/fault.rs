@@ -108,7 +108,7 @@ faults! {
     Clog: "55", 60;
     // === the agent and its disk ===
     /// The agent dies.
-    Crash: "34, 38", 50;
+    Crash: "34, 38", 40;
     /// The end of the log is lost, acknowledged or not, or it is replaced by an older copy.
     LostSuffix: "35, 36", 40;
     /// The whole log is lost.
@@ -116,7 +116,7 @@ faults! {
     /// A bit in the log flips, or its last frame is torn.
     Damage: "37", 30;
     /// A write or a sync fails: the disk is full or ill.
-    DiskFails: "39, 40", 40;
+    DiskFails: "39, 40", 30;
     /// Syncs answer well and make nothing durable.
     DiskLies: "38", 20;
     /// A sync takes its time.

@@ -51,6 +51,8 @@ pub const WAYS: usize = 4;
 pub struct Life {
     pub(super) names: usize,
     pub(super) canary: bool,
+    /// Whether what is due at rest is done at once.
+    pub(super) is_prompt: bool,
     pub(super) faults: Faults,
     pub(super) now: Micros,
     pub(super) roster: Roster,
@@ -92,15 +94,17 @@ impl Life {
         let faults = schedule.faults.clone();
         let lag_ms = if faults.has(Fault::ListLag) { dice.below(120_000) as u64 } else { 0 };
         let policy = engine::Policy {
-            poll_period_ms: dice.of(&[2_000, 5_000, 10_000]),
+            poll_period_ms: dice.of(&[5_000, 10_000, 20_000]),
             retry_cap_ms: dice.of(&[30_000, 60_000, 300_000]),
             ..engine::Policy::default()
         };
-        let history_bytes = dice.of(&[0, u64::MAX, u64::MAX, u64::MAX]);
+        // Most agents keep little more of their log than they need; the others' is replayed in the end.
+        let history_bytes = dice.of(&[0, 0, 0, u64::MAX]);
         let segment_bytes = dice.of(&[16 * 1024, 64 * 1024]);
         let mut life = Life {
             names: schedule.names,
             canary: schedule.canary,
+            is_prompt: dice.happens(25),
             faults,
             now: MORNING,
             roster: Roster::default(),
@@ -206,7 +210,6 @@ impl Life {
                 count += 1;
             }
         };
-        may(process.syncing.is_none() && !process.queue.is_empty(), Life::append);
         may(process.syncing.as_ref().is_some_and(|syncing| syncing.ready <= self.now), Life::durable);
         let unwatched = match process.watch {
             Watch::List => true,
@@ -217,6 +220,12 @@ impl Life {
         may(!process.sent.is_empty(), Life::arrive);
         may(!process.sent.is_empty(), Life::arrive);
         may(!process.answered.is_empty(), Life::answer);
+        // What comes meanwhile is appended with it: groups are of one record, and of many.
+        let appends = process.syncing.is_none() && !process.queue.is_empty();
+        if appends && (count == 0 || dice.happens(50)) {
+            passages[count] = Life::append;
+            count += 1;
+        }
         if count == 0 {
             self.wait(dice);
             return Ok(());

@@ -40,8 +40,7 @@ impl Life {
         let orphans = healed.plus_ms(ORPHAN_MS + self.wait_ms);
         loop {
             self.drain(&mut dice)?;
-            let unrest = self.unrest();
-            if unrest.is_none() && self.is_settled() {
+            if self.is_settled() && self.unrest().is_none() {
                 break;
             }
             if self.now > orphans
@@ -50,7 +49,7 @@ impl Life {
                 return Err(Broken::new("L2", format!("{} has a body and no owner", self.who(id))));
             }
             if self.now > last {
-                return match unrest {
+                return match self.unrest() {
                     // A backup makes versions come again: an answer from before it is then taken for one from after
                     // it, until the next start.
                     Some((id, _)) if self.cluster.is_restored(id) => Ok(()),
@@ -242,12 +241,16 @@ impl Life {
         }
     }
 
-    /// Only polls, for a hundred of them.
+    /// Only polls, for as long as a hundred of them take. Most agents are slow, and poll only every fifth time: all
+    /// that is due in that time is due all the same.
     fn quiet(&mut self, dice: &mut Chance) -> Result<(), Broken> {
         let decided = self.story.issued.len();
-        let until = self.now.plus_ms(POLLS_QUIET * u64::from(self.policy.poll_period_ms));
+        let poll_ms = u64::from(self.policy.poll_period_ms);
+        let until = self.now.plus_ms(POLLS_QUIET * poll_ms);
+        let late_ms = if self.is_prompt { 0 } else { 4 * poll_ms };
         while self.now < until {
             self.skip();
+            self.time_passes(late_ms * 1_000);
             self.drain(dice)?;
         }
         let since = self.story.issued[decided..].iter();

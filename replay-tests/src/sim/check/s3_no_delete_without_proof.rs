@@ -15,10 +15,10 @@ pub fn decided(effect: &Effect, pod: &Pod, told: &Told) -> Result<(), Broken> {
     if !pod.by_absence || pod.proofs > 1 || told.brake_released {
         return Ok(());
     }
+    // What is gone on both sides is not in this account, and in the agent's until it is forgotten: hence some more.
     let (absent, all) = told.absent_of_all();
-    let allowed = (all * usize::from(told.policy.brake_percent))
-        .div_ceil(100)
-        .max(usize::from(told.policy.brake_floor));
+    let share = (all * usize::from(told.policy.brake_percent)).div_ceil(100) + all.div_ceil(20);
+    let allowed = share.max(usize::from(told.policy.brake_floor));
     unless(absent <= allowed, "S3", || {
         format!("{} is deleted at one look, and {absent} of {all} are absent", owner.uid)
     })
