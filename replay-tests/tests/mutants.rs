@@ -103,12 +103,13 @@ fn caught(mutant: Mutant, seeds: u64) -> Option<Caught> {
 }
 
 /// The first plan of the sweep that ends otherwise than the run without a fault and without a mutant. Every so many
-/// plans are tried.
+/// plans are tried, and all with `SWEEP=all`.
 fn swept(sweeps: &[Sweep], mutant: Mutant) -> Option<String> {
     const EVERY: u64 = 13;
+    let every = if std::env::var_os("SWEEP").is_some_and(|sweep| sweep == "all") { 1 } else { EVERY };
     set(Some(mutant));
     let failure = sweeps.iter().find_map(|sweep| {
-        let share = Share { index: 0, of: 1, every: EVERY };
+        let share = Share { index: 0, of: 1, every };
         match catch_unwind(AssertUnwindSafe(|| sweep.run(share))) {
             Ok(report) => report.failures.into_iter().next().map(|failure| failure.plan),
             Err(panic) => Some(format!("{}: {}", sweep.name(), words(&*panic))),
