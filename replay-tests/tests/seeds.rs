@@ -17,6 +17,10 @@ use std::time::{Duration, Instant};
 use replay_tests::sim::{Broken, Failure, Fault, Lived, Schedule, outcome, tell};
 use store::{Reader, STATE_VERSION};
 
+/// That of the agent itself: lives are made of a great many small things.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// Lives in a test run.
 const SEEDS: u64 = 200;
 
