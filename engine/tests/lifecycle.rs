@@ -633,6 +633,26 @@ fn a_force_delete_shortens_the_grace_in_the_cloud() {
     );
 }
 
+/// Which grace an earlier deletion left is not known: it was asked for in a part of the log that is lost, or by somebody
+/// else.
+#[test]
+fn a_lost_deletion_is_asked_for_again_where_another_one_is_under_way() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let ending = CloudFacts { deleting: true, ..cloud(&web, Phase::Running) };
+    story.tell(Event::CloudPodObserved(ending.clone().into()));
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 30) }.into()));
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(ending.into())));
+    story.later(5_000);
+    assert!(story.kinds().contains(&"delete_cloud_pod"), "{:?}", story.kinds());
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    story.later(5_000);
+    assert!(!story.kinds().contains(&"delete_cloud_pod"), "one that was accepted counts");
+}
+
 #[test]
 fn a_failing_delete_is_never_forgotten() {
     let mut story = Story::ready();

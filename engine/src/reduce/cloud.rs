@@ -185,6 +185,10 @@ impl Turn<'_> {
         let row = self.state.pods.get(uid);
         let accepted_s = match row.map(|row| &row.cloud) {
             Some(CloudView::Ending { grace_s, .. }) => *grace_s,
+            // It ended before we asked: for a part of our log that is lost, or for somebody else, with any grace.
+            Some(CloudView::Present { facts, .. } | CloudView::Doubted { facts, .. }) if facts.deleting => {
+                u32::MAX
+            }
             Some(
                 CloudView::Unproven
                 | CloudView::Never

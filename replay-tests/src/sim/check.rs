@@ -3,6 +3,7 @@
 
 mod s11_hands_off;
 mod s13_politeness;
+mod s13_repeats;
 mod s15_bounds;
 mod s1_one_body;
 mod s2_right_incarnation;
@@ -74,6 +75,9 @@ impl Checks {
     /// # Errors
     /// What does not hold.
     pub fn heard(&mut self, record: &Record, truth: Truth<'_>) -> Result<(), Broken> {
+        unless(record.at >= self.told.at, "S9", || {
+            format!("{} is earlier than the record before", record.seq)
+        })?;
         self.politeness.heard(record, &self.told, truth.roster);
         self.bounds.heard(record, &self.told)?;
         self.told.heard(record, truth.roster);
@@ -95,6 +99,7 @@ impl Checks {
             s5_forward::decided(effect, pod)?;
             s6_released_last::decided(effect, pod, &self.told)?;
             s11_hands_off::decided(effect, pod)?;
+            s13_repeats::decided(effect, pod, &self.told, at)?;
         }
         self.politeness.decided(effect, id, at)?;
         self.bounds.decided(effect, id)?;

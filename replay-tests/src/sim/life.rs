@@ -1,13 +1,13 @@
 //! One life with faults, step by step. Every boundary is a step of its own: told, appended, durable, left, arrived,
 //! answered; and the agent can die at any of them.
 
-use engine::{Decision, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Record};
+use engine::{Decision, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Record, Seq};
 use store::{MachineError, Memory, Options};
 
 use super::border::Standing;
 use super::calls::{self, Reply, outcome_of};
 use super::chance::Chance;
-use super::check::{Broken, Checks, Truth};
+use super::check::{Broken, Checks, Truth, unless};
 use super::cloud::Cloud;
 use super::cluster::Cluster;
 use super::fault::{Fault, Faults};
@@ -20,6 +20,8 @@ use super::schedule::{Choice, Schedule, What};
 pub const MORNING: Micros = Micros(1_772_360_100_000_000);
 /// What a sync takes on a disk that is well.
 const SYNC_US: u64 = 400;
+/// Boundaries in the longest life that there should be: some fifty times those of most.
+const BOUNDARIES_MAX: usize = 200_000;
 /// A class that is refused without a wait rests for so long.
 const REST_MS: u64 = 1_000;
 /// Longest rest that is believed.
@@ -143,6 +145,13 @@ impl Life {
         self.history.push(Entry { at: self.now, what });
     }
 
+    /// Whether this life still ends.
+    pub(super) fn bounded(&self) -> Result<(), Broken> {
+        unless(self.history.len() <= BOUNDARIES_MAX, "S15", || {
+            format!("{} boundaries and {} records", self.history.len(), self.story.records.len())
+        })
+    }
+
     pub(super) fn strikes(&mut self, fault: Fault, dice: &mut Chance) -> bool {
         self.faults.strike(fault, dice)
     }
@@ -165,6 +174,7 @@ impl Life {
     /// What does not hold after it.
     pub fn step(&mut self, choice: Choice) -> Result<(), Broken> {
         self.steps += 1;
+        self.bounded()?;
         let mut dice = Chance::new(choice.dice);
         match choice.what {
             What::Work => self.work(&mut dice)?,
@@ -259,8 +269,10 @@ impl Life {
     /// All that waits in front of the log is appended as one group.
     pub(super) fn append(&mut self, dice: &mut Chance) -> Result<(), Broken> {
         let slow = self.strikes(Fault::SlowDisk, dice);
+        // Whoever has the clock, time does not go back in the log.
+        let back_us = if self.strikes(Fault::Clock, dice) { dice.below(10_000_000) as u64 } else { 0 };
         let Some(process) = &mut self.process else { return Ok(()) };
-        let clock = process.clock(self.now);
+        let clock = Micros(process.clock(self.now).0.saturating_sub(back_us));
         process.ticking = false;
         let commit = match process.machine.commit(clock, &mut process.queue) {
             Ok(commit) => commit,
@@ -300,11 +312,33 @@ impl Life {
                 }
             }
         }
+        self.waits_no_longer_than_told(first)?;
         if let Some(process) = &mut self.process {
             process.syncing = Some(Syncing { effects, last: commit.durable.last, ready });
         }
         if dice.happens(2) {
             return self.checkpoint(dice);
+        }
+        Ok(())
+    }
+
+    /// What has failed since `first` is tried again after the longest wait of the policy at the latest, or after the
+    /// wait that was asked for.
+    fn waits_no_longer_than_told(&self, first: Seq) -> Result<(), Broken> {
+        let Some(process) = &self.process else { return Ok(()) };
+        let state = process.machine.state();
+        for record in &self.story.records[first.0 as usize - 1..] {
+            let Event::EffectFinished { id, outcome, .. } = &record.event else { continue };
+            let asked_ms = match outcome {
+                Outcome::Later { wait_ms, .. } => u64::from(wait_ms.unwrap_or_default().min(REST_MS_MAX)),
+                Outcome::Refused(_) | Outcome::Unknown { .. } => 0,
+                Outcome::Done(_) => continue,
+            };
+            let latest = state.at().plus_ms(asked_ms.max(self.policy.retry_cap_ms.into()));
+            let waits = state.outstanding().find(|one| one.effect.id == *id).and_then(|one| one.retry_at);
+            unless(waits.is_none_or(|time| time <= latest), "L1", || {
+                format!("{id} waits longer than the policy's longest wait")
+            })?;
         }
         Ok(())
     }

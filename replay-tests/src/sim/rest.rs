@@ -136,6 +136,7 @@ impl Life {
     /// All that can be done without time is done.
     fn drain(&mut self, dice: &mut Chance) -> Result<(), Broken> {
         loop {
+            self.bounded()?;
             let before = self.history.len();
             if let Some(process) = &mut self.process {
                 if process.is_due(self.now) {

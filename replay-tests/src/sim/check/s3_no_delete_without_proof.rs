@@ -1,5 +1,5 @@
-//! S3: a cloud pod is ended only when its deletion was asked or its API object is proven gone, never before both
-//! sides were listed, and never many at once from absence alone without a second look.
+//! S3: a cloud pod is ended only when its deletion was asked or its API object is proven gone, with the grace that
+//! was asked, never before both sides were listed, and never many at once from absence alone without a second look.
 
 use engine::{Effect, EffectKind};
 
@@ -8,7 +8,12 @@ use super::{Broken, Truth, unless};
 use crate::sim::roster::Id;
 
 pub fn decided(effect: &Effect, pod: &Pod, told: &Told) -> Result<(), Broken> {
-    let EffectKind::DeleteCloudPod { owner, .. } = &effect.kind else { return Ok(()) };
+    let EffectKind::DeleteCloudPod { owner, grace_s, .. } = &effect.kind else { return Ok(()) };
+    // A pod without an API object has nobody left to be patient for it.
+    let asked_s = pod.object.as_ref().and_then(|facts| facts.deletion).map_or(0, |deletion| deletion.grace_s);
+    unless(*grace_s == asked_s, "S3", || {
+        format!("{} is deleted in the cloud within {grace_s} s, and {asked_s} s were asked", owner.uid)
+    })?;
     let proof = pod.deleting() || pod.word || pod.proofs > 0;
     unless(proof, "S3", || format!("{} is deleted in the cloud without proof", owner.uid))?;
     unless(told.both_listed(), "S3", || format!("{} is deleted before all was listed", owner.uid))?;

@@ -11,7 +11,12 @@ pub fn decided(effect: &Effect, pod: &Pod) -> Result<(), Broken> {
     unless(pod.object.is_some(), "S5", || format!("{} gets a status and is not known to be there", of.uid))?;
     unless(!pod.phase.is_terminal(), "S5", || format!("{} gets a status after its end", of.uid))?;
     let back = pod.phase == Phase::Running && matches!(status.phase, Phase::Pending | Phase::Unknown);
-    unless(!back, "S5", || format!("{} goes from Running to {:?}", of.uid, status.phase))
+    unless(!back, "S5", || format!("{} goes from Running to {:?}", of.uid, status.phase))?;
+    // What became of a body that went while its end was asked for is what was last seen of it, or nothing.
+    let seen = pod.last.as_ref().is_none_or(|body| body.status.phase == status.phase);
+    unless(!pod.deleting() || !status.phase.is_terminal() || seen, "S5", || {
+        format!("{} is told to be {:?}, which nobody saw", of.uid, status.phase)
+    })
 }
 
 pub fn arrives(effect: &Effect, id: Id, truth: Truth<'_>) -> Result<(), Broken> {

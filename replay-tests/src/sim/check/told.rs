@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::{
-    Answer, CloudFacts, Command, Effect, EffectId, EffectKind, Event, Gone, Outcome, Phase, PodFacts, Policy,
-    Record, RefusalClass, Seq,
+    Answer, CloudFacts, Command, Effect, EffectId, EffectKind, Event, Gone, Micros, Outcome, Phase, PodFacts,
+    Policy, Record, RefusalClass, Seq,
 };
 
 use crate::sim::roster::{Id, Roster};
@@ -45,7 +45,27 @@ pub struct Pod {
     known: bool,
     /// The first that was told of it was that it had not started.
     pub born: bool,
+    /// The body that was last told of, whether it is there or not.
+    pub last: Option<Arc<CloudFacts>>,
+    /// Its object was told to go, and since then nothing showed it otherwise.
+    pub told_to_go: bool,
+    /// The status that was last written.
+    pub written: Option<Written>,
 }
+
+/// A status that was written.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Which.
+    pub digest: u64,
+    /// How often in a row; a refusal counts as often as it takes to be slow.
+    pub times: u32,
+    /// When last.
+    pub at: Micros,
+}
+
+/// As often one status is written as fast as somebody undoes it.
+pub const WRITES_FAST: u32 = 3;
 
 impl Pod {
     /// Whether it is told that its deletion was asked.
@@ -56,6 +76,11 @@ impl Pod {
     /// Whether something is left of it on either side, as far as was told.
     fn is_there(&self) -> bool {
         self.object.is_some() || self.may_live()
+    }
+
+    /// Its object is gone, and with it whatever was written to it.
+    fn forget_writes(&mut self) {
+        (self.told_to_go, self.written) = (false, None);
     }
 
     /// Whether there may be a body.
@@ -86,8 +111,8 @@ pub enum What {
     LookUpCloud,
     /// Read all.
     List,
-    /// Write its status: the version that it follows from, and the phase in it.
-    Patch(u64, Phase),
+    /// Write its status: the version that it follows from, the phase in it, and its digest.
+    Patch(u64, Phase, u64),
     /// Remove its API object.
     Release,
     /// Read its API object.
@@ -106,7 +131,7 @@ impl What {
             EffectKind::LookUpCloudPod { .. } => What::LookUpCloud,
             EffectKind::ListCloudPods => What::List,
             EffectKind::PatchPodStatus { resource_version, status, .. } => {
-                What::Patch(resource_version.parse().unwrap_or_default(), status.phase)
+                What::Patch(resource_version.parse().unwrap_or_default(), status.phase, status.digest())
             }
             EffectKind::ReleasePod { .. } => What::Release,
             EffectKind::LookUpPod { .. } => What::LookUp,
@@ -131,6 +156,8 @@ pub struct Told {
     pods: Vec<Pod>,
     asked: BTreeMap<EffectId, Asked>,
     seq: Seq,
+    /// The time of the last record.
+    pub at: Micros,
 }
 
 impl Told {
@@ -180,7 +207,7 @@ impl Told {
 
     /// A record.
     pub fn heard(&mut self, record: &Record, roster: &Roster) {
-        self.seq = record.seq;
+        (self.seq, self.at) = (record.seq, record.at);
         match &record.event {
             Event::Started { .. } => self.start(),
             Event::PolicyChanged(policy) => self.policy = *policy,
@@ -215,7 +242,7 @@ impl Told {
         self.asked.clear();
         for pod in &mut self.pods {
             pod.maybe |= std::mem::take(&mut pod.asked);
-            pod.released = false;
+            (pod.released, pod.told_to_go) = (false, false);
         }
     }
 
@@ -229,6 +256,8 @@ impl Told {
         }
         pod.object = Some(facts.clone());
         pod.phase = facts.phase;
+        // With no grace left it is our own word that is seen.
+        pod.told_to_go &= facts.deletion.is_some_and(|deletion| deletion.grace_s == 0);
         (pod.seen, pod.news) = (seq, seq);
         (pod.doubted, pod.word, pod.proofs, pod.by_absence) = (false, false, 0, false);
     }
@@ -240,6 +269,7 @@ impl Told {
         match how {
             Gone::Deleted => {
                 (pod.word, pod.by_absence, pod.object) = (true, false, None);
+                pod.forget_writes();
             }
             Gone::Unlisted => pod.doubted = true,
         }
@@ -251,7 +281,7 @@ impl Told {
         if !pod.bodies.contains(&facts.cloud_uid) {
             pod.bodies.push(facts.cloud_uid.clone());
         }
-        pod.body = Some(facts.clone());
+        (pod.body, pod.last) = (Some(facts.clone()), Some(facts.clone()));
     }
 
     fn finished(&mut self, effect: EffectId, attempt: u32, outcome: &Outcome) {
@@ -263,12 +293,26 @@ impl Told {
             self.lists.1 = true;
         }
         let Some(id) = asked.pod else { return };
-        if asked.what == What::Create {
-            self.created(id, outcome);
+        match asked.what {
+            What::Create => self.created(id, outcome),
+            What::Patch(_, _, digest) => self.patched(id, digest, outcome),
+            What::Delete | What::LookUpCloud | What::List | What::Release | What::LookUp | What::Else => {}
         }
         if let Outcome::Done(answer) = outcome {
             self.answered(id, asked.what, answer, effect.seq);
         }
+    }
+
+    fn patched(&mut self, id: Id, digest: u64, outcome: &Outcome) {
+        let at = self.at;
+        let pod = self.of(id);
+        let times = pod.written.filter(|written| written.digest == digest).map_or(0, |written| written.times);
+        let times = match outcome {
+            Outcome::Done(Answer::StatusWritten) => times,
+            Outcome::Refused(_) => times.max(WRITES_FAST),
+            Outcome::Done(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => return,
+        };
+        pod.written = Some(Written { digest, times: times + 1, at });
     }
 
     fn created(&mut self, id: Id, outcome: &Outcome) {
@@ -289,7 +333,7 @@ impl Told {
             Answer::CloudPodAbsent | Answer::CloudPodForeign { .. } => (pod.maybe, pod.body) = (false, None),
             Answer::StatusWritten => {
                 let current = pod.object.as_ref().and_then(|facts| facts.resource_version.parse().ok());
-                if let What::Patch(version, phase) = what
+                if let What::Patch(version, phase, _) = what
                     && current == Some(version)
                 {
                     pod.phase = phase;
@@ -305,6 +349,7 @@ impl Told {
                 }
                 pod.proofs += 1;
                 (pod.object, pod.news) = (None, seq);
+                pod.forget_writes();
             }
             Answer::PodAbsent => (pod.doubted, pod.news) = (true, seq),
             Answer::PodPresent { .. } => {
@@ -314,7 +359,10 @@ impl Told {
                     pod.seen = seq;
                 }
             }
-            Answer::Nothing => pod.released |= what == What::Release,
+            Answer::Nothing => {
+                pod.released |= what == What::Release;
+                pod.told_to_go |= what == What::Release;
+            }
             Answer::DeleteAccepted | Answer::Listed { .. } => {}
         }
     }
