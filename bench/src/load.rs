@@ -35,7 +35,7 @@ pub use error::Error;
 pub use options::Options;
 pub use report::{Charts, Measurements, Report};
 
-use agent::{Agent, Usage};
+use agent::{Agent, Taken};
 use calibrate::Calibration;
 use drive::Load;
 use machine::Machine;
@@ -67,21 +67,20 @@ pub async fn run(options: &Options, cancel: CancellationToken) -> Result<Measure
         error = agent.ended() => Err(error),
         measured = measure(options, &target, &usage, &tracker) => measured,
     };
-    let end = tracker.wall();
     // While the agent lives: it has to let go of the pods before a real cluster can forget them.
     let cleaned = target.clean_up().await;
     let incomplete = |error| agent.explain(error);
     let measured = measured.map_err(incomplete);
     let stopped = agent.stop().await;
     let forgotten = target.forget_node().await;
-    let (before, after) = measured?;
+    let (taken, end) = measured?;
     cleaned?;
     stopped?;
     forgotten?;
     simulator.stop().await?;
 
     let history = read_history(log_directory, end).await?;
-    Ok(Measurements::new(options, Machine::read(), calibration, (before, after), history, &tracker))
+    Ok(Measurements::new(options, Machine::read(), calibration, taken, history, &tracker))
 }
 
 struct Started {
@@ -105,7 +104,7 @@ async fn measure(
     target: &Target,
     agent: &agent::UsageSource,
     tracker: &Arc<Tracker>,
-) -> Result<(Usage, Usage), Error> {
+) -> Result<(Taken, Micros), Error> {
     target.prepare().await?;
     let before = agent.read().await?;
     let progress = Progress::begin(tracker, options);
@@ -116,7 +115,10 @@ async fn measure(
         Ok(driven) => driven?,
         Err(_) => return Err(Error::incomplete(options, tracker)),
     }
-    Ok((before, agent.read().await?))
+    let (after, end) = (agent.read().await?, tracker.wall());
+    // Pods that were deleted have nothing to rest with.
+    let rest = if options.delete_after_s.is_none() { Some(agent.read_at_rest().await?) } else { None };
+    Ok((Taken { before, after, rest }, end))
 }
 
 /// Where the agent's log goes. A log that is there already would mix another run's figures into ours.

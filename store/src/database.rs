@@ -14,8 +14,9 @@ use engine::Seq;
 use crate::codec::FRAME_BYTES_MAX;
 use crate::files::{make_directory, sync_directory};
 
-/// sled's own segment: larger than its default, so that no value goes into a file of its own.
-const SLED_SEGMENT_BYTES: usize = 8 * 1024 * 1024;
+/// sled's own segment: larger than its default, so that no value goes into a file of its own, and no larger than that
+/// needs, because sled holds it in memory until it is full.
+const SLED_SEGMENT_BYTES: usize = 4 * 1024 * 1024;
 
 /// How many values sled rewrites together.
 const SLED_LEAF_VALUES: usize = 16;

@@ -42,6 +42,17 @@ pub struct Usage {
     pub peak_resident_bytes: Option<u64>,
 }
 
+/// What the agent took of the machine before, during and after a load.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Taken {
+    /// Before the first pod came.
+    pub before: Usage,
+    /// When the last pod had done what it should.
+    pub after: Usage,
+    /// Some time later, when all pods run and nothing happens; absent where they were deleted.
+    pub rest: Option<Usage>,
+}
+
 /// Where the agent tells what it takes.
 #[derive(Clone, Debug)]
 pub struct UsageSource {
@@ -133,7 +144,38 @@ impl UsageSource {
             peak_resident_bytes: self.pid.and_then(peak_resident_bytes),
         })
     }
+
+    /// What the agent takes once it has given back what the load needed: the least memory that it comes down to.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub async fn read_at_rest(&self) -> Result<Usage, Error> {
+        let mut least = self.read().await?;
+        let mut no_smaller = 0;
+        for _ in 0..REST_LOOKS_MAX {
+            tokio::time::sleep(REST_PERIOD).await;
+            let now = self.read().await?;
+            if now.resident_bytes < least.resident_bytes {
+                (least, no_smaller) = (now, 0);
+            } else {
+                no_smaller += 1;
+            }
+            if no_smaller == REST_LOOKS {
+                break;
+            }
+        }
+        Ok(least)
+    }
 }
+
+/// How often memory is looked at while it is given back.
+const REST_PERIOD: Duration = Duration::from_millis(500);
+
+/// How many looks in a row that find it no smaller are enough: together longer than an allocator holds on to what is free.
+const REST_LOOKS: u32 = 6;
+
+/// How many looks at most: something else is going on then, and the figure is what it is.
+const REST_LOOKS_MAX: u32 = 40;
 
 /// A metric without labels.
 fn metric(text: &str, name: &str) -> Option<f64> {

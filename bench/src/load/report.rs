@@ -6,7 +6,7 @@ use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
 use crate::load::Options;
-use crate::load::agent::Usage;
+use crate::load::agent::Taken;
 use crate::load::calibrate::Calibration;
 use crate::load::figures::Figures;
 use crate::load::machine::Machine;
@@ -72,6 +72,10 @@ pub struct Report {
     pub peak_rss_bytes: Option<u64>,
     /// By how much that is more than before the load, for each pod.
     pub rss_bytes_per_pod: Option<u64>,
+    /// The agent's memory when all pods ran and nothing happened any more; absent where they were deleted.
+    pub rest_rss_bytes: Option<u64>,
+    /// By how much that is more than before the load, for each pod.
+    pub rest_rss_bytes_per_pod: Option<u64>,
 
     /// Records in the log.
     pub records: u64,
@@ -140,10 +144,11 @@ impl Measurements {
         options: &Options,
         machine: Machine,
         calibration: Calibration,
-        (before, after): (Usage, Usage),
+        taken: Taken,
         history: History,
         tracker: &Tracker,
     ) -> Measurements {
+        let Taken { before, after, rest } = taken;
         let sights = tracker.sights();
         let figures: Vec<_> =
             Stage::ALL.into_iter().map(|stage| (stage, history.stage(stage).figures())).collect();
@@ -154,7 +159,10 @@ impl Measurements {
         let pods = sights.counts.running;
         let per_pod = |amount: f64| amount / f64::from(sights.counts.created.max(1));
         let cpu_s = after.cpu_s.zip(before.cpu_s).map(|(after, before)| after - before);
-        let grown = after.peak_resident_bytes.zip(before.resident_bytes);
+        let grown = |to: Option<u64>| {
+            to.zip(before.resident_bytes).map(|(to, idle)| per_pod(to.saturating_sub(idle) as f64) as u64)
+        };
+        let rest_rss_bytes = rest.and_then(|rest| rest.resident_bytes);
         let report = Report {
             version: env!("CARGO_PKG_VERSION"),
             seed: options.seed,
@@ -178,7 +186,9 @@ impl Measurements {
             cpu_ms_per_pod: cpu_s.map(|cpu_s| per_pod(cpu_s * 1_000.0)),
             idle_rss_bytes: before.resident_bytes,
             peak_rss_bytes: after.peak_resident_bytes,
-            rss_bytes_per_pod: grown.map(|(peak, idle)| per_pod(peak.saturating_sub(idle) as f64) as u64),
+            rss_bytes_per_pod: grown(after.peak_resident_bytes),
+            rest_rss_bytes,
+            rest_rss_bytes_per_pod: grown(rest_rss_bytes),
             records: history.records,
             commits: history.commits,
             syncs: match options.durability {

@@ -61,6 +61,7 @@ pub(crate) fn facts(report: &Report) -> Vec<(&'static str, String)> {
     let or_unknown = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
     let mib =
         |bytes: Option<u64>| or_unknown(bytes.map(|bytes| format!("{:.1} MiB", bytes as f64 / 1_048_576.0)));
+    let kib = |bytes: Option<u64>| or_unknown(bytes.map(|bytes| format!("{:.1}", bytes as f64 / 1_024.0)));
     let mut facts = vec![
         (
             "agent CPU",
@@ -74,10 +75,10 @@ pub(crate) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         (
             "agent memory",
             format!(
-                "{} at most, {} before the load, {} KiB a pod",
-                mib(report.peak_rss_bytes),
+                "{} before the load, {} at most, {} KiB a pod",
                 mib(report.idle_rss_bytes),
-                or_unknown(report.rss_bytes_per_pod.map(|bytes| format!("{:.1}", bytes as f64 / 1_024.0))),
+                mib(report.peak_rss_bytes),
+                kib(report.rss_bytes_per_pod),
             ),
         ),
         (
@@ -100,6 +101,10 @@ pub(crate) fn facts(report: &Report) -> Vec<(&'static str, String)> {
         ("load late by", format!("{} ms (p99)", milliseconds(report.lateness_p99_ms))),
         ("seed", report.seed.to_string()),
     ];
+    if let Some(bytes) = report.rest_rss_bytes {
+        let text = format!("{}, {} KiB a pod", mib(Some(bytes)), kib(report.rest_rss_bytes_per_pod));
+        facts.insert(2, ("agent at rest", text));
+    }
     for (stage, ratio) in &report.ratios.0 {
         if let (Some(p50), Some(p99)) = (ratio.p50, ratio.p99) {
             facts.push((stage.name(), format!("{p50} x {} (p99: {p99} x)", ratio.unit)));

@@ -1,6 +1,7 @@
 use expect_test::{expect, expect_file};
 
 use super::*;
+use crate::load::agent::{Taken, Usage};
 use crate::load::stages::tests::history;
 use crate::load::table;
 
@@ -36,13 +37,15 @@ pub(crate) fn measurements() -> Measurements {
     let before = Usage { cpu_s: Some(0.5), resident_bytes: Some(10 << 20), peak_resident_bytes: None };
     let after =
         Usage { cpu_s: Some(0.75), resident_bytes: Some(11 << 20), peak_resident_bytes: Some(12 << 20) };
+    let rest = Some(Usage { cpu_s: Some(0.8), ..after });
     let tracker = Tracker::new(2);
     for place in 0..2 {
         tracker.sent(place, Duration::from_millis(10), Duration::ZERO);
         tracker.created(place, Duration::from_millis(12));
         tracker.saw(place, crate::load::tracker::Sight::Running, Duration::from_millis(1_010));
     }
-    Measurements::new(&options(), machine, calibration, (before, after), history(), &tracker)
+    let taken = Taken { before, after, rest };
+    Measurements::new(&options(), machine, calibration, taken, history(), &tracker)
 }
 
 #[test]
@@ -77,7 +80,8 @@ fn the_table_tells_a_person() {
         created to running          2       1000       1000       1000       1000
 
         agent CPU           0.25 s, 125.00 ms a pod
-        agent memory        12.0 MiB at most, 10.0 MiB before the load, 1024.0 KiB a pod
+        agent memory        10.0 MiB before the load, 12.0 MiB at most, 1024.0 KiB a pod
+        agent at rest       11.0 MiB, 512.0 KiB a pod
         log                 9 records in 4 commits, 4 syncs, 100 bytes a record
         this machine        fdatasync 2.000 ms (p99 4.000), HTTP round trip 0.500 ms (p99 1.000)
         load late by        0.000 ms (p99)
