@@ -26,8 +26,9 @@ use crate::telemetry::{Check, Metrics, Readiness};
 /// Reports taken from the queue at once: a frame holds at most some five hundred.
 const GROUP_MAX: usize = 512;
 
-/// How long a report that nothing follows from may wait for company: a frame of its own is a wait for the disk, and
-/// pods that come one by one would have two such frames each. A crash meanwhile costs an equal status write or notice.
+/// How long a report that nothing urgent follows from may wait for company: a frame of its own is a wait for the disk, and
+/// pods that come one by one would have three such frames each. A crash meanwhile costs an equal status write or notice,
+/// or the look-up of a pod that was created.
 const PATIENCE: Duration = Duration::from_millis(50);
 
 /// Records between two snapshots: a start replays at most as many, in well under a second.
@@ -289,6 +290,12 @@ fn is_patient(event: &Event) -> bool {
     match event {
         Event::EffectFinished { outcome: Outcome::Done(Answer::StatusWritten), .. }
         | Event::EffectFinished { outcome: Outcome::Done(_), bucket: Bucket::Notice, .. } => true,
+        // A creation's answer shows a pod that has yet to start; the first poll tells more.
+        Event::EffectFinished {
+            outcome: Outcome::Done(Answer::CloudPod(_)),
+            bucket: Bucket::CloudCreate,
+            ..
+        } => true,
         Event::EffectFinished { .. }
         | Event::Started { .. }
         | Event::PolicyChanged(_)
