@@ -96,7 +96,7 @@ impl Kind {
                 start.options = vec!["--cci-request-timeout-ms".into(), "30000".into()];
             }
             Kind::Kill | Kind::FailPoint | Kind::Damage => {
-                start.options = segments::options(dice).map(Into::into).collect();
+                start.options = segments::options(dice).iter().map(Into::into).collect();
             }
             Kind::Canary
             | Kind::Freeze

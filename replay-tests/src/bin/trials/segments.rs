@@ -7,17 +7,21 @@ use std::path::Path;
 use crate::dice::Dice;
 use crate::run::Tally;
 
-/// Options with which segments are begun, sealed and dropped, and snapshots taken, many times in a trial: what is kept
-/// is more than an agent writes before its log is looked at. And those that the agent has by itself.
-const LOGS: [&[&str]; 3] = [
-    &["--log-segment-bytes", "16Ki", "--log-snapshot-records", "100", "--log-keep-bytes", "512Ki"],
-    &["--log-segment-bytes", "64Ki", "--log-snapshot-records", "1000"],
-    &[],
-];
+/// Options with which segments are begun, sealed and dropped, and snapshots taken, many times in a trial. What is kept
+/// is more than an agent writes before its log is looked at.
+const SMALL: [&str; 6] =
+    ["--log-segment-bytes", "16Ki", "--log-snapshot-records", "100", "--log-keep-bytes", "512Ki"];
 
-/// How an agent keeps its log.
-pub fn options(dice: &mut Dice) -> impl Iterator<Item = &'static str> {
-    dice.pick(&LOGS).iter().copied()
+/// The same, and nothing is dropped.
+const KEPT: [&str; 4] = ["--log-segment-bytes", "64Ki", "--log-snapshot-records", "1000"];
+
+/// How an agent keeps its log: mostly in small parts, and now and then as it does by itself.
+pub fn options(dice: &mut Dice) -> &'static [&'static str] {
+    match dice.below(5) {
+        0..3 => &SMALL,
+        3 => &KEPT,
+        _ => &[],
+    }
 }
 
 /// The segments that a log had when it was last looked at, by their first records.
