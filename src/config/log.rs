@@ -38,6 +38,7 @@ impl Log {
             segment_bytes: self.log_segment_bytes,
             history_bytes: self.log_keep_bytes,
             free_floor_bytes: self.min_free_bytes,
+            state_version: store::STATE_VERSION,
             ..store::Options::default()
         }
     }

@@ -178,6 +178,13 @@ fn toml_and_yaml_say_the_same() {
     assert_eq!(toml.kubernetes.kubeconfig, None);
 }
 
+/// A snapshot of another layout than its stamp says is refused by `replay`, and read as what it is not by a start.
+#[test]
+fn snapshots_are_of_the_layout_that_this_build_reads() {
+    let config = configure(&NEEDED, &[], None).unwrap();
+    assert_eq!(config.log.options().state_version, store::STATE_VERSION);
+}
+
 #[test]
 fn an_empty_list_takes_a_default_away() {
     let config = configure(&NEEDED, &[], Some(("toml", "node-taints = []"))).unwrap();
