@@ -185,7 +185,15 @@ pub async fn serve(
 
     let sides = wiring::connect(clients, &config, machine.state(), &reports, clock);
     let executor = Executor::start(sides.world, &config.pacing.rates(), reports.clone(), clock, stop.clone());
-    let mut run_loop = RunLoop::new(machine, executor.clone(), clock, metrics, readiness, incoming);
+    let mut run_loop = RunLoop::new(
+        machine,
+        config.log.log_snapshot_records,
+        executor.clone(),
+        clock,
+        metrics,
+        readiness,
+        incoming,
+    );
     let log = |source| Error::Log { directory: config.log.log_dir.clone(), source };
     run_loop.begin(started(&config), &config.policy).map_err(log)?;
 

@@ -14,6 +14,7 @@ mod chance;
 pub mod check;
 mod cloud;
 mod cluster;
+mod cuts;
 mod death;
 mod fault;
 mod history;
@@ -29,6 +30,7 @@ mod tell;
 
 pub use chance::Chance;
 pub use check::Broken;
+pub use cuts::{Cuts, cut_everywhere};
 pub use fault::{Fault, Faults};
 pub use history::{Entry, Happened};
 pub use report::{Failure, write_log};

@@ -11,9 +11,10 @@ mod old;
 mod plan;
 mod script;
 mod stage;
+mod twice;
 mod world;
 
 pub use all::{Failure, Report, Share, Sweep};
-pub use plan::{Fault, Plan};
+pub use plan::{Crash, Fault, Plan};
 pub use stage::{CallFate, Death, Ended, Place, Stage, Twist};
 pub use world::World;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 
-use crate::config::values::bytes;
+use crate::config::values::{between, bytes, segment_bytes};
 
 /// The log.
 #[derive(Clone, Debug, clap::Args)]
@@ -19,6 +19,12 @@ pub struct Log {
     /// How much of the past is kept for `replay`, beyond what is needed to start again.
     #[arg(long, value_name = "BYTES", default_value = "1Gi", value_parser = bytes)]
     pub log_keep_bytes: u64,
+    /// Length at which a segment of the log is sealed: the past is dropped by whole segments.
+    #[arg(long, value_name = "BYTES", default_value = "8Mi", value_parser = segment_bytes)]
+    pub log_segment_bytes: u64,
+    /// Records between two snapshots: a start replays at most as many, in well under a second by default.
+    #[arg(long, value_name = "N", default_value_t = 50_000, value_parser = between(100, 1_000_000_u32, "records"))]
+    pub log_snapshot_records: u32,
     /// Free space without which the agent does not start: four segments of the log.
     #[arg(long, value_name = "BYTES", default_value = "256Mi", value_parser = bytes)]
     pub min_free_bytes: u64,
@@ -29,8 +35,10 @@ impl Log {
     pub fn options(&self) -> store::Options {
         store::Options {
             durability: self.durability.into(),
+            segment_bytes: self.log_segment_bytes,
             history_bytes: self.log_keep_bytes,
             free_floor_bytes: self.min_free_bytes,
+            state_version: store::STATE_VERSION,
             ..store::Options::default()
         }
     }

@@ -142,6 +142,8 @@ cloud-create-rate = 0
 listen = "[::]:9100"
 durability = "process"
 log-keep-bytes = "512Mi"
+log-segment-bytes = "1Mi"
+log-snapshot-records = 1000
 "#;
 
 const YAML: &str = "
@@ -157,6 +159,8 @@ cloud-create-rate: 0
 listen: '[::]:9100'
 durability: process
 log-keep-bytes: 512Mi
+log-segment-bytes: 1Mi
+log-snapshot-records: 1000
 kubeconfig:
 ";
 
@@ -169,8 +173,16 @@ fn toml_and_yaml_say_the_same() {
     assert_eq!(toml.node.node_taints.0.len(), 2);
     assert_eq!(toml.pacing.rates().cloud_create.per_second, None);
     assert_eq!(toml.node.settings().labels["team"], "shop");
-    assert_eq!(toml.log.log_keep_bytes, 512 << 20);
+    let store::Options { history_bytes, segment_bytes, .. } = toml.log.options();
+    assert_eq!((history_bytes, segment_bytes, toml.log.log_snapshot_records), (512 << 20, 1 << 20, 1_000));
     assert_eq!(toml.kubernetes.kubeconfig, None);
+}
+
+/// A snapshot of another layout than its stamp says is refused by `replay`, and read as what it is not by a start.
+#[test]
+fn snapshots_are_of_the_layout_that_this_build_reads() {
+    let config = configure(&NEEDED, &[], None).unwrap();
+    assert_eq!(config.log.options().state_version, store::STATE_VERSION);
 }
 
 #[test]
@@ -211,6 +223,8 @@ fn every_kind_of_value_has_a_remedy() {
             "--cci-proxy=proxy:3128",
             "--cci-namespace=Burst",
             "--log-keep-bytes=1GB",
+            "--log-segment-bytes=65Mi",
+            "--log-snapshot-records=99",
             "--admin-listen=0.0.0.0:9479",
             "--log-level=inof",
             "--cci-profile=cci-3.0",
@@ -231,6 +245,8 @@ fn every_kind_of_value_has_a_remedy() {
             --cci-proxy: "proxy:3128" is not accepted: give http:// or https://, a host and a port, without user and password
             --cci-network-cidr: "10.247.3.0/24" is not accepted: 10.247.0.0/16 is reserved by CCI: give a range outside of it
             --log-keep-bytes: "1GB" is not accepted: give a number of bytes, such as 1073741824, 1024Mi or 1Gi
+            --log-segment-bytes: "65Mi" is not accepted: give a number of bytes from 16Ki to 64Mi, such as 8Mi
+            --log-snapshot-records: "99" is not accepted: give records from 100 to 1000000, as a whole number
             --admin-listen: "0.0.0.0:9479" is not accepted: give a loopback address and a port, such as 127.0.0.1:9479: who reaches it is trusted
             --log-level: "inof" is not accepted: give error, warn, info, debug, trace or off, also by module, such as info,adapters=debug
         "#]],

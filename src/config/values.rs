@@ -6,6 +6,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 
 use reqwest::Url;
+use store::SEGMENT_BYTES_MAX;
 
 /// The numbers that options hold. The signed ones are left out on purpose: clap finds out only at run time
 /// that a parser and its field disagree, and a bare `between(0, 9, …)` would make an `i32`.
@@ -38,6 +39,17 @@ pub fn bytes(text: &str) -> Result<u64, String> {
     number
         .and_then(|number| number.checked_mul(1 << shift))
         .ok_or_else(|| "give a number of bytes, such as 1073741824, 1024Mi or 1Gi".to_owned())
+}
+
+/// The shortest segment of the log: each one is a database for as long as it is written.
+const SEGMENT_BYTES_MIN: u64 = 16 * 1024;
+
+/// The length of a segment of the log.
+pub fn segment_bytes(text: &str) -> Result<u64, String> {
+    match bytes(text) {
+        Ok(number) if (SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&number) => Ok(number),
+        Ok(_) | Err(_) => Err("give a number of bytes from 16Ki to 64Mi, such as 8Mi".to_owned()),
+    }
 }
 
 /// An address to listen on.

@@ -31,9 +31,6 @@ const GROUP_MAX: usize = 512;
 /// or the look-up of a pod that was created.
 const PATIENCE: Duration = Duration::from_millis(50);
 
-/// Records between two snapshots: a start replays at most as many, in well under a second.
-const RECORDS_PER_SNAPSHOT: u64 = 50_000;
-
 /// How often the counts behind the scraped gauges are brought up to date.
 const PROJECTION_PERIOD: Duration = Duration::from_secs(1);
 
@@ -74,6 +71,8 @@ pub fn open(config: &RunConfig) -> Result<Machine, Error> {
 /// The loop and what it drives.
 pub struct RunLoop {
     machine: Machine,
+    /// Records between two snapshots.
+    snapshot_records: u64,
     executor: Arc<Executor<World>>,
     clock: Clock,
     metrics: Arc<Metrics>,
@@ -90,6 +89,7 @@ impl RunLoop {
     /// A loop over a recovered log.
     pub fn new(
         machine: Machine,
+        snapshot_records: u32,
         executor: Arc<Executor<World>>,
         clock: Clock,
         metrics: Arc<Metrics>,
@@ -104,6 +104,7 @@ impl RunLoop {
         let troubles = Troubles::default();
         RunLoop {
             machine,
+            snapshot_records: snapshot_records.into(),
             executor,
             clock,
             metrics,
@@ -251,7 +252,7 @@ impl RunLoop {
         if let Some(stored) = self.machine.log().stored() {
             self.metrics.snapshot_taken(stored);
         }
-        if self.machine.records_since_snapshot() < RECORDS_PER_SNAPSHOT {
+        if self.machine.records_since_snapshot() < self.snapshot_records {
             return Ok(());
         }
         tokio::task::block_in_place(|| self.machine.begin_checkpoint())

@@ -192,8 +192,7 @@ impl Life {
         if applied < known {
             // What is appended from here on is another log than the copy's.
             self.old_place = None;
-            self.story.records.truncate(applied.0 as usize);
-            self.story.issued.retain(|(seq, _)| *seq <= applied.0);
+            self.story.go_on_after(applied);
         }
         self.story.records.extend(unheard);
         if self.story.records.len() as u64 != applied.0 {

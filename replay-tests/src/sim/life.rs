@@ -44,6 +44,10 @@ pub struct Story {
     pub records: Vec<Record>,
     /// What was decided after each, by its number.
     pub issued: Vec<(u64, Effect)>,
+    /// How many of the records another log had before this one.
+    pub shared: usize,
+    /// The logs that were lost in part or as a whole, as they were; `None` where nobody wants them.
+    pub lost: Option<Vec<Story>>,
 }
 
 /// The ways that can be clogged.

@@ -9,8 +9,9 @@ use store::{Frame, MachineError};
 use super::cluster::{Author, Cluster};
 use super::judge::judge;
 use super::old::Old;
-use super::plan::{Fault, Plan};
+use super::plan::{Crash, Fault, Plan};
 use super::stage::{CallFate, Death, Ended, Place, Stage, Twist};
+use super::twice::{self, Twice};
 use crate::workload::{LogFate, Workload};
 
 /// Which plans are run: each `every`th, and of these each `of`th from `index` on.
@@ -103,25 +104,19 @@ impl Sweep {
     /// Runs a share of all plans.
     #[must_use]
     pub fn run(&self, share: Share) -> Report {
-        let mut number = 0;
-        let chosen = move |_: &Plan| {
-            number += 1;
-            (number - 1) % share.every == 0 && (number - 1) / share.every % share.of == share.index
-        };
-        self.run_chosen(Box::new(chosen), false)
+        self.run_chosen(Choice::Share { share, singles: 0, pairs: 0 }, false)
     }
 
     /// Runs the plan of a name, with its history.
     #[must_use]
     pub fn run_one(&self, name: &str) -> Report {
-        let name = name.to_owned();
-        self.run_chosen(Box::new(move |plan| plan.to_string() == name), true)
+        self.run_chosen(Choice::Name(name.to_owned()), true)
     }
 
     /// Runs all plans of a kind.
     #[must_use]
     pub fn run_kind(&self, kind: &str) -> Report {
-        self.run_chosen(Box::new(move |plan| plan.fault.kind() == kind), false)
+        self.run_chosen(Choice::Kind(kind.to_owned()), false)
     }
 
     /// Whole logs: of the run without a fault, and of runs in which the agent died once or more and kept its log.
@@ -147,8 +142,9 @@ impl Sweep {
         Ok(histories)
     }
 
-    fn run_chosen<'a>(&'a self, chosen: Box<dyn FnMut(&Plan) -> bool + 'a>, tell: bool) -> Report {
-        let mut runner = Runner { sweep: self, chosen, report: Report::default(), tell };
+    fn run_chosen(&self, choice: Choice, tell: bool) -> Report {
+        let report = Report::default();
+        let mut runner = Runner { sweep: self, choice, twice: Twice::default(), report, tell };
         let mut heard = BTreeSet::new();
         let mut stage = Stage::new(&self.workload, Twist::None, tell);
         stage.keep_copies();
@@ -168,23 +164,67 @@ impl Sweep {
     }
 }
 
+/// Which plans are run.
+enum Choice {
+    /// Those of a share. Pairs go with their first death, and are numbered by themselves.
+    Share { share: Share, singles: u64, pairs: u64 },
+    /// The one of a name.
+    Name(String),
+    /// Those of a kind.
+    Kind(String),
+}
+
+impl Choice {
+    fn takes(&mut self, plan: &Plan) -> bool {
+        match self {
+            Choice::Share { share, pairs, .. } if plan.fault.is_pair() => {
+                *pairs += 1;
+                (*pairs - 1).is_multiple_of(share.every)
+            }
+            Choice::Share { share, singles, .. } => {
+                let number = *singles;
+                *singles += 1;
+                number.is_multiple_of(share.every) && number / share.every % share.of == share.index
+            }
+            Choice::Name(name) => plan.to_string() == *name,
+            Choice::Kind(kind) => plan.fault.kind() == kind,
+        }
+    }
+
+    /// Whether some of the pairs may be taken that begin as this plan does, which is one of those `taken` or not.
+    fn opens(&self, plan: &Plan, first: &Crash, taken: bool) -> bool {
+        match self {
+            Choice::Share { .. } => taken,
+            Choice::Name(name) => name.starts_with(&format!("{}/crash-twice/{first}/then/", plan.workload)),
+            Choice::Kind(kind) => kind == "crash-twice",
+        }
+    }
+}
+
 struct Runner<'a> {
     sweep: &'a Sweep,
-    chosen: Box<dyn FnMut(&Plan) -> bool + 'a>,
+    choice: Choice,
+    twice: Twice,
     report: Report,
     tell: bool,
 }
 
 impl Runner<'_> {
     fn consider(&mut self, fault: Fault, stage: impl FnOnce() -> Stage) {
-        let plan = Plan { workload: self.sweep.workload.name, fault };
-        if !(self.chosen)(&plan) {
-            return;
+        let plan = self.plan(fault);
+        if self.choice.takes(&plan) {
+            self.judge(&plan, stage().run(&mut nobody));
         }
-        *self.report.plans.entry(fault.kind()).or_default() += 1;
-        let run = stage().run(&mut nobody);
+    }
+
+    fn plan(&self, fault: Fault) -> Plan {
+        Plan { workload: self.sweep.workload.name, fault }
+    }
+
+    fn judge(&mut self, plan: &Plan, run: Ended) {
+        *self.report.plans.entry(plan.fault.kind()).or_default() += 1;
         self.report.polls_to_rest = self.report.polls_to_rest.max(run.polls_to_rest);
-        let wrong = judge(&plan, &self.sweep.reference, &run);
+        let wrong = judge(plan, &self.sweep.reference, &run);
         if !wrong.is_empty() {
             self.report.failures.push(Failure { plan: plan.to_string(), wrong });
         }
@@ -199,15 +239,46 @@ impl Runner<'_> {
     /// after the sync, and where it does not it is that before the append, as no effect has left at either.
     fn crashes(&mut self, stage: &Stage, place: Place, call: Option<(u64, CallFate)>) {
         for log in LogFate::ALL {
-            let fault = Fault::Crash { place, call: call.map(|(_, fate)| fate), log };
-            let death = || Death { log: stage.log_after(log), call, ..Death::default() };
-            self.consider(fault, || stage.after(death()));
+            let first = Crash { place, call: call.map(|(_, fate)| fate), log };
+            let plan = self.plan(Fault::Crash(first));
+            let is_new = self.twice.is_new(stage, &first, call, self.sweep.workload.alike);
+            let taken = self.choice.takes(&plan);
+            let opened = is_new && self.choice.opens(&plan, &first, taken);
+            if !taken && !opened {
+                continue;
+            }
+            let next = stage.after(Death { log: stage.log_after(log), call, ..Death::default() });
+            let mut left = if opened { twice::BOUNDARIES } else { 0 };
+            let run = next.run(&mut |stage, place| self.dies_again(&first, stage, place, &mut left));
+            if taken {
+                self.judge(&plan, run);
+            }
+        }
+    }
+
+    /// The deaths that can be died at a place of a recovery, of which there are so many left to be tried.
+    fn dies_again(&mut self, first: &Crash, stage: &Stage, place: Place, left: &mut usize) {
+        let fates = twice::fates(place);
+        if *left == 0 || fates.is_empty() {
+            return;
+        }
+        *left -= 1;
+        let number = if let Place::AfterSend(number) = place { number } else { 0 };
+        for call in fates {
+            for log in twice::LOGS {
+                let second = Crash { place, call: *call, log };
+                self.consider(Fault::CrashTwice { first: *first, second }, || {
+                    let call = call.map(|fate| (number, fate));
+                    stage.after(Death { log: stage.log_after(log), call, ..Death::default() })
+                });
+            }
         }
     }
 
     /// Deaths after which the first list of one side is an old one.
     fn old_lists(&mut self, stage: &Stage, heard: u64) {
-        let old = &self.sweep.old;
+        let sweep = self.sweep;
+        let old = &sweep.old;
         let lists = old.lists.get(&heard).into_iter().flatten();
         let clouds = old.clouds.get(&heard).into_iter().flatten();
         for log in [LogFate::Kept, LogFate::Lost] {

@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use engine::{Phase, PodRef};
 
 use super::account::Counts;
-use super::plan::{Fault, Plan};
+use super::plan::{Crash, Fault, Plan};
 use super::stage::{CallFate, Ended, Twist};
 
 /// Polls until all is at rest: the lag of a minute that a cloud is granted before it is believed that a pod which it
@@ -43,10 +43,12 @@ fn ends(run: &Ended) -> Ends {
 /// was made from it is ended again.
 fn excused(fault: &Fault) -> u32 {
     match fault {
-        Fault::Crash { call: Some(CallFate::Late), .. }
+        Fault::Crash(Crash { call: Some(CallFate::Late), .. })
+        | Fault::CrashTwice { first: Crash { call: Some(CallFate::Late), .. }, .. }
         | Fault::StaleList { .. }
         | Fault::Twist(Twist::Lose { fate: CallFate::Late, .. }) => 1,
-        Fault::Crash { .. }
+        Fault::Crash(_)
+        | Fault::CrashTwice { .. }
         | Fault::StaleCloud { .. }
         | Fault::Twist(Twist::None | Twist::Skip(_) | Twist::Cut { .. } | Twist::Lose { .. }) => 0,
     }

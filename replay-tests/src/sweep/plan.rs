@@ -14,17 +14,28 @@ pub struct Plan {
     pub fault: Fault,
 }
 
+/// The death of an agent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Crash {
+    /// Where.
+    pub place: Place,
+    /// What becomes of the call that was sent last, where that matters.
+    pub call: Option<CallFate>,
+    /// What is left of the log.
+    pub log: LogFate,
+}
+
 /// What goes wrong, and where.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
     /// The agent dies.
-    Crash {
-        /// Where.
-        place: Place,
-        /// What becomes of the call that was sent last, where that matters.
-        call: Option<CallFate>,
-        /// What is left of the log.
-        log: LogFate,
+    Crash(Crash),
+    /// The agent dies, and the next one too, while it recovers.
+    CrashTwice {
+        /// The first death.
+        first: Crash,
+        /// The second.
+        second: Crash,
     },
     /// The agent dies, and the first list of the API server that the next one sees is an old one.
     StaleList {
@@ -49,12 +60,19 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// Whether it is two faults, the second of which hits the recovery from the first.
+    #[must_use]
+    pub fn is_pair(&self) -> bool {
+        matches!(self, Fault::CrashTwice { .. })
+    }
+
     /// What kind of fault it is.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
             Fault::Twist(Twist::None) => "none",
-            Fault::Crash { .. } => "crash",
+            Fault::Crash(_) => "crash",
+            Fault::CrashTwice { .. } => "crash-twice",
             Fault::StaleList { .. } => "stale-list",
             Fault::StaleCloud { .. } => "stale-cloud",
             Fault::Twist(Twist::Skip(_)) => "skip",
@@ -75,18 +93,24 @@ impl fmt::Display for Place {
     }
 }
 
+impl fmt::Display for Crash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Crash { place, call, log } = self;
+        write!(f, "{place}")?;
+        if let Some(call) = call {
+            write!(f, "/{}", call.name())?;
+        }
+        write!(f, "/{}", log.name())
+    }
+}
+
 impl fmt::Display for Plan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.workload, self.fault.kind())?;
         match self.fault {
             Fault::Twist(Twist::None) => Ok(()),
-            Fault::Crash { place, call, log } => {
-                write!(f, "/{place}")?;
-                if let Some(call) = call {
-                    write!(f, "/{}", call.name())?;
-                }
-                write!(f, "/{}", log.name())
-            }
+            Fault::Crash(crash) => write!(f, "/{crash}"),
+            Fault::CrashTwice { first, second } => write!(f, "/{first}/then/{second}"),
             Fault::StaleList { list, heard, log } => write!(f, "/{list}/{heard}/{}", log.name()),
             Fault::StaleCloud { list, heard, log } => write!(f, "/{list}/{heard}/{}", log.name()),
             Fault::Twist(Twist::Skip(revision)) => write!(f, "/{revision}"),

@@ -8,6 +8,7 @@ mod watch;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use engine::digest::digest_of;
 use engine::{CloudFacts, Effect, EffectKind, Micros, State};
 use store::{Machine, Memory, Options, Survive};
 
@@ -239,6 +240,21 @@ impl Stage {
     #[must_use]
     pub fn state(&self) -> Option<&State> {
         self.life.as_ref().map(|life| life.machine.state())
+    }
+
+    /// What was sent and has not arrived, as far as it changes something: its number, and what it looks like.
+    pub(super) fn under_way(&self) -> impl Iterator<Item = (u64, u64)> {
+        self.due.values().filter_map(|due| match due {
+            Due::Arrive(Flight { number, effect, .. }) if changes(&effect.kind) => {
+                Some((*number, digest_of(&(effect.kind.name(), effect.kind.uid()))))
+            }
+            Due::Arrive(_) | Due::Step | Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Start => None,
+        })
+    }
+
+    /// What the script waits for.
+    pub(super) fn waits_for(&self) -> Option<String> {
+        self.script.waits_for()
     }
 
     /// An older copy of the log: that of half of the commits.

@@ -13,8 +13,10 @@ use crate::judge::Deeds;
 /// What `replay --verify` made of a log.
 #[derive(Debug, Default)]
 pub struct Audit {
-    /// Records that were replayed.
+    /// The last record that was replayed.
     pub records: u64,
+    /// The last record of the snapshot that the replay began in, where the beginning of the log was dropped.
+    pub from: u64,
     /// What the log decided, as far as it is there.
     pub decided: Deeds,
     /// Whether all was as in the log and nothing is known to be lost.
@@ -28,6 +30,8 @@ pub struct Audit {
 struct Line {
     #[serde(rename = "type")]
     topic: String,
+    #[serde(default)]
+    seq: u64,
     #[serde(default)]
     kind: String,
     #[serde(default)]
@@ -57,10 +61,13 @@ impl Audit {
         };
         for line in output.stdout.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line: Line = serde_json::from_slice(line).map_err(doing("read a line of the replay"))?;
-            if line.topic == "effect" {
-                audit.note(line);
+            match &*line.topic {
+                "effect" => audit.note(line),
+                "snapshot" => audit.from = line.seq,
+                _ => {}
             }
         }
+        audit.records += audit.from;
         Ok(audit)
     }
 
@@ -78,6 +85,14 @@ impl Audit {
             "release_pod" => drop(decided.released.insert(line.uid)),
             _ => {}
         }
+    }
+
+    /// What was decided in the part of the log that was dropped since, an earlier look has seen.
+    pub fn remember(&mut self, decided: &mut Deeds) {
+        if self.from > 0 {
+            self.decided.join(decided);
+        }
+        decided.clone_from(&self.decided);
     }
 
     /// S7: whatever was done has its cause in the log; and what was said to be durable is there.

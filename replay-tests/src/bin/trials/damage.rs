@@ -52,6 +52,8 @@ async fn record(scene: &mut Scene) -> Result<u64> {
         tokio::time::sleep(LIFE).await;
         if life + 1 < LIVES {
             scene.stop(&mut agent).await?;
+            // Before more of it is dropped.
+            scene.audit(0).await?;
             continue;
         }
         scene.settle().await?;

@@ -9,6 +9,7 @@ use crate::agent::Start;
 use crate::breach::{Breach, Result};
 use crate::run::{Lived, Tally};
 use crate::scene::{STOP_PATIENCE, Scene};
+use crate::segments::Segments;
 
 /// The places, and after how many passes at most death comes.
 const POINTS: [(&str, u64); 9] = [
@@ -29,6 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// Dies at a place that chance chooses, again and again.
 pub async fn live(scene: &mut Scene, deaths: u32, tally: &mut Tally) -> Lived {
     let plain = scene.start.clone();
+    let (mut last, mut segments) = (0, Segments::default());
     for _ in 0..deaths {
         let (point, passes_max) = *scene.dice.pick(&POINTS);
         let passes = scene.dice.below(passes_max);
@@ -39,9 +41,11 @@ pub async fn live(scene: &mut Scene, deaths: u32, tally: &mut Tally) -> Lived {
         if die(scene, &armed).await? {
             tally.add(point, 1);
         } else {
-            tally.add("places not come by", 1);
+            tally.add(format!("{point} not come by"), 1);
         }
-        scene.audit(0).await?;
+        let audit = scene.audit(0).await?;
+        segments.look(&scene.log, last, tally);
+        last = audit.records;
     }
     let mut agent = scene.agent().await?;
     agent.ready().await?;

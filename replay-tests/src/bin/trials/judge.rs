@@ -54,7 +54,7 @@ impl Seen {
 }
 
 /// What the agent did, as both sides have it.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Deeds {
     /// Names of the cloud pods that were made.
     pub created: BTreeSet<String>,
@@ -64,6 +64,16 @@ pub struct Deeds {
     pub patched: BTreeSet<String>,
     /// UIDs of the pods whose API object was removed, and not by force.
     pub released: BTreeSet<String>,
+}
+
+impl Deeds {
+    /// All of these and of others.
+    pub fn join(&mut self, others: &Deeds) {
+        self.created.extend(others.created.iter().cloned());
+        self.deleted.extend(others.deleted.iter().cloned());
+        self.patched.extend(others.patched.iter().cloned());
+        self.released.extend(others.released.iter().cloned());
+    }
 }
 
 /// Follows both sides until it is dropped.

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::run::{Lived, Tally};
 use crate::scene::Scene;
+use crate::segments::Segments;
 
 /// The longest that an agent lives after it is ready.
 const LIFE_MAX: Duration = Duration::from_millis(1_000);
@@ -14,7 +15,7 @@ const EARLY_MAX: Duration = Duration::from_millis(120);
 
 /// Kills agents of one log, and then lets one live.
 pub async fn live(scene: &mut Scene, kills: u32, tally: &mut Tally) -> Lived {
-    let mut acknowledged = 0;
+    let (mut acknowledged, mut last, mut segments) = (0, 0, Segments::default());
     for _ in 0..kills {
         let mut agent = scene.agent().await?;
         if scene.dice.happens(EARLY_PERCENT) {
@@ -26,7 +27,9 @@ pub async fn live(scene: &mut Scene, kills: u32, tally: &mut Tally) -> Lived {
         let durable = agent.durable().await.unwrap_or_default();
         agent.kill().await?;
         tally.add("kills", 1);
-        scene.audit(durable).await?;
+        let audit = scene.audit(durable).await?;
+        segments.look(&scene.log, last, tally);
+        last = audit.records;
         acknowledged = durable.max(acknowledged);
     }
     tally.add("events acknowledged", acknowledged);

@@ -2,10 +2,11 @@
 
 use crate::agent::Start;
 use crate::breach::Result;
+use crate::dice::Dice;
 use crate::run::{Lived, Plan, Tally};
 use crate::scene::Scene;
 use crate::world::Weather;
-use crate::{clock, damage, disk_full, fail_point, freeze, kill, log_lost, power, sync, term};
+use crate::{clock, damage, disk_full, fail_point, freeze, kill, log_lost, power, segments, sync, term};
 
 /// What is done to the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -86,12 +87,25 @@ impl Kind {
     }
 
     /// How it differs from the others before it begins.
-    pub fn prepare(self, plan: &Plan, weather: &mut Weather) -> Start {
+    pub fn prepare(self, plan: &Plan, weather: &mut Weather, dice: &mut Dice) -> Start {
         let mut start = Start::of(if self == Kind::FailPoint { &plan.fail_point_agent } else { &plan.agent });
-        if self == Kind::Term {
-            // Calls that hang for longer than an end may take.
-            weather.timeout_ms = 20_000;
-            start.options = vec!["--cci-request-timeout-ms".into(), "30000".into()];
+        match self {
+            Kind::Term => {
+                // Calls that hang for longer than an end may take.
+                weather.timeout_ms = 20_000;
+                start.options = vec!["--cci-request-timeout-ms".into(), "30000".into()];
+            }
+            Kind::Kill | Kind::FailPoint | Kind::Damage => {
+                start.options = segments::options(dice).iter().map(Into::into).collect();
+            }
+            Kind::Canary
+            | Kind::Freeze
+            | Kind::DiskFull
+            | Kind::SyncError
+            | Kind::SlowSync
+            | Kind::Power
+            | Kind::LogLost
+            | Kind::Clock => {}
         }
         start
     }

@@ -22,6 +22,7 @@ mod mount;
 mod power;
 mod run;
 mod scene;
+mod segments;
 mod sync;
 mod term;
 mod world;

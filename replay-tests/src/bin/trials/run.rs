@@ -30,15 +30,15 @@ pub struct Plan {
 /// What was counted.
 #[derive(Debug, Default)]
 pub struct Tally {
-    counts: BTreeMap<&'static str, u64>,
+    counts: BTreeMap<String, u64>,
     times: BTreeMap<&'static str, Vec<Duration>>,
     breaches: BTreeMap<Sort, u64>,
 }
 
 impl Tally {
     /// So many more.
-    pub fn add(&mut self, what: &'static str, count: u64) {
-        *self.counts.entry(what).or_default() += count;
+    pub fn add(&mut self, what: impl Into<String>, count: u64) {
+        *self.counts.entry(what.into()).or_default() += count;
     }
 
     /// One time more.
@@ -102,7 +102,7 @@ async fn live(plan: &Plan, kind: Kind, life: u32, trials: std::ops::Range<u32>, 
         format!("{name}: trials {} to {} (life {life}, seed {})", trials.start + 1, trials.end, plan.seed);
     let mut dice = Dice::new(plan.seed, life);
     let mut weather = weather(&mut dice);
-    let start = kind.prepare(plan, &mut weather);
+    let start = kind.prepare(plan, &mut weather, &mut dice);
     let traffic = Traffic { changes_per_s: 20 + dice.below(80), names: 20 + dice.below(60) };
     let mut scene = match Scene::new(dice, start, &weather, traffic).await {
         Ok(scene) => scene,

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustix::process::Signal;
 use tempfile::TempDir;
 
@@ -12,7 +13,7 @@ use crate::agent::{Agent, Start};
 use crate::audit::Audit;
 use crate::breach::{Breach, Result, Sort, doing};
 use crate::dice::Dice;
-use crate::judge::Judge;
+use crate::judge::{Deeds, Judge};
 use crate::load::{Load, Traffic, pods};
 use crate::world::{Weather, World};
 
@@ -43,6 +44,8 @@ pub struct Scene {
     pub log: PathBuf,
     scratch: TempDir,
     starts: u32,
+    /// What the log was seen to have decided.
+    decided: Mutex<Deeds>,
 }
 
 impl Scene {
@@ -55,7 +58,7 @@ impl Scene {
         let load = Load::begin(world.cluster.clone(), Dice::new(dice.number(), 0), traffic);
         let judge = Judge::begin(&world, load.book.clone());
         let log = scratch.path().join("log");
-        Ok(Scene { dice, world, load, judge, start, log, scratch, starts: 0 })
+        Ok(Scene { dice, world, load, judge, start, log, scratch, starts: 0, decided: Mutex::default() })
     }
 
     /// Where everything of this life is.
@@ -109,6 +112,7 @@ impl Scene {
             return nothing.check(&done, durable).map(|()| nothing);
         }
         let mut audit = Audit::of(&self.start.program, &self.log).await?;
+        audit.remember(&mut self.decided.lock());
         // Or before its first record: fine as long as nothing was done or said to be durable.
         audit.clean |= audit.said.contains("no record is in");
         audit.check(&done, durable)?;
