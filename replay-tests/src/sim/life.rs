@@ -1,14 +1,20 @@
 //! One life with faults, step by step. Every boundary is a step of its own: told, appended, durable, left, arrived,
 //! answered; and the agent can die at any of them.
 
-use engine::{Decision, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Record, Seq};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use engine::{
+    Answer, CloudFacts, CloudName, Decision, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros,
+    Outcome, Record, Seq,
+};
 use store::{MachineError, Memory, Options};
 
 use super::border::Standing;
 use super::calls::{self, Reply, outcome_of};
 use super::chance::Chance;
 use super::check::{Broken, Checks, Truth, unless};
-use super::cloud::Cloud;
+use super::cloud::{Cloud, Seen};
 use super::cluster::Cluster;
 use super::fault::{Fault, Faults};
 use super::history::{Entry, Happened};
@@ -83,6 +89,8 @@ pub struct Life {
     pub(super) blamed: Vec<bool>,
     pub(super) starts: u64,
     pub(super) steps: u64,
+    /// Pods whose last direct read was false.
+    lied_about: BTreeSet<Id>,
     /// The most pods that there were at once.
     pub(super) pods_most: usize,
     /// The longest wait that stood when the faults were over.
@@ -130,6 +138,7 @@ impl Life {
             blamed: Vec::new(),
             starts: 0,
             steps: 0,
+            lied_about: BTreeSet::new(),
             pods_most: 0,
             wait_ms: 0,
         };
@@ -377,7 +386,7 @@ impl Life {
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
                 match process.border.begin_write(&pod.uid, resource_version, status) {
                     Standing::Written => {
-                        flight.reply = Some(Reply::Outcome(Outcome::Done(engine::Answer::StatusWritten)));
+                        flight.reply = Some(Reply::Outcome(Outcome::Done(Answer::StatusWritten)));
                     }
                     Standing::Superseded => {
                         flight.reply = Some(Reply::Outcome(calls::later(LaterReason::Conflict, None)));
@@ -412,12 +421,19 @@ impl Life {
         let place = dice.below(process.answered.len());
         let Flight { effect, version, reply } = process.answered.swap_remove(place);
         let Some(reply) = reply else { return Ok(()) };
+        let reply = self.perhaps_false(reply, dice);
+        let copied = match &reply {
+            Reply::Listed { seen, .. } if self.strikes(Fault::CopiedMark, dice) => copy_of_a_mark(seen, dice),
+            Reply::Listed { .. } | Reply::Written(_) | Reply::Outcome(_) => None,
+        };
+        let Some(process) = &mut self.process else { return Ok(()) };
         let outcome = outcome_of(&reply);
         let mut events = Vec::new();
         let Effect { id, attempt, kind, .. } = effect;
         match (&kind, &reply) {
             (_, Reply::Listed { seen, complete }) => {
                 events = process.border.cloud_listed(id, seen, *complete);
+                events.extend(copied);
             }
             (EffectKind::PatchPodStatus { pod, .. }, Reply::Written(written)) => {
                 process.border.end_write(&pod.uid, &version, Some(written));
@@ -432,7 +448,7 @@ impl Life {
                 _,
             ) => process.border.cloud_answered(name, &outcome),
             (EffectKind::LookUpPod { pod }, _) => {
-                if let Outcome::Done(engine::Answer::PodPresent { .. }) = outcome {
+                if let Outcome::Done(Answer::PodPresent { .. }) = outcome {
                     process.border.remember(pod);
                 }
             }
@@ -451,6 +467,30 @@ impl Life {
         Ok(())
     }
 
+    /// A direct read may lack a pod that is there, never twice in a row, while the agent knows of it and takes it for
+    /// wanted: of anything else one such answer is believed, as no harm is done but by a cloud that lies.
+    fn perhaps_false(&mut self, reply: Reply, dice: &mut Chance) -> Reply {
+        let Reply::Outcome(Outcome::Done(Answer::CloudPod(facts))) = &reply else { return reply };
+        let Some(id) = self.roster.id(&facts.owner.uid) else { return reply };
+        let known = self.checks.told.pod(id);
+        let settled = self.process.as_ref().is_some_and(|process| process.queue.is_empty());
+        let open = settled
+            && known.body.as_ref().is_some_and(|body| body.cloud_uid == facts.cloud_uid && !body.deleting)
+            && known.object.is_some()
+            && !known.deleting()
+            && !known.word
+            && !facts.deleting
+            && !known.end_asked
+            && !self.cluster.is_restored(id)
+            && !self.cluster.is_outdated(id)
+            && !self.faults.has(Fault::ReadLag);
+        if self.lied_about.remove(&id) || !open || !self.strikes(Fault::ReadFalse, dice) {
+            return reply;
+        }
+        self.lied_about.insert(id);
+        Reply::Outcome(Outcome::Done(Answer::CloudPodAbsent))
+    }
+
     /// The agent is told; sometimes twice.
     pub(super) fn tell(&mut self, mut events: Vec<Event>, dice: &mut Chance) {
         if !events.is_empty() && self.strikes(Fault::Twice, dice) {
@@ -460,4 +500,16 @@ impl Life {
             process.hear(self.now, events);
         }
     }
+}
+
+/// Something that bears the mark of one that was seen, and another name. Whatever a border makes of it, the engine has
+/// to leave it alone.
+fn copy_of_a_mark(seen: &[Seen], dice: &mut Chance) -> Option<Event> {
+    let (facts, _) = seen.get(dice.below(seen.len()))?;
+    let copy = CloudFacts {
+        name: CloudName("a-copy".into()),
+        cloud_uid: "copied".into(),
+        ..CloudFacts::clone(facts)
+    };
+    Some(Event::CloudPodObserved(Arc::new(copy)))
 }
