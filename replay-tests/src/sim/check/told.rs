@@ -51,6 +51,8 @@ pub struct Pod {
     pub told_to_go: bool,
     /// A list showed its body then, and none has lacked it since.
     listed: Seq,
+    /// The cloud said that it will never take it.
+    pub refused: bool,
     /// Its end in the cloud was asked for once.
     pub end_asked: bool,
     /// The status that was last written.
@@ -332,7 +334,10 @@ impl Told {
         pod.asked = false;
         match outcome {
             Outcome::Unknown { .. } => pod.maybe = true,
-            Outcome::Refused(refusal) => pod.maybe |= refusal.class == RefusalClass::AlreadyExists,
+            Outcome::Refused(refusal) => {
+                pod.maybe |= refusal.class == RefusalClass::AlreadyExists;
+                pod.refused |= refusal.class == RefusalClass::Invalid;
+            }
             Outcome::Later { .. } | Outcome::Done(_) => {}
         }
     }
