@@ -1,5 +1,4 @@
-//! Pure models of the two sides, on virtual time: no clock, no socket, no thread. What is served on HTTP and
-//! what the seeded simulator steps through is the same code.
+//! Pure models of the two sides, on virtual time: no clock, no socket, no thread. [`crate::serve`] puts them on HTTP.
 
 pub mod cloud;
 pub mod cluster;

@@ -196,21 +196,21 @@ fn a_program_reads_one_object_a_line() {
         &journal,
         "--pod shop/web-0 --output json",
         expect![[r#"
-        {"type":"event","seq":1,"at":"2026-03-01T10:15:00.100Z","event":"started","message":"agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0"}
-        {"type":"event","seq":7,"at":"2026-03-01T10:15:00.700Z","pod":"shop/web-0","uid":"u1","event":"pod_observed","message":"in the cluster: Pending, resource version 41"}
-        {"type":"effect","seq":7,"at":"2026-03-01T10:15:00.700Z","pod":"shop/web-0","uid":"u1","effect":"7.0","attempt":1,"kind":"create_cloud_pod","causes":[7],"message":"create cloud pod shop-web-0-5ps6xssgkg"}
-        {"type":"outcome","seq":8,"at":"2026-03-01T10:15:00.800Z","pod":"shop/web-0","uid":"u1","event":"effect_finished","effect":"7.0","attempt":1,"kind":"create_cloud_pod","outcome":"later","reason":"capacity","bucket":"cloud_create","latency":{"total_ms":89,"queued_ms":1,"permitted_ms":8,"sent_ms":1,"answered_ms":79},"retry_at":"2026-03-01T10:15:01.201Z","message":"create cloud pod: NOT NOW: capacity: full; took 89 ms (queued 1, permitted 8, sent 1, answered 79); next attempt at 2026-03-01T10:15:01.201Z"}
-        {"type":"event","seq":9,"at":"2026-03-01T10:15:00.900Z","event":"started","message":"agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0"}
-        {"type":"held","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","causes":[7,9],"reason":"kubernetes_not_listed","message":"HELD: the first complete list of the API server is not there yet"}
-        {"type":"pod","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","message":"at the end: Pending in the cluster, never in the cloud; held: the first complete list of the API server is not there yet; 7.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:15:00.900Z"}
-    "#]],
+            {"type":"event","seq":1,"at":"2026-03-01T10:15:00.100Z","event":"started","message":"agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0"}
+            {"type":"event","seq":7,"at":"2026-03-01T10:15:00.700Z","pod":"shop/web-0","uid":"u1","event":"pod_observed","message":"in the cluster: Pending, resource version 41"}
+            {"type":"effect","seq":7,"at":"2026-03-01T10:15:00.700Z","pod":"shop/web-0","uid":"u1","effect":"7.0","attempt":1,"kind":"create_cloud_pod","causes":[7],"message":"create cloud pod shop-web-0-5ps6xssgkg"}
+            {"type":"outcome","seq":8,"at":"2026-03-01T10:15:00.800Z","pod":"shop/web-0","uid":"u1","event":"effect_finished","effect":"7.0","attempt":1,"kind":"create_cloud_pod","outcome":"later","reason":"capacity","bucket":"cloud_create","latency":{"total_ms":89,"queued_ms":1,"permitted_ms":8,"sent_ms":1,"answered_ms":79},"retry_at":"2026-03-01T10:15:01.201Z","message":"create cloud pod: NOT NOW: capacity: full; took 89 ms (queued 1, permitted 8, sent 1, answered 79); next attempt at 2026-03-01T10:15:01.201Z"}
+            {"type":"event","seq":9,"at":"2026-03-01T10:15:00.900Z","event":"started","message":"agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0"}
+            {"type":"held","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","causes":[7,9],"reason":"kubernetes_not_listed","message":"HELD: the first complete list of the API server is not there yet"}
+            {"type":"pod","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","message":"at the end: Pending in the cluster, unproven in the cloud; held: the first complete list of the API server is not there yet; 7.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:15:00.900Z"}
+        "#]],
     );
     check(
         &journal,
         "--output json",
         expect![[r#"
-        {"type":"summary","records":9,"first":1,"first_at":"2026-03-01T10:15:00.100Z","last":9,"last_at":"2026-03-01T10:15:00.900Z","cluster":"c1","node":"virtual-kubelet","starts":2,"versions":["0.1.0"],"effects_decided":7,"steps_held":1,"pods":{"never":1},"pods_held":{"kubernetes_not_listed":1},"outstanding":{"create_cloud_pod":1,"ensure_cloud_namespace":1,"patch_node":1},"decisions":"1b6d39d692db1a51","frames_compared":2,"states_compared":0}
-    "#]],
+            {"type":"summary","records":9,"first":1,"first_at":"2026-03-01T10:15:00.100Z","last":9,"last_at":"2026-03-01T10:15:00.900Z","cluster":"c1","node":"virtual-kubelet","starts":2,"versions":["0.1.0"],"effects_decided":7,"steps_held":1,"pods":{"unproven":1},"pods_held":{"kubernetes_not_listed":1},"outstanding":{"create_cloud_pod":1,"ensure_cloud_namespace":1,"patch_node":1},"decisions":"1b6d39d692db1a51","frames_compared":2,"states_compared":0}
+        "#]],
     );
 }
 

@@ -19,6 +19,8 @@ pub struct PodMirror {
 #[derive(Debug)]
 struct Inner {
     mirror: Mirror<Uid, Known>,
+    /// A list is being read: what it shows is so, also when versions begin again because a backup was restored.
+    listing: bool,
     list_wanted: bool,
 }
 
@@ -73,7 +75,7 @@ impl PodMirror {
     #[must_use]
     pub fn knowing(pods: impl IntoIterator<Item = PodRef>) -> PodMirror {
         let remembered = pods.into_iter().map(|pod| (pod.uid.clone(), Known::unseen(pod)));
-        let inner = Inner { mirror: Mirror::knowing(remembered), list_wanted: false };
+        let inner = Inner { mirror: Mirror::knowing(remembered), listing: false, list_wanted: false };
         PodMirror { inner: Mutex::new(inner), wanting: Notify::new() }
     }
 
@@ -97,10 +99,14 @@ impl PodMirror {
         }
     }
 
-    /// Notes a sight of a pod; true when it is to be reported.
+    /// Notes a sight of a pod; true when it is to be reported. In a watch an older one than is known is no news.
     pub fn observe(&self, facts: &PodFacts) -> bool {
-        let mirror = &mut self.inner.lock().mirror;
+        let Inner { mirror, listing, .. } = &mut *self.inner.lock();
         let uid = &facts.pod.uid;
+        let known = mirror.get(uid).map(|(_, known)| known);
+        if !*listing && known.is_some_and(|known| is_older(&facts.resource_version, &known.latest)) {
+            return false;
+        }
         let changed = mirror.observe(uid, facts.digest(), || Known::unseen(facts.pod.clone()));
         let Some(known) = mirror.get_mut(uid) else { return changed };
         let is_newer = known.latest != facts.resource_version;
@@ -132,13 +138,15 @@ impl PodMirror {
     /// Begins a list.
     pub fn begin_list(&self) {
         let inner = &mut *self.inner.lock();
-        inner.list_wanted = false;
+        (inner.listing, inner.list_wanted) = (true, false);
         inner.mirror.begin_list();
     }
 
     /// Ends a **complete** list: forgets, and returns, the pods that it did not hold.
     pub fn end_list(&self) -> Vec<PodRef> {
-        self.inner.lock().mirror.end_list().into_iter().map(|(_, known)| known.pod).collect()
+        let inner = &mut *self.inner.lock();
+        inner.listing = false;
+        inner.mirror.end_list().into_iter().map(|(_, known)| known.pod).collect()
     }
 
     /// Where a status write stands that follows from the observation at `resource_version`. When it is
@@ -204,6 +212,13 @@ impl PodMirror {
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
+}
+
+/// Whether one resource version of an object came before another. They are numbers that grow (Kubernetes API concepts,
+/// resource versions); of what is no number nothing is known.
+fn is_older(version: &str, than: &str) -> bool {
+    let number = |version: &str| version.parse::<u64>().ok();
+    number(version).zip(number(than)).is_some_and(|(version, than)| version < than)
 }
 
 impl Known {
@@ -340,6 +355,19 @@ mod tests {
         assert_eq!(mirror.status_digest(&uid), Some(PodStatus::default().digest()));
         let next = mirror.begin_write(&uid, "2", &running());
         assert_eq!(next, Standing::Current { resource_version: "2".into() });
+    }
+
+    #[test]
+    fn an_older_sight_is_no_news_but_in_a_list() {
+        let mirror = PodMirror::knowing([]);
+        assert!(mirror.observe(&facts("10", 0, &running())));
+        assert!(!mirror.observe(&facts("9", 0, &PodStatus::default())), "the watch told it too late");
+        assert!(mirror.observe(&facts("11", 0, &PodStatus::default())));
+        mirror.begin_list();
+        assert!(mirror.observe(&facts("3", 0, &running())), "a backup was restored");
+        mirror.end_list();
+        assert!(mirror.observe(&facts("4", 0, &PodStatus::default())));
+        assert!(mirror.observe(&facts("x", 0, &running())), "of what is no number nothing is known");
     }
 
     #[test]

@@ -59,6 +59,8 @@ pub struct Border {
     cloud: Mirror<CloudName, PodRef>,
     /// A direct read found a pod that a list lacked: how it looks must be listed.
     pub list_wanted: bool,
+    /// A list is being read: what it shows is so.
+    listing: bool,
 }
 
 impl Border {
@@ -66,14 +68,19 @@ impl Border {
     pub fn knowing(state: &State) -> Border {
         let pods = state.known_pods().into_iter().map(|pod| (pod.uid.clone(), Known::unseen(pod)));
         let (pods, cloud) = (Mirror::knowing(pods), Mirror::knowing(state.known_cloud_pods()));
-        Border { pods, cloud, list_wanted: false }
+        Border { pods, cloud, list_wanted: false, listing: false }
     }
 
     // === the API server ===
 
-    /// A sight of a pod; the event when it is news.
+    /// A sight of a pod; the event when it is news. In a watch an older one than is known is none.
     pub fn observed(&mut self, facts: &Arc<PodFacts>) -> Option<Event> {
         let uid = &facts.pod.uid;
+        let number = |version: &str| version.parse::<u64>().ok();
+        let known = self.pods.get(uid).and_then(|(_, known)| number(&known.latest));
+        if !self.listing && number(&facts.resource_version) < known {
+            return None;
+        }
         let changed = self.pods.observe(uid, facts.digest(), || Known::unseen(facts.pod.clone()));
         if let Some(known) = self.pods.get_mut(uid) {
             let is_newer = known.latest != facts.resource_version;
@@ -108,11 +115,12 @@ impl Border {
         pods: impl Iterator<Item = &'a Arc<PodFacts>>,
         whole: bool,
     ) -> Vec<Event> {
-        self.list_wanted = false;
+        (self.listing, self.list_wanted) = (true, false);
         self.pods.begin_list();
         let mut count = 0;
         let mut events: Vec<Event> =
             pods.inspect(|_| count += 1).filter_map(|facts| self.observed(facts)).collect();
+        self.listing = false;
         if whole {
             let missing = self.pods.end_list().into_iter();
             events.extend(missing.map(|(_, known)| Event::PodGone { pod: known.pod, how: Gone::Unlisted }));

@@ -1,6 +1,6 @@
 //! After the faults: the world comes to rest (L1, L2, L3), and then nothing is written any more.
 
-use engine::{EffectKind, Event, LaterReason, Micros, Outcome, Phase, PodStatus};
+use engine::{Answer, EffectKind, Event, LaterReason, Micros, Outcome, Phase, PodStatus};
 
 use super::chance::Chance;
 use super::check::{Broken, unless};
@@ -33,14 +33,14 @@ impl Life {
         }
         // Answers that were on their way still ask for waits.
         self.drain(&mut dice)?;
-        let healed = self.now;
+        let (healed, records) = (self.now, self.story.records.len());
         self.wait_ms = self.standing_wait_ms();
         let poll_ms = u64::from(self.policy.poll_period_ms);
         let last = healed.plus_ms(POLLS_TO_REST * poll_ms + self.wait_ms);
         let orphans = healed.plus_ms(ORPHAN_MS + self.wait_ms);
         loop {
             self.drain(&mut dice)?;
-            if self.is_settled() && self.unrest().is_none() {
+            if self.is_settled() && self.unrest().is_none() && self.listed_since(records) {
                 break;
             }
             if self.now > orphans
@@ -61,6 +61,15 @@ impl Life {
         }
         self.note(Happened::AtRest);
         self.quiet(&mut dice)
+    }
+
+    /// Whether a whole list was read since there were so many records: until then the node may say that the cloud is
+    /// away.
+    fn listed_since(&self, records: usize) -> bool {
+        self.story.records.iter().skip(records).any(|record| {
+            let Event::EffectFinished { outcome, .. } = &record.event else { return false };
+            matches!(outcome, Outcome::Done(Answer::Listed { complete: true, .. }))
+        })
     }
 
     /// What the canary does.

@@ -20,6 +20,8 @@ pub fn decided(effect: &Effect, pod: &Pod) -> Result<(), Broken> {
     })?;
     // What became of a body that went while its end was asked for is what was last seen of it, or nothing.
     let seen = pod.last.as_ref().is_none_or(|body| body.status.phase == status.phase);
+    // One that a list of the past brought back may have been refused meanwhile (seed 8992).
+    let seen = seen || status.reason == "ProviderFailed";
     unless(!pod.deleting() || !status.phase.is_terminal() || seen, "S5", || {
         format!("{} is told to be {:?}, which nobody saw", of.uid, status.phase)
     })
