@@ -24,7 +24,7 @@ impl Life {
             return Ok(());
         }
         let place = dice.below(process.answered.len());
-        let Flight { effect, version, reply } = process.answered.swap_remove(place);
+        let Flight { effect, version, sent, reply } = process.answered.swap_remove(place);
         let Some(reply) = reply else { return Ok(()) };
         let reply = self.perhaps_false(reply, dice);
         let copied = match &reply {
@@ -65,7 +65,7 @@ impl Life {
             *rest = (*rest).max(self.now.plus_ms(rest_ms));
         }
         let at = process.clock(self.now);
-        let times = EffectTimes { durable: at, queued: at, permitted: at, sent: at, answered: at };
+        let times = EffectTimes { durable: sent, queued: sent, permitted: sent, sent, answered: at };
         events.push(Event::EffectFinished { id, attempt, outcome, times, bucket: kind.bucket() });
         self.tell(events, dice);
         self.note(Happened::Answered(id));

@@ -23,12 +23,6 @@ impl Life {
         }
         let mut flight = process.sent.swap_remove(place);
         let (effect, version) = (&flight.effect, &flight.version);
-        // A deletion of unknown fate explains an absence: the lag after the creation is then not waited for.
-        if let EffectKind::DeleteCloudPod { owner, .. } = &effect.kind
-            && let Some(id) = self.roster.id(&owner.uid)
-        {
-            self.cloud.can_read(self.now, id);
-        }
         let fate = match self.clogged[way_of(&effect.kind)] {
             true if dice.happens(50) => Fate::LostBefore,
             true => Fate::Late(dice.below(60_000) as u64),
@@ -105,7 +99,7 @@ impl Life {
         late: bool,
         dice: &mut Chance,
     ) -> Result<Reply, Broken> {
-        self.checks.arrives(effect, self.truth())?;
+        self.checks.arrives(effect, late, self.truth())?;
         let id = effect.kind.uid().and_then(|uid| self.roster.id(uid)).unwrap_or_default();
         let outcome = match &effect.kind {
             EffectKind::ListCloudPods => return Ok(self.list_cloud(dice)),

@@ -176,6 +176,8 @@ impl Cloud {
         let ends = now.plus_ms(if is_well { ends_ms.min(HEALED_MS) } else { ends_ms });
         let ends = body.ends.map_or(ends, |before| before.min(ends));
         body.ends = Some(ends);
+        // A cloud that takes a deletion knows of the pod.
+        body.read_from = body.read_from.min(now);
         body.grace_s = Some(body.grace_s.map_or(grace_s, |before| before.min(grace_s)));
         self.due(ends);
         self.change(id, |facts| facts.deleting = true);

@@ -372,7 +372,8 @@ impl Life {
         let Some(process) = &mut self.process else { return Ok(()) };
         let Some(class) = process.ready_class(self.now) else { return Ok(()) };
         let Some(effect) = process.waiting[class].pop_front() else { return Ok(()) };
-        let mut flight = Flight { effect, version: String::new(), reply: None };
+        let sent = process.clock(self.now);
+        let mut flight = Flight { effect, version: String::new(), sent, reply: None };
         let effect = &flight.effect;
         let id = effect.kind.uid().and_then(|uid| self.roster.id(uid));
         let left = Happened::Left(effect.id, effect.attempt, effect.kind.name(), id);
