@@ -104,8 +104,8 @@ mutants! {
     UnknownCreateForgotten => "S1",
     /// A deletion of unknown fate is done.
     UnknownDeleteBelieved => "S6",
-    /// A shorter grace period counts though its call was lost.
-    AcceptedGraceForgotten => "L3",
+    /// A deletion counts though its call was lost, with the grace that it asked for.
+    LostDeletionCounts => "L3",
 
     // === the API server ===
     /// What a list lacks is gone, and nobody looks.

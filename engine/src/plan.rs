@@ -179,8 +179,11 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
             if *missing || *overdue <= gates.at {
                 plan.cloud = Some(look_up(row));
             } else if is_impatient(row, *grace_s) && first_missing(gates).is_none() {
-                // Somebody has lost patience: a force delete, or a shorter grace period.
-                change(gates, row, &mut plan, delete(row, facts));
+                // Somebody has lost patience: a force delete, or a shorter grace period. That an API object is absent
+                // says so too, but not of many at once.
+                if !brake(gates, row, &mut plan) {
+                    change(gates, row, &mut plan, delete(row, facts));
+                }
             } else {
                 plan.wake = Some(*overdue);
             }

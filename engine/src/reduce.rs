@@ -64,8 +64,8 @@ impl Turn<'_> {
             Event::PodsListed { .. } => self.pods_listed(),
             Event::CloudPodObserved(facts) => self.cloud_pod_observed(facts),
             Event::CloudPodMissing { owner, .. } => self.cloud_pod_missing(&owner.uid),
-            Event::EffectFinished { id, attempt, outcome, .. } => {
-                self.effect_finished(*id, *attempt, outcome)
+            Event::EffectFinished { id, attempt, outcome, times, .. } => {
+                self.effect_finished(*id, *attempt, outcome, times.sent)
             }
             Event::NodeGone => self.node_gone(),
             Event::OperatorCommanded(Command::ReleaseBrake) => {

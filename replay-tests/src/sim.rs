@@ -7,6 +7,7 @@
 //!                      └─► check            what must hold, by an account of its own
 //! ```
 
+mod answer;
 mod arrive;
 mod border;
 mod calls;

@@ -77,7 +77,7 @@ impl Turn<'_> {
     /// A complete list lacks a cloud pod that was there. Evidence, to be proven by a look-up.
     pub(crate) fn cloud_pod_missing(&mut self, uid: &Uid) {
         if mutant!(TrustEmptyList) {
-            self.cloud_pod_absent(uid, false, self.state.applied);
+            self.cloud_pod_absent(uid, false, self.state.applied, self.state.at);
         } else {
             self.cloud_pod_doubted(uid);
         }
@@ -103,9 +103,15 @@ impl Turn<'_> {
         row.cloud_seq = seq;
     }
 
-    /// A call that was issued at `issued` found no such cloud pod: takes it for gone once that is proven. Returns
-    /// when to look again, while it is not.
-    pub(crate) fn cloud_pod_absent(&mut self, uid: &Uid, wanted: bool, issued: Seq) -> Option<Micros> {
+    /// A call that was issued at `issued` and left at `sent` found no such cloud pod: takes it for gone once that is
+    /// proven. Returns when to look again, while it is not.
+    pub(crate) fn cloud_pod_absent(
+        &mut self,
+        uid: &Uid,
+        wanted: bool,
+        issued: Seq,
+        sent: Micros,
+    ) -> Option<Micros> {
         let (seq, at, policy) = (self.state.applied, self.state.at, self.state.policy);
         let again = at.plus_ms(u64::from(policy.poll_period_ms));
         let row = self.state.pods.get_mut(uid)?;
@@ -119,7 +125,10 @@ impl Turn<'_> {
                 return Some(again);
             }
             CloudView::Doubted { facts, since, proofs } => {
-                let lagging = at.ms_since(*since) < u64::from(policy.create_lag_ms) && !mutant!(LagIgnored);
+                // An answer that was heard late tells how things were when its call left. What was seen ending is not
+                // too new to be seen.
+                let is_new = sent.ms_since(*since) < u64::from(policy.create_lag_ms);
+                let lagging = is_new && !facts.deleting && !mutant!(LagIgnored);
                 let proofs = if lagging { *proofs } else { proofs + 1 };
                 let needed =
                     if wanted && !mutant!(AbsenceUnrepeated) { u32::from(policy.absence_proofs) } else { 1 };
@@ -146,19 +155,23 @@ impl Turn<'_> {
         None
     }
 
-    /// The cloud accepted a deletion.
+    /// The cloud accepted a deletion. That a list lacked the pod meanwhile is still to be looked up: nothing will say it
+    /// again.
     pub(crate) fn cloud_pod_ending(&mut self, uid: &Uid, grace_s: u32) {
         let (seq, at) = (self.state.applied, self.state.at);
         let Some(row) = self.state.pods.get_mut(uid) else { return };
-        if let CloudView::Present { facts, .. }
-        | CloudView::Doubted { facts, .. }
-        | CloudView::Ending { facts, .. } = &row.cloud
-        {
-            let slack_ms = if mutant!(OverdueNever) { u64::MAX / 4 } else { ENDING_SLACK_MS };
-            let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + slack_ms);
-            row.cloud = CloudView::Ending { facts: facts.clone(), grace_s, missing: false, overdue };
-            row.cloud_seq = seq;
-        }
+        let (facts, missing) = match &row.cloud {
+            CloudView::Present { facts, .. } => (facts.clone(), false),
+            CloudView::Doubted { facts, .. } => (facts.clone(), true),
+            CloudView::Ending { facts, missing, .. } => (facts.clone(), *missing),
+            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } | CloudView::Gone { .. } => {
+                return;
+            }
+        };
+        let slack_ms = if mutant!(OverdueNever) { u64::MAX / 4 } else { ENDING_SLACK_MS };
+        let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + slack_ms);
+        row.cloud = CloudView::Ending { facts, grace_s, missing, overdue };
+        row.cloud_seq = seq;
     }
 
     /// A create of unknown fate: a look-up is to tell, unless a list has shown the pod meanwhile.
@@ -179,31 +192,12 @@ impl Turn<'_> {
         }
     }
 
-    /// A deletion of unknown fate: a look-up is to tell. A deletion that was accepted before is the one that
-    /// counts until then, or a shorter grace period that never arrived would be taken for granted.
-    pub(crate) fn cloud_pod_may_be_ending(&mut self, uid: &Uid, grace_s: u32) {
-        let row = self.state.pods.get(uid);
-        let accepted_s = match row.map(|row| &row.cloud) {
-            Some(CloudView::Ending { grace_s, .. }) => *grace_s,
-            // It ended before we asked: for a part of our log that is lost, or for somebody else, with any grace.
-            Some(CloudView::Present { facts, .. } | CloudView::Doubted { facts, .. }) if facts.deleting => {
-                u32::MAX
-            }
-            Some(
-                CloudView::Unproven
-                | CloudView::Never
-                | CloudView::Unknown { .. }
-                | CloudView::Present { .. }
-                | CloudView::Doubted { .. }
-                | CloudView::Gone { .. },
-            )
-            | None => 0,
-        };
-        let counts_s = if mutant!(AcceptedGraceForgotten) { grace_s } else { grace_s.max(accepted_s) };
-        self.cloud_pod_ending(uid, counts_s);
+    /// A deletion of unknown fate counts for nothing: a look-up is to tell, and what it finds ending may be so by an
+    /// earlier call, with a longer grace. One that was accepted before goes on.
+    pub(crate) fn cloud_pod_may_be_ending(&mut self, uid: &Uid) {
         self.cloud_pod_doubted(uid);
         if mutant!(UnknownDeleteBelieved) {
-            self.cloud_pod_absent(uid, false, self.state.applied);
+            self.cloud_pod_absent(uid, false, self.state.applied, Micros(u64::MAX));
         }
     }
 

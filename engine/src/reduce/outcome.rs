@@ -12,6 +12,7 @@ use crate::id::{EffectId, Uid};
 use crate::plan::SAME_STATUS_WRITES_MAX;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Failure, KubernetesView, Pod, Written};
+use crate::time::Micros;
 
 /// Attempts at a notice: a person who is told nothing loses less than a pod whose turn is taken.
 const NOTICE_ATTEMPTS_MAX: u32 = 5;
@@ -28,7 +29,7 @@ const POLL_RETRY_PERIODS_MAX: u32 = 6;
 
 impl Turn<'_> {
     /// An attempt ended. An outcome of an attempt that is not the current one is a straggler, and ignored.
-    pub(crate) fn effect_finished(&mut self, id: EffectId, attempt: u32, outcome: &Outcome) {
+    pub(crate) fn effect_finished(&mut self, id: EffectId, attempt: u32, outcome: &Outcome, sent: Micros) {
         let Some(outstanding) = self.state.effects.get(&id) else { return };
         if outstanding.effect.attempt != attempt || outstanding.retry_at.is_some() {
             return;
@@ -60,14 +61,14 @@ impl Turn<'_> {
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::PatchPodStatus { .. }
             | EffectKind::ReleasePod { .. }
-            | EffectKind::LookUpPod { .. } => self.pod_effect_finished(&effect, outcome),
+            | EffectKind::LookUpPod { .. } => self.pod_effect_finished(&effect, outcome, sent),
         }
     }
 
-    fn pod_effect_finished(&mut self, effect: &Effect, outcome: &Outcome) {
+    fn pod_effect_finished(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
         let Some(uid) = effect.kind.uid().cloned() else { return };
         match outcome {
-            Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer),
+            Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer, sent),
             Outcome::Refused(refusal) => self.pod_effect_refused(effect, &uid, refusal),
             // The class of calls rests as a whole; that is no fault of this pod, and costs it no patience.
             Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } => {
@@ -94,7 +95,11 @@ impl Turn<'_> {
                     self.retry_later(effect.id, None);
                 }
                 EffectKind::CreateCloudPod { .. } => self.create_unknown(effect.id, &uid),
-                EffectKind::DeleteCloudPod { grace_s, .. } => self.delete_unknown(effect.id, &uid, grace_s),
+                EffectKind::DeleteCloudPod { grace_s, .. } if mutant!(LostDeletionCounts) => {
+                    self.end(effect.id);
+                    self.cloud_pod_ending(&uid, grace_s);
+                }
+                EffectKind::DeleteCloudPod { .. } => self.delete_unknown(effect.id, &uid),
                 EffectKind::LookUpCloudPod { .. }
                 | EffectKind::PatchPodStatus { .. }
                 | EffectKind::ReleasePod { .. }
@@ -111,7 +116,7 @@ impl Turn<'_> {
         self.advance(&uid);
     }
 
-    fn pod_effect_done(&mut self, effect: &Effect, uid: &Uid, answer: &Answer) {
+    fn pod_effect_done(&mut self, effect: &Effect, uid: &Uid, answer: &Answer, sent: Micros) {
         let wanted = self.wanted(uid);
         match answer {
             Answer::CloudPod(facts) => {
@@ -126,7 +131,7 @@ impl Turn<'_> {
                     self.notice(pod, false, "ProviderCreateSuccess", &format!("Created {name} in the cloud"));
                 }
             }
-            Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted, effect.id.seq) {
+            Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted, effect.id.seq, sent) {
                 Some(again) => {
                     self.repeat_at(effect.id, again);
                 }
@@ -238,10 +243,10 @@ impl Turn<'_> {
     }
 
     /// A deletion may be under way: a look-up tells, and leads to another one if it is not.
-    fn delete_unknown(&mut self, id: EffectId, uid: &Uid, grace_s: u32) {
+    fn delete_unknown(&mut self, id: EffectId, uid: &Uid) {
         self.end(id);
         self.pause(id, uid);
-        self.cloud_pod_may_be_ending(uid, grace_s);
+        self.cloud_pod_may_be_ending(uid);
     }
 
     /// Something that is not ours has our name: it is left alone (invariant S11). A pod that has, or may have, had a

@@ -51,10 +51,9 @@ impl Turn<'_> {
                 self.end(id);
                 self.cloud_pod_may_be_there(uid);
             }
-            // It may be gone already: its absence is then no lag of the cloud.
-            EffectKind::DeleteCloudPod { grace_s, .. } => {
+            EffectKind::DeleteCloudPod { .. } => {
                 self.end(id);
-                self.cloud_pod_may_be_ending(uid, grace_s);
+                self.cloud_pod_may_be_ending(uid);
             }
             EffectKind::LookUpCloudPod { .. }
             | EffectKind::PatchPodStatus { .. }

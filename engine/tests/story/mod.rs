@@ -123,15 +123,29 @@ impl Story {
 
     /// Ends the oldest effect of a kind that is in flight.
     pub fn answer(&mut self, kind: &str, outcome: Outcome) -> String {
+        let effect = self.take(kind);
+        self.finish(effect, outcome, self.at)
+    }
+
+    /// The oldest effect of a kind that is in flight.
+    pub fn take(&mut self, kind: &str) -> Effect {
         let place = self.issued.iter().position(|effect| effect.kind.name() == kind);
-        let effect = self.issued.remove(place.unwrap_or_else(|| panic!("no {kind} in {:?}", self.kinds())));
+        self.issued.remove(place.unwrap_or_else(|| panic!("no {kind} in {:?}", self.kinds())))
+    }
+
+    /// Ends an effect that left at `sent`.
+    pub fn finish(&mut self, effect: Effect, outcome: Outcome, sent: Micros) -> String {
         self.tell(Event::EffectFinished {
             id: effect.id,
             attempt: effect.attempt,
             outcome,
-            times: EffectTimes::default(),
+            times: EffectTimes { sent, ..EffectTimes::default() },
             bucket: effect.kind.bucket(),
         })
+    }
+
+    pub fn now(&self) -> Micros {
+        self.at
     }
 
     pub fn kinds(&self) -> Vec<&'static str> {

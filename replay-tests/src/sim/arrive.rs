@@ -48,6 +48,8 @@ impl Life {
             Fate::LostBefore => Reply::Outcome(unanswered(&effect.kind)),
             Fate::LostAfter => {
                 self.carry_out(effect, version, false, dice)?;
+                // Only what was made and answered is allowed to lag.
+                self.cloud.can_be_read(self.now);
                 Reply::Outcome(unanswered(&effect.kind))
             }
             Fate::Late(ms) => {
@@ -60,6 +62,7 @@ impl Life {
             Fate::Doubled => {
                 let first = self.carry_out(effect, version, false, dice)?;
                 let second = self.carry_out(effect, version, false, dice)?;
+                self.cloud.can_be_read(self.now);
                 if dice.happens(50) { first } else { second }
             }
         });
@@ -79,6 +82,15 @@ impl Life {
         Ok(())
     }
 
+    /// A lost creation of this pod is carried out next.
+    fn hasten(&mut self, id: Id) {
+        let uid = &self.roster.get(id).pod.uid;
+        let of = |late: &&mut Late| matches!(&late.effect.kind, EffectKind::CreateCloudPod { pod, .. } if pod.uid == *uid);
+        if let Some(late) = self.late.iter_mut().find(of) {
+            late.due = self.now;
+        }
+    }
+
     /// The world does what it is asked.
     pub(super) fn carry_out(
         &mut self,
@@ -87,7 +99,7 @@ impl Life {
         late: bool,
         dice: &mut Chance,
     ) -> Result<Reply, Broken> {
-        self.checks.arrives(effect, self.truth())?;
+        self.checks.arrives(effect, late, self.truth())?;
         let id = effect.kind.uid().and_then(|uid| self.roster.id(uid)).unwrap_or_default();
         let outcome = match &effect.kind {
             EffectKind::ListCloudPods => return Ok(self.list_cloud(dice)),
@@ -96,7 +108,17 @@ impl Life {
                 let stuck = self.strikes(Fault::StuckDeleting, dice);
                 self.cloud.delete(self.now, id, cloud_uid, *grace_s, stuck)
             }
-            EffectKind::LookUpCloudPod { .. } => Outcome::Done(self.cloud.look_up(id, self.roster.get(id))),
+            EffectKind::LookUpCloudPod { .. } => {
+                let answer = self.cloud.look_up(self.now, id, self.roster.get(id));
+                if answer == Answer::CloudPodAbsent && self.strikes(Fault::LateMeetsRead, dice) {
+                    self.hasten(id);
+                }
+                Outcome::Done(answer)
+            }
+            EffectKind::EnsureCloudNamespace => {
+                self.faults.namespace_made();
+                Outcome::Done(Answer::Nothing)
+            }
             EffectKind::PatchPodStatus { status, .. } => {
                 let changed = self.strikes(Fault::Webhook, dice);
                 match self.cluster.write_status(id, version, status, changed) {
@@ -113,9 +135,7 @@ impl Life {
                 Some(facts) => Answer::PodPresent { deleting: facts.deletion.is_some() },
                 None => Answer::PodAbsent,
             }),
-            EffectKind::EnsureCloudNamespace
-            | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => Outcome::Done(Answer::Nothing),
+            EffectKind::EmitNotice { .. } | EffectKind::PatchNode { .. } => Outcome::Done(Answer::Nothing),
         };
         self.cloud.pass(self.now, self.lag_ms);
         Ok(Reply::Outcome(outcome))

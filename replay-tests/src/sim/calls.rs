@@ -125,7 +125,7 @@ fn cloud_fate(kind: &EffectKind, outage: bool, faults: &mut Faults, dice: &mut C
             changing_fate(faults, dice)
         }
         EffectKind::DeleteCloudPod { .. } => changing_fate(faults, dice),
-        EffectKind::ListCloudPods if faults.strike(Fault::NamespaceGone, dice) => {
+        EffectKind::ListCloudPods if faults.namespace_is_gone(dice) => {
             Fate::Refused(refused(RefusalClass::NotFound))
         }
         EffectKind::ListCloudPods

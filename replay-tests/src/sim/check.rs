@@ -107,15 +107,15 @@ impl Checks {
         Ok(())
     }
 
-    /// A call is about to be carried out by the world.
+    /// A call is about to be carried out by the world; late, when nobody waits for it any more.
     ///
     /// # Errors
     /// What does not hold.
-    pub fn arrives(&self, effect: &Effect, truth: Truth<'_>) -> Result<(), Broken> {
+    pub fn arrives(&self, effect: &Effect, late: bool, truth: Truth<'_>) -> Result<(), Broken> {
         let Some(id) = effect.kind.uid().and_then(|uid| truth.roster.id(uid)) else { return Ok(()) };
         s3_no_delete_without_proof::arrives(effect, id, truth)?;
         s5_forward::arrives(effect, id, truth)?;
-        s6_released_last::arrives(effect, id, truth)?;
+        s6_released_last::arrives(effect, id, late, truth)?;
         s11_hands_off::arrives(effect, id, truth)
     }
 }

@@ -10,6 +10,9 @@ use engine::{
 
 use super::roster::{Entry, Id};
 
+/// What ends in a cloud that is well has ended after that.
+const HEALED_MS: u64 = 30_000;
+
 /// What a body will become by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Turn {
@@ -29,6 +32,12 @@ pub struct Body {
     pub digest: u64,
     /// Lists show it from then on.
     listed_from: Micros,
+    /// So do direct reads.
+    read_from: Micros,
+    /// The shortest grace that its deletion was asked with.
+    grace_s: Option<u32>,
+    /// The length of what it says.
+    words: usize,
     /// When it is gone, once its deletion was accepted.
     ends: Option<Micros>,
     turn: Option<(Micros, Turn)>,
@@ -60,6 +69,10 @@ struct Ghost {
 pub struct Fate {
     /// Lists lack it so long, and show it so long after it is gone.
     pub lag_ms: u64,
+    /// Direct reads lack it so long.
+    pub read_lag_ms: u64,
+    /// The length of what it says.
+    pub words: usize,
     /// What it does, and after how long.
     pub turn: Option<(u64, Option<Phase>)>,
     /// It was made by a call that had been given up.
@@ -76,6 +89,8 @@ pub struct Cloud {
     live: Vec<Id>,
     ghosts: Vec<Ghost>,
     bodies: u64,
+    /// Processes end within seconds, whatever grace they have.
+    is_well: bool,
     /// Nothing happens by itself before.
     next: Option<Micros>,
 }
@@ -114,7 +129,7 @@ impl Cloud {
             name: entry.name.clone(),
             cloud_uid: format!("c{}", self.bodies).into(),
             owner: entry.pod.clone(),
-            status: status(Phase::Pending, self.bodies, 0),
+            status: status(Phase::Pending, self.bodies, 0, fate.words),
             ..CloudFacts::default()
         };
         let turn = fate.turn.map(|(ms, phase)| {
@@ -128,7 +143,10 @@ impl Cloud {
         let body = Body {
             digest: facts.digest(),
             facts: Arc::new(facts),
-            listed_from: now.plus_ms(fate.lag_ms),
+            listed_from: now.plus_ms(fate.lag_ms.max(fate.read_lag_ms)),
+            read_from: now.plus_ms(fate.read_lag_ms),
+            grace_s: None,
+            words: fate.words,
             ends: None,
             turn,
             late: fate.late,
@@ -146,6 +164,7 @@ impl Cloud {
 
     /// Begins the end of the body with this identity. A stuck one does not end.
     pub fn delete(&mut self, now: Micros, id: Id, cloud_uid: &str, grace_s: u32, stuck: bool) -> Outcome {
+        let is_well = self.is_well;
         let Some(body) = self.place(id).body.as_mut() else {
             return Outcome::Done(Answer::CloudPodAbsent);
         };
@@ -153,9 +172,13 @@ impl Cloud {
             return Outcome::Unknown { message: "the precondition does not hold".to_owned() };
         }
         // Processes mostly end before their grace is used up.
-        let ends = now.plus_ms(if stuck { 600_000 } else { u64::from(grace_s) * 500 });
+        let ends_ms = if stuck { 600_000 } else { u64::from(grace_s) * 500 };
+        let ends = now.plus_ms(if is_well { ends_ms.min(HEALED_MS) } else { ends_ms });
         let ends = body.ends.map_or(ends, |before| before.min(ends));
         body.ends = Some(ends);
+        // A cloud that takes a deletion knows of the pod.
+        body.read_from = body.read_from.min(now);
+        body.grace_s = Some(body.grace_s.map_or(grace_s, |before| before.min(grace_s)));
         self.due(ends);
         self.change(id, |facts| facts.deleting = true);
         Outcome::Done(Answer::DeleteAccepted)
@@ -163,8 +186,9 @@ impl Cloud {
 
     /// Reads one.
     #[must_use]
-    pub fn look_up(&self, id: Id, entry: &Entry) -> Answer {
+    pub fn look_up(&self, now: Micros, id: Id, entry: &Entry) -> Answer {
         match self.body(id) {
+            Some(body) if body.read_from > now => Answer::CloudPodAbsent,
             Some(body) if body.foreign || body.facts.owner != entry.pod => {
                 Answer::CloudPodForeign { message: "somebody else's".to_owned() }
             }
@@ -242,12 +266,34 @@ impl Cloud {
         }
     }
 
+    /// Lists lack it for a while.
+    pub fn unlist(&mut self, id: Id, until: Micros) {
+        if let Some(body) = &mut self.place(id).body {
+            body.listed_from = body.listed_from.max(until);
+        }
+    }
+
+    /// Direct reads lag behind the creation of this one no more.
+    pub fn can_read(&mut self, now: Micros, id: Id) {
+        if let Some(body) = &mut self.place(id).body {
+            body.read_from = body.read_from.min(now);
+        }
+    }
+
+    /// Direct reads lag behind no creation any more.
+    pub fn can_be_read(&mut self, now: Micros) {
+        for id in self.live.clone() {
+            self.can_read(now, id);
+        }
+    }
+
     /// A body is in another phase.
     pub fn become_phase(&mut self, id: Id, phase: Phase) {
         let number = id.into();
+        let words = self.body(id).map_or(0, |body| body.words);
         self.change(id, |facts| {
             let restarts = facts.status.containers.first().map_or(0, |main| main.restart_count);
-            facts.status = status(phase, number, restarts);
+            facts.status = status(phase, number, restarts, words);
         });
     }
 
@@ -289,16 +335,18 @@ impl Cloud {
     }
 
     /// Nothing is stuck any more, and what is not ours has gone: all is as it should be but what the agent has to
-    /// see to.
-    pub fn heal(&mut self, now: Micros) {
+    /// see to. That is also a deletion that was asked with a longer grace than `asked_s` says.
+    pub fn heal(&mut self, now: Micros, asked_s: impl Fn(Id) -> u32) {
         for id in self.live.clone() {
             let Some(body) = &mut self.place(id).body else { continue };
             if body.foreign || body.edited {
                 self.remove(id, now);
                 continue;
             }
-            body.ends = body.ends.map(|ends| ends.min(now.plus_ms(30_000)));
-            body.listed_from = now;
+            if body.grace_s.is_some_and(|grace_s| grace_s <= asked_s(id)) {
+                body.ends = body.ends.map(|ends| ends.min(now.plus_ms(HEALED_MS)));
+            }
+            (body.listed_from, body.read_from) = (now, now);
             if body.turn.is_some_and(|(_, turn)| turn == Turn::Vanishes) {
                 body.turn = None;
             }
@@ -308,6 +356,7 @@ impl Cloud {
             }
         }
         self.ghosts.clear();
+        self.is_well = true;
         self.next = Some(now);
     }
 
@@ -339,7 +388,7 @@ impl Cloud {
 }
 
 /// The status of a pod with one container.
-fn status(phase: Phase, number: u64, restart_count: u32) -> PodStatus {
+fn status(phase: Phase, number: u64, restart_count: u32, words: usize) -> PodStatus {
     let runs = phase == Phase::Running;
     let condition = |kind| Condition {
         kind,
@@ -379,6 +428,7 @@ fn status(phase: Phase, number: u64, restart_count: u32) -> PodStatus {
         pod_ips: if runs { vec![format!("10.0.0.{number}")] } else { Vec::new() },
         conditions: ConditionKind::ALL.into_iter().skip(1).map(condition).collect(),
         containers: vec![main],
+        message: "x".repeat(words),
         ..PodStatus::default()
     }
 }

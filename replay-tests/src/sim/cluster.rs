@@ -166,7 +166,13 @@ impl Cluster {
     /// Removes a pod's object; false when it is not there.
     pub fn release(&mut self, id: Id) -> bool {
         match self.get(id) {
-            Some(_) if self.finalizers.contains(&id) => true,
+            // Others are told that it has no grace left.
+            Some(_) if self.finalizers.contains(&id) => {
+                self.change(id, |facts| {
+                    facts.deletion = facts.deletion.map(|asked| Deletion { grace_s: 0, ..asked });
+                });
+                true
+            }
             Some(_) => {
                 self.drop_pod(id);
                 true

@@ -97,6 +97,8 @@ impl Life {
     pub(super) fn die(&mut self, how: &'static str, dice: &mut Chance) {
         let Some(process) = self.process.take() else { return };
         self.note(Happened::Died(how));
+        // What answers it has not heard it cannot allow a lag for.
+        self.cloud.can_be_read(self.now);
         let survive = dice.of(&[Survive::Synced, Survive::All, Survive::Torn]);
         let mut place = self.place.crash(survive);
         if let Some(syncing) = &process.syncing
@@ -112,6 +114,7 @@ impl Life {
                 Some(old) => place = old,
                 None => cut(&place, None, dice),
             }
+            self.people_do_not_wait(dice);
         } else if self.strikes(Fault::Damage, dice) {
             damage(&place, dice);
         }
@@ -123,6 +126,18 @@ impl Life {
         }
         self.place = place;
         (self.lies, self.fails) = (false, false);
+    }
+
+    /// Pods are to go that the agent, as far as its log still tells, may never have made. The cloud's lists are then no
+    /// help, where they lag.
+    fn people_do_not_wait(&mut self, dice: &mut Chance) {
+        for id in self.cloud.live().to_vec() {
+            if self.cluster.get(id).is_some() && dice.happens(30) {
+                self.cluster.delete(id, 30);
+                self.note(Happened::InCluster("deletion asked", id));
+                self.cloud.unlist(id, self.now.plus_ms(self.lag_ms));
+            }
+        }
     }
 
     /// The agent starts.

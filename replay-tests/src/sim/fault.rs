@@ -87,13 +87,23 @@ faults! {
     ListFalse: "25", 1;
     /// Lists lag behind what was made and what is gone.
     ListLag: "24", 80;
-    /// Our namespace in the cloud is gone.
+    /// A direct read lags behind what was made, as long as the policy allows for.
+    ReadLag: "24", 60;
+    /// A direct read once lacks a pod that is there.
+    ReadFalse: "24", 30;
+    /// What a lost call makes is made while the answer that it is absent is on its way.
+    LateMeetsRead: "23", 80;
+    /// Our namespace in the cloud is gone until it is made again.
     NamespaceGone: "25", 3;
     // === the cloud by itself ===
     /// The cloud loses a pod, or somebody replaces or edits it.
     BehindOurBack: "29", 60;
     /// Something of somebody else has the name, or gets it.
     Foreign: "30", 10;
+    /// Something in our namespace has a copy of our mark, and another name.
+    CopiedMark: "30", 10;
+    /// A pod has much to say.
+    Wordy: "31", 60;
     /// A pod is accepted and then fails, or is not there any more.
     FailsLater: "28", 20;
     /// A pod is accepted and never starts.
@@ -131,6 +141,7 @@ pub struct Faults {
     percent: [u8; Fault::ALL.len()],
     struck: [u32; Fault::ALL.len()],
     over: bool,
+    namespace_gone: bool,
 }
 
 impl Faults {
@@ -149,7 +160,12 @@ impl Faults {
     /// No fault at all.
     #[must_use]
     pub fn none() -> Faults {
-        Faults { percent: [0; Fault::ALL.len()], struck: [0; Fault::ALL.len()], over: false }
+        Faults {
+            percent: [0; Fault::ALL.len()],
+            struck: [0; Fault::ALL.len()],
+            over: false,
+            namespace_gone: false,
+        }
     }
 
     /// Takes a fault out of this life.
@@ -169,6 +185,23 @@ impl Faults {
             self.percent[fault as usize] > 0 && !self.over && dice.happens(self.percent[fault as usize]);
         self.struck[fault as usize] += u32::from(strikes);
         strikes
+    }
+
+    /// Whether our namespace is gone: from a strike until it is made again, faults or none.
+    pub fn namespace_is_gone(&mut self, dice: &mut Chance) -> bool {
+        self.namespace_gone |= self.strike(Fault::NamespaceGone, dice);
+        self.namespace_gone
+    }
+
+    /// Whether it still is.
+    #[must_use]
+    pub fn is_without_namespace(&self) -> bool {
+        self.namespace_gone
+    }
+
+    /// Our namespace is made.
+    pub fn namespace_made(&mut self) {
+        self.namespace_gone = false;
     }
 
     /// Nothing goes wrong from here on.

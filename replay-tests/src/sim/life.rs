@@ -1,18 +1,20 @@
 //! One life with faults, step by step. Every boundary is a step of its own: told, appended, durable, left, arrived,
 //! answered; and the agent can die at any of them.
 
-use engine::{Decision, Effect, EffectKind, EffectTimes, Event, LaterReason, Micros, Outcome, Record, Seq};
+use std::collections::BTreeSet;
+
+use engine::{Answer, Decision, Effect, EffectKind, Event, LaterReason, Micros, Outcome, Record, Seq};
 use store::{MachineError, Memory, Options};
 
 use super::border::Standing;
-use super::calls::{self, Reply, outcome_of};
+use super::calls::{self, Reply};
 use super::chance::Chance;
 use super::check::{Broken, Checks, Truth, unless};
 use super::cloud::Cloud;
 use super::cluster::Cluster;
 use super::fault::{Fault, Faults};
 use super::history::{Entry, Happened};
-use super::process::{Flight, Process, Syncing, Watch, class_of};
+use super::process::{Flight, Process, Syncing, Watch};
 use super::roster::{Id, Roster};
 use super::schedule::{Choice, Schedule, What};
 
@@ -22,10 +24,8 @@ pub const MORNING: Micros = Micros(1_772_360_100_000_000);
 const SYNC_US: u64 = 400;
 /// Boundaries in the longest life that there should be: some fifty times those of most.
 const BOUNDARIES_MAX: usize = 200_000;
-/// A class that is refused without a wait rests for so long.
-const REST_MS: u64 = 1_000;
 /// Longest rest that is believed.
-const REST_MS_MAX: u32 = 300_000;
+pub(super) const REST_MS_MAX: u32 = 300_000;
 
 /// A call that nobody waits for any more.
 pub struct Late {
@@ -87,6 +87,8 @@ pub struct Life {
     pub(super) blamed: Vec<bool>,
     pub(super) starts: u64,
     pub(super) steps: u64,
+    /// Pods whose last direct read was false.
+    pub(super) lied_about: BTreeSet<Id>,
     /// The most pods that there were at once.
     pub(super) pods_most: usize,
     /// The longest wait that stood when the faults were over.
@@ -135,6 +137,7 @@ impl Life {
             blamed: Vec::new(),
             starts: 0,
             steps: 0,
+            lied_about: BTreeSet::new(),
             pods_most: 0,
             wait_ms: 0,
         };
@@ -374,7 +377,8 @@ impl Life {
         let Some(process) = &mut self.process else { return Ok(()) };
         let Some(class) = process.ready_class(self.now) else { return Ok(()) };
         let Some(effect) = process.waiting[class].pop_front() else { return Ok(()) };
-        let mut flight = Flight { effect, version: String::new(), reply: None };
+        let sent = process.clock(self.now);
+        let mut flight = Flight { effect, version: String::new(), sent, reply: None };
         let effect = &flight.effect;
         let id = effect.kind.uid().and_then(|uid| self.roster.id(uid));
         let left = Happened::Left(effect.id, effect.attempt, effect.kind.name(), id);
@@ -382,7 +386,7 @@ impl Life {
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
                 match process.border.begin_write(&pod.uid, resource_version, status) {
                     Standing::Written => {
-                        flight.reply = Some(Reply::Outcome(Outcome::Done(engine::Answer::StatusWritten)));
+                        flight.reply = Some(Reply::Outcome(Outcome::Done(Answer::StatusWritten)));
                     }
                     Standing::Superseded => {
                         flight.reply = Some(Reply::Outcome(calls::later(LaterReason::Conflict, None)));
@@ -406,63 +410,5 @@ impl Life {
         }
         self.note(left);
         Ok(())
-    }
-
-    /// An answer is heard.
-    pub(super) fn answer(&mut self, dice: &mut Chance) -> Result<(), Broken> {
-        let Some(process) = &mut self.process else { return Ok(()) };
-        if process.answered.is_empty() {
-            return Ok(());
-        }
-        let place = dice.below(process.answered.len());
-        let Flight { effect, version, reply } = process.answered.swap_remove(place);
-        let Some(reply) = reply else { return Ok(()) };
-        let outcome = outcome_of(&reply);
-        let mut events = Vec::new();
-        let Effect { id, attempt, kind, .. } = effect;
-        match (&kind, &reply) {
-            (_, Reply::Listed { seen, complete }) => {
-                events = process.border.cloud_listed(id, seen, *complete);
-            }
-            (EffectKind::PatchPodStatus { pod, .. }, Reply::Written(written)) => {
-                process.border.end_write(&pod.uid, &version, Some(written));
-            }
-            (EffectKind::PatchPodStatus { pod, .. }, Reply::Outcome(_)) if !version.is_empty() => {
-                process.border.end_write(&pod.uid, &version, None);
-            }
-            (
-                EffectKind::CreateCloudPod { name, .. }
-                | EffectKind::DeleteCloudPod { name, .. }
-                | EffectKind::LookUpCloudPod { name, .. },
-                _,
-            ) => process.border.cloud_answered(name, &outcome),
-            (EffectKind::LookUpPod { pod }, _) => {
-                if let Outcome::Done(engine::Answer::PodPresent { .. }) = outcome {
-                    process.border.remember(pod);
-                }
-            }
-            (_, _) => {}
-        }
-        if let Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } = outcome {
-            let rest_ms = wait_ms.map_or(REST_MS, |ms| ms.min(REST_MS_MAX).into());
-            let rest = &mut process.rests[class_of(kind.bucket())];
-            *rest = (*rest).max(self.now.plus_ms(rest_ms));
-        }
-        let at = process.clock(self.now);
-        let times = EffectTimes { durable: at, queued: at, permitted: at, sent: at, answered: at };
-        events.push(Event::EffectFinished { id, attempt, outcome, times, bucket: kind.bucket() });
-        self.tell(events, dice);
-        self.note(Happened::Answered(id));
-        Ok(())
-    }
-
-    /// The agent is told; sometimes twice.
-    pub(super) fn tell(&mut self, mut events: Vec<Event>, dice: &mut Chance) {
-        if !events.is_empty() && self.strikes(Fault::Twice, dice) {
-            events = events.into_iter().flat_map(|event| [event.clone(), event]).collect();
-        }
-        if let Some(process) = &mut self.process {
-            process.hear(self.now, events);
-        }
     }
 }

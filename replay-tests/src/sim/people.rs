@@ -11,6 +11,9 @@ use super::life::Life;
 use super::process::Watch;
 use super::roster::Id;
 
+/// Less than the lag after a creation that the policy allows for.
+const READ_LAG_MS_MAX: usize = 55_000;
+
 impl Life {
     /// A pod is bound under a name that is free.
     pub(super) fn bind(&mut self, slot: usize, dice: &mut Chance) {
@@ -77,7 +80,8 @@ impl Life {
                 self.delete(id, 0);
                 self.bind(self.roster.get(id).slot, dice);
             }
-            2..5 => self.delete(id, dice.of(&[1, 5, 30, 30])),
+            // Some have a grace period that people lose patience with.
+            2..5 => self.delete(id, dice.of(&[1, 5, 30, 30, 30, 30, 30, 3_600])),
             5 if deleting => self.delete(id, dice.of(&[0, 1])),
             6 if self.strikes(Fault::Finalizer, dice) => self.cluster.hold(id),
             7 if dice.happens(30) => self.cluster.let_go(),
@@ -125,7 +129,10 @@ impl Life {
         } else {
             Some(started)
         };
-        Fate { lag_ms, turn, late }
+        let read_lag_ms =
+            if !late && self.strikes(Fault::ReadLag, dice) { dice.below(READ_LAG_MS_MAX) } else { 0 };
+        let words = if self.strikes(Fault::Wordy, dice) { 4_000 } else { 0 };
+        Fate { lag_ms, read_lag_ms: read_lag_ms as u64, words, turn, late }
     }
 
     /// Something befalls a body.

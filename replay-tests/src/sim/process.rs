@@ -14,6 +14,8 @@ pub struct Flight {
     pub effect: Effect,
     /// The resource version that a status write was sent with.
     pub version: String,
+    /// When it left, by the agent's clock.
+    pub sent: Micros,
     /// What was answered; `None` while it is on its way there.
     pub reply: Option<Reply>,
 }

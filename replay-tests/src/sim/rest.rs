@@ -95,11 +95,11 @@ impl Life {
             // A disk that is ill is replaced, and the agent with it.
             self.die("its disk is replaced", dice);
         }
-        self.cloud.heal(self.now);
+        self.heal_cloud();
         self.cluster.let_go();
         self.late.iter_mut().for_each(|late| late.due = self.now);
         self.late_calls_land(dice)?;
-        self.cloud.heal(self.now);
+        self.heal_cloud();
         if self.process.is_none() {
             self.start(dice)?;
         }
@@ -107,6 +107,16 @@ impl Life {
             process.watch = Watch::List;
         }
         Ok(())
+    }
+
+    fn heal_cloud(&mut self) {
+        let cluster = &self.cluster;
+        let asked_s = |id| match cluster.get(id) {
+            // Nobody asks for its end any more: a backup has brought it back.
+            Some(facts) => facts.deletion.map_or(u32::MAX, |asked| asked.grace_s),
+            None => 0,
+        };
+        self.cloud.heal(self.now, asked_s);
     }
 
     /// The longest wait that the faults legitimately left: what the last refusals asked for, and what proofs take.
@@ -229,6 +239,9 @@ impl Life {
         let rows = process.machine.state().pods().count();
         process.is_idle()
             && self.cloud.next().is_none()
+            && !self.faults.is_without_namespace()
+            // The next poll will say that the cloud is well, and the node with it.
+            && process.machine.state().cloud_failing().is_none()
             && rows <= self.cluster.live().len()
             && self.checks.told.asked().is_empty()
             && process.machine.state().outstanding().next().is_none()

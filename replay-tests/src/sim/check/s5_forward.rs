@@ -1,6 +1,6 @@
 //! S5: a status goes forward only, and says nothing that did not happen.
 
-use engine::{Effect, EffectKind, Phase};
+use engine::{Effect, EffectKind, Phase, RestartPolicy};
 
 use super::told::Pod;
 use super::{Broken, Truth, unless};
@@ -12,6 +12,12 @@ pub fn decided(effect: &Effect, pod: &Pod) -> Result<(), Broken> {
     unless(!pod.phase.is_terminal(), "S5", || format!("{} gets a status after its end", of.uid))?;
     let back = pod.phase == Phase::Running && matches!(status.phase, Phase::Pending | Phase::Unknown);
     unless(!back, "S5", || format!("{} goes from Running to {:?}", of.uid, status.phase))?;
+    // Nothing but a refusal for good ends a pod that has no body, and none that is to run again.
+    let once = pod.object.as_ref().is_some_and(|facts| facts.restart_policy == RestartPolicy::Never);
+    let ends = status.phase == Phase::Failed && status.reason == "ProviderFailed";
+    unless(!ends || (once && pod.refused), "S5", || {
+        format!("{} has failed for a refusal that ends no pod", of.uid)
+    })?;
     // What became of a body that went while its end was asked for is what was last seen of it, or nothing.
     let seen = pod.last.as_ref().is_none_or(|body| body.status.phase == status.phase);
     // One that a list of the past brought back may have been refused meanwhile (seed 8992).

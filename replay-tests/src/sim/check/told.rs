@@ -49,6 +49,12 @@ pub struct Pod {
     pub last: Option<Arc<CloudFacts>>,
     /// Its object was told to go, and since then nothing showed it otherwise.
     pub told_to_go: bool,
+    /// A list showed its body then, and none has lacked it since.
+    listed: Seq,
+    /// The cloud said that it will never take it.
+    pub refused: bool,
+    /// Its end in the cloud was asked for once.
+    pub end_asked: bool,
     /// The status that was last written.
     pub written: Option<Written>,
 }
@@ -200,8 +206,10 @@ impl Told {
         let what = What::of(&effect.kind);
         let pod = effect.kind.uid().and_then(|uid| roster.id(uid));
         self.asked.insert(effect.id, Asked { attempt: effect.attempt, pod, what });
-        if let (What::Create, Some(id)) = (what, pod) {
-            self.of(id).asked = true;
+        if let Some(id) = pod {
+            let pod = self.of(id);
+            pod.asked |= what == What::Create;
+            pod.end_asked |= what == What::Delete;
         }
     }
 
@@ -226,11 +234,17 @@ impl Told {
                 let id = roster.id(&facts.owner.uid);
                 if let Some(id) = id.filter(|id| roster.get(*id).name == facts.name) {
                     self.body(id, facts);
+                    self.of(id).listed = self.seq;
+                }
+            }
+            Event::CloudPodMissing { owner, .. } => {
+                if let Some(id) = roster.id(&owner.uid) {
+                    self.of(id).listed = Seq(0);
                 }
             }
             Event::EffectFinished { id, attempt, outcome, .. } => self.finished(*id, *attempt, outcome),
             Event::OperatorCommanded(Command::ReleaseBrake) => self.brake_released = true,
-            Event::Tick | Event::CloudPodMissing { .. } | Event::NodeGone => {}
+            Event::Tick | Event::NodeGone => {}
         }
     }
 
@@ -320,7 +334,10 @@ impl Told {
         pod.asked = false;
         match outcome {
             Outcome::Unknown { .. } => pod.maybe = true,
-            Outcome::Refused(refusal) => pod.maybe |= refusal.class == RefusalClass::AlreadyExists,
+            Outcome::Refused(refusal) => {
+                pod.maybe |= refusal.class == RefusalClass::AlreadyExists;
+                pod.refused |= refusal.class == RefusalClass::Invalid;
+            }
             Outcome::Later { .. } | Outcome::Done(_) => {}
         }
     }
@@ -330,6 +347,8 @@ impl Told {
         let pod = self.of(id);
         match answer {
             Answer::CloudPod(facts) => self.body(id, facts),
+            // A list showed it while the call was under way, and nobody had asked for its end: one of the two is older.
+            Answer::CloudPodAbsent if pod.listed > issued && !pod.end_asked => pod.listed = Seq(0),
             Answer::CloudPodAbsent | Answer::CloudPodForeign { .. } => (pod.maybe, pod.body) = (false, None),
             Answer::StatusWritten => {
                 let current = pod.object.as_ref().and_then(|facts| facts.resource_version.parse().ok());
