@@ -103,6 +103,11 @@ pub enum Act {
         /// In milliseconds.
         ms: u64,
     },
+    /// From now on a look-up in the cloud shows what was there so long ago.
+    LookUpsLag {
+        /// In milliseconds.
+        ms: u64,
+    },
     /// Somebody else sets a pod's status back to nothing.
     UndoStatus(String),
     /// The cloud loses a pod that nobody asked it to end.

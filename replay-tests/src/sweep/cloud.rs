@@ -150,6 +150,8 @@ pub struct Cloud {
     pub room: Option<usize>,
     /// How old what a list shows is.
     pub lag_ms: u64,
+    /// How old what a look-up shows is.
+    pub look_lag_ms: u64,
     /// Whether everything is refused for now.
     pub throttled: bool,
 }
@@ -205,10 +207,12 @@ impl Cloud {
         }
     }
 
-    /// Reads one pod.
+    /// Reads one pod as a look-up shows it, which may lag.
     #[must_use]
     pub fn look(&self, now: Micros, name: &CloudName) -> Option<CloudFacts> {
-        self.bodies.get(name).map(|body| body.facts(now))
+        let then = Micros(now.0.saturating_sub(self.look_lag_ms * 1_000));
+        let body = self.there_at(then).find(|body| CloudName::of(&body.owner) == *name);
+        body.map(|body| body.facts(then))
     }
 
     /// Whether something that is not ours has a name.
@@ -227,9 +231,13 @@ impl Cloud {
     #[must_use]
     pub fn list_lagging(&self, now: Micros) -> Vec<CloudFacts> {
         let then = Micros(now.0.saturating_sub(self.lag_ms * 1_000));
-        let gone = self.gone.iter().filter(|(at, _)| *at > then).map(|(_, body)| body);
-        let there = self.bodies.values().chain(gone).filter(|body| body.made <= then);
-        there.map(|body| body.facts(then)).collect()
+        self.there_at(then).map(|body| body.facts(then)).collect()
+    }
+
+    /// The pods that were there at a time.
+    fn there_at(&self, then: Micros) -> impl Iterator<Item = &Body> {
+        let gone = self.gone.iter().filter(move |(at, _)| *at > then).map(|(_, body)| body);
+        self.bodies.values().chain(gone).filter(move |body| body.made <= then)
     }
 
     /// Whose the pods are that are there, and in which phase.

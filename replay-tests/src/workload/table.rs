@@ -31,6 +31,7 @@ pub fn all() -> Vec<Workload> {
         workload("arrives-deleting", arrives_deleting()),
         workload("foreign-name", foreign_name()),
         workload("lagging-list", lagging_list()),
+        workload("lagging-look-up", lagging_look_up()),
         workload("status-undone", status_undone()),
     ]
 }
@@ -265,6 +266,22 @@ fn foreign_name() -> Vec<Step> {
 fn lagging_list() -> Vec<Step> {
     vec![
         step(ms(10), Act::ListLags { ms: 20_000 }),
+        step(ms(100), bind("web#1", SERVES)),
+        step(ms(10), bind("job#1", Runs::For { seconds: 8, exit_code: 0 })),
+        step(running("web#1"), delete("web#1", 30)),
+        step(gone("web#1"), bind("web#2", SERVES)),
+        step(When::Ended("job#1".to_owned()), delete("job#1", 30)),
+        step(running("web#2"), delete("web#2", 0)),
+        step(ms(5), bind("web#3", SERVES)),
+        step(running("web#3"), Act::Nothing),
+    ]
+}
+
+/// A look-up in the cloud shows how things stood as long ago as a creation may take to be seen, with pods coming,
+/// ending, going and coming again under their names.
+fn lagging_look_up() -> Vec<Step> {
+    vec![
+        step(ms(10), Act::LookUpsLag { ms: 60_000 }),
         step(ms(100), bind("web#1", SERVES)),
         step(ms(10), bind("job#1", Runs::For { seconds: 8, exit_code: 0 })),
         step(running("web#1"), delete("web#1", 30)),

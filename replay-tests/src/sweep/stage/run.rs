@@ -182,6 +182,7 @@ impl Stage {
             Act::Throttle(throttled) => cloud.throttled = throttled,
             Act::Room(room) => cloud.room = room,
             Act::ListLags { ms } => cloud.lag_ms = ms,
+            Act::LookUpsLag { ms } => cloud.look_lag_ms = ms,
             Act::UndoStatus(uid) => cluster.undo_status(&uid),
             Act::Lose(uid) => cloud.lose(self.now, &name_of(&uid)),
             Act::TakeName(uid) => cloud.take_name(name_of(&uid)),
