@@ -132,7 +132,11 @@ impl Life {
             lag_ms,
             checks: Checks::default(),
             // What most lives need: to grow on the way would move all of it again and again.
-            story: Story { records: Vec::with_capacity(2_048), issued: Vec::with_capacity(2_048) },
+            story: Story {
+                records: Vec::with_capacity(2_048),
+                issued: Vec::with_capacity(2_048),
+                ..Story::default()
+            },
             history: Vec::with_capacity(4_096),
             blamed: Vec::new(),
             starts: 0,
