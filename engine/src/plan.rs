@@ -31,12 +31,13 @@ pub(crate) struct Gates<'a> {
 }
 
 impl State {
-    pub(crate) fn gates(&self) -> Gates<'_> {
-        let share = self.pods.len() * usize::from(self.policy.brake_percent) / 100;
-        let allowed = share.max(usize::from(self.policy.brake_floor));
+    /// `policy` is the state's own.
+    pub(crate) fn gates<'a>(&self, policy: &'a Policy) -> Gates<'a> {
+        let share = self.pods.len() * usize::from(policy.brake_percent) / 100;
+        let allowed = share.max(usize::from(policy.brake_floor));
         Gates {
             at: self.at,
-            policy: &self.policy,
+            policy,
             started: self.agent.started,
             kubernetes_listed: self.kubernetes.listed.is_some(),
             cloud_listed: self.cloud.listed.is_some(),

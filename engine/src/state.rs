@@ -28,7 +28,8 @@ pub struct State {
     pub(crate) node: Node,
     /// Boxed: an insertion moves half a node of the tree.
     pub(crate) pods: BTreeMap<Uid, Box<Pod>>,
-    pub(crate) effects: BTreeMap<EffectId, Outstanding>,
+    /// Boxed as well.
+    pub(crate) effects: BTreeMap<EffectId, Box<Outstanding>>,
     pub(crate) wakes: BTreeSet<(Micros, Wake)>,
     /// Pods whose API object is gone by absence alone: what the mass-delete brake counts.
     pub(crate) absent_owners: BTreeSet<Uid>,
@@ -376,7 +377,7 @@ impl State {
 
     /// Effects that have not ended, in order of their ids.
     pub fn outstanding(&self) -> impl Iterator<Item = &Outstanding> {
-        self.effects.values()
+        self.effects.values().map(|outstanding| &**outstanding)
     }
 
     /// An effect that has not ended.

@@ -1,5 +1,7 @@
 //! One record's turn: what it may touch, what it emits, and the one way from a plan to effects.
 
+use alloc::boxed::Box;
+use alloc::collections::{BTreeMap, BTreeSet};
 use alloc::vec::Vec;
 
 use crate::backoff::delay_ms;
@@ -10,21 +12,27 @@ use crate::id::{EffectId, PodRef, Seq, Uid};
 use crate::plan::{self, Plan};
 use crate::policy::Policy;
 use crate::reduce::Decision;
-use crate::state::{KubernetesView, Pod, State, Wake};
+use crate::state::{HoldReason, KubernetesView, Pod, State, Wake};
 use crate::time::Micros;
 
 pub(crate) struct Turn<'a> {
     pub(crate) state: &'a mut State,
-    decisions: Vec<Decision>,
     /// Rows that may have changed; one can be in it twice.
     touched: Vec<Uid>,
+    emitted: Emitted,
+}
+
+/// What a turn gives rise to.
+#[derive(Default)]
+struct Emitted {
+    decisions: Vec<Decision>,
     issued: Vec<EffectId>,
     position: u32,
 }
 
 impl<'a> Turn<'a> {
     pub(crate) fn new(state: &'a mut State) -> Turn<'a> {
-        Turn { state, decisions: Vec::new(), touched: Vec::new(), issued: Vec::new(), position: 0 }
+        Turn { state, touched: Vec::new(), emitted: Emitted::default() }
     }
 
     /// Checks what was touched, and folds the decisions into the rolling digest.
@@ -32,14 +40,15 @@ impl<'a> Turn<'a> {
         for uid in &self.touched {
             self.state.check_pod(uid)?;
         }
-        for id in &self.issued {
-            self.state.check_issued(*id)?;
+        let Emitted { decisions, issued, .. } = self.emitted;
+        for id in issued {
+            self.state.check_issued(id)?;
         }
-        for decision in &self.decisions {
+        for decision in &decisions {
             self.state.decisions = fold(self.state.decisions, digest_of(decision));
         }
         self.state.rows.note(self.touched, self.state.pods.len());
-        Ok(self.decisions)
+        Ok(decisions)
     }
 
     /// Notes that a row may have changed.
@@ -53,23 +62,13 @@ impl<'a> Turn<'a> {
 
     /// Issues a new effect.
     pub(crate) fn issue(&mut self, kind: EffectKind, causes: Vec<Seq>) -> EffectId {
-        let id = EffectId { seq: self.state.applied, position: self.position };
-        self.position += 1;
-        let effect = Effect { id, attempt: 1, kind, causes };
-        self.decisions.push(Decision::Effect(effect.clone()));
-        self.state.effects.insert(id, Outstanding { effect, retry_at: None, failures: 0 });
-        self.issued.push(id);
-        id
+        let State { applied, effects, .. } = &mut *self.state;
+        self.emitted.issue(effects, *applied, kind, causes)
     }
 
     /// Issues an effect's next attempt, under the same id.
     pub(crate) fn issue_again(&mut self, id: EffectId, kind: EffectKind) {
-        let Some(outstanding) = self.state.effects.get_mut(&id) else { return };
-        outstanding.retry_at = None;
-        outstanding.effect.attempt += 1;
-        outstanding.effect.kind = kind;
-        self.decisions.push(Decision::Effect(outstanding.effect.clone()));
-        self.issued.push(id);
+        self.emitted.issue_again(&mut self.state.effects, id, kind);
     }
 
     /// Lets an effect wait for its next attempt; returns until when.
@@ -129,84 +128,27 @@ impl<'a> Turn<'a> {
     /// Plans for one pod and issues what is due, at most one effect: the next follows its outcome.
     pub(crate) fn advance(&mut self, uid: &Uid) {
         self.touch(uid);
-        let row = match self.state.pods.get(uid) {
-            Some(row) if !self.in_flight(row) || mutant!(TwoInFlight) => row,
-            Some(_) | None => return,
-        };
-        let plan = plan::plan(&self.state.gates(), row);
+        let policy = self.state.policy;
+        let gates = self.state.gates(&policy);
+        let State { applied, at, pods, effects, wakes, .. } = &mut *self.state;
+        let Some(row) = pods.get_mut(uid) else { return };
+        if in_flight(effects, row) && !mutant!(TwoInFlight) {
+            return;
+        }
+        let plan = plan::plan(&gates, row);
         if plan.forget {
             self.forget(uid);
             return;
         }
-        self.hold(uid, &plan);
-        let Plan { kubernetes, cloud, mut wake, .. } = plan;
-        let issued = self.step(uid, Lane::Kubernetes, kubernetes, &mut wake)
-            || self.step(uid, Lane::Cloud, cloud, &mut wake);
-        self.set_wake(uid, if issued { None } else { wake });
-    }
-
-    fn in_flight(&self, row: &Pod) -> bool {
-        [row.lanes.kubernetes, row.lanes.cloud]
-            .into_iter()
-            .flatten()
-            .any(|id| self.state.effects.get(&id).is_some_and(|outstanding| outstanding.retry_at.is_none()))
-    }
-
-    /// Brings one lane in line with the plan; true when an effect went out.
-    fn step(&mut self, uid: &Uid, lane: Lane, wanted: Option<EffectKind>, wake: &mut Option<Micros>) -> bool {
-        let Some(row) = self.state.pods.get_mut(uid) else { return false };
-        let held = row.held.is_some();
-        let slot = lane.of(row);
-        let waiting = slot.and_then(|id| self.state.effects.get(&id).map(|outstanding| (id, outstanding)));
-        let Some(kind) = wanted else {
-            // What a hold keeps back is still wanted, under the same id.
-            if !held
-                && !mutant!(UnwantedStays)
-                && let Some(id) = slot.take()
-            {
-                self.state.effects.remove(&id);
-            }
-            return false;
-        };
-        match waiting {
-            Some((id, outstanding)) if same_intent(&outstanding.effect.kind, &kind) => {
-                let due = outstanding.retry_at.unwrap_or_default();
-                if due > self.state.at {
-                    *wake = Some(wake.map_or(due, |other| other.min(due)));
-                    return false;
-                }
-                self.issue_again(id, kind);
-            }
-            Some(_) | None => {
-                if let Some(id) = slot.take() {
-                    self.state.effects.remove(&id);
-                }
-                let causes = causes(row, self.state.applied);
-                let id = self.issue(kind, causes);
-                if let Some(row) = self.state.pods.get_mut(uid) {
-                    *lane.of(row) = Some(id);
-                }
-            }
-        }
-        true
-    }
-
-    fn hold(&mut self, uid: &Uid, plan: &Plan) {
-        let applied = self.state.applied;
-        let Some(row) = self.state.pods.get_mut(uid) else { return };
-        if row.held == plan.hold {
-            return;
-        }
-        row.held = plan.hold;
-        if let Some(reason) = plan.hold {
-            let causes = causes(row, applied);
-            self.decisions.push(Decision::Held { pod: row.pod.clone(), reason, causes });
-        }
+        let (applied, at, emitted) = (*applied, *at, &mut self.emitted);
+        Desk { uid, row, effects, wakes, applied, at, emitted }.carry_out(plan);
     }
 
     fn forget(&mut self, uid: &Uid) {
-        self.set_wake(uid, None);
         if let Some(row) = self.state.pods.remove(uid) {
+            if let Some(time) = row.wake {
+                self.state.wakes.remove(&(time, Wake::Pod(uid.clone())));
+            }
             for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
                 if !mutant!(ForgottenEffectsStay) {
                     self.state.effects.remove(&id);
@@ -220,20 +162,6 @@ impl<'a> Turn<'a> {
     }
 
     // === time ===
-
-    fn set_wake(&mut self, uid: &Uid, wake: Option<Micros>) {
-        let Some(row) = self.state.pods.get_mut(uid) else { return };
-        if row.wake == wake {
-            return;
-        }
-        if let Some(old) = row.wake.take() {
-            self.state.wakes.remove(&(old, Wake::Pod(uid.clone())));
-        }
-        row.wake = wake;
-        if let Some(time) = wake.filter(|_| !mutant!(WakeLost)) {
-            self.state.wakes.insert((time, Wake::Pod(uid.clone())));
-        }
-    }
 
     /// Serves every deadline that has passed.
     pub(crate) fn wake_due(&mut self) {
@@ -280,6 +208,115 @@ impl State {
             (Some(_), Some(_), Some(told)) => NodeReadiness::CloudAway { message: told.message.clone() },
             (_, None, Some(told)) => NodeReadiness::NeverAnswered { message: told.message.clone() },
             (_, None, None) | (None, Some(_), _) => NodeReadiness::Starting,
+        }
+    }
+}
+
+impl Emitted {
+    fn issue(&mut self, effects: &mut Effects, applied: Seq, kind: EffectKind, causes: Vec<Seq>) -> EffectId {
+        let id = EffectId { seq: applied, position: self.position };
+        self.position += 1;
+        let effect = Effect { id, attempt: 1, kind, causes };
+        self.decisions.push(Decision::Effect(effect.clone()));
+        effects.insert(id, Box::new(Outstanding { effect, retry_at: None, failures: 0 }));
+        self.issued.push(id);
+        id
+    }
+
+    fn issue_again(&mut self, effects: &mut Effects, id: EffectId, kind: EffectKind) {
+        let Some(outstanding) = effects.get_mut(&id) else { return };
+        outstanding.retry_at = None;
+        outstanding.effect.attempt += 1;
+        outstanding.effect.kind = kind;
+        self.decisions.push(Decision::Effect(outstanding.effect.clone()));
+        self.issued.push(id);
+    }
+}
+
+type Effects = BTreeMap<EffectId, Box<Outstanding>>;
+
+fn in_flight(effects: &Effects, row: &Pod) -> bool {
+    let lanes = [row.lanes.kubernetes, row.lanes.cloud].into_iter().flatten();
+    lanes.filter_map(|id| effects.get(&id)).any(|outstanding| outstanding.retry_at.is_none())
+}
+
+/// One pod's row with all that a plan for it may change: it is looked for once.
+struct Desk<'a> {
+    uid: &'a Uid,
+    row: &'a mut Pod,
+    effects: &'a mut Effects,
+    wakes: &'a mut BTreeSet<(Micros, Wake)>,
+    applied: Seq,
+    at: Micros,
+    emitted: &'a mut Emitted,
+}
+
+impl Desk<'_> {
+    fn carry_out(mut self, plan: Plan) {
+        self.hold(plan.hold);
+        let Plan { kubernetes, cloud, mut wake, .. } = plan;
+        let issued =
+            self.step(Lane::Kubernetes, kubernetes, &mut wake) || self.step(Lane::Cloud, cloud, &mut wake);
+        self.set_wake(if issued { None } else { wake });
+    }
+
+    fn hold(&mut self, hold: Option<HoldReason>) {
+        if self.row.held == hold {
+            return;
+        }
+        self.row.held = hold;
+        if let Some(reason) = hold {
+            let causes = causes(self.row, self.applied);
+            self.emitted.decisions.push(Decision::Held { pod: self.row.pod.clone(), reason, causes });
+        }
+    }
+
+    /// Brings one lane in line with the plan; true when an effect went out.
+    fn step(&mut self, lane: Lane, wanted: Option<EffectKind>, wake: &mut Option<Micros>) -> bool {
+        let held = self.row.held.is_some();
+        let slot = lane.of(self.row);
+        let Some(kind) = wanted else {
+            // What a hold keeps back is still wanted, under the same id.
+            if !held
+                && !mutant!(UnwantedStays)
+                && let Some(id) = slot.take()
+            {
+                self.effects.remove(&id);
+            }
+            return false;
+        };
+        let waiting = slot.and_then(|id| self.effects.get(&id).map(|outstanding| (id, outstanding)));
+        match waiting {
+            Some((id, outstanding)) if same_intent(&outstanding.effect.kind, &kind) => {
+                let due = outstanding.retry_at.unwrap_or_default();
+                if due > self.at {
+                    *wake = Some(wake.map_or(due, |other| other.min(due)));
+                    return false;
+                }
+                self.emitted.issue_again(self.effects, id, kind);
+            }
+            Some(_) | None => {
+                if let Some(id) = slot.take() {
+                    self.effects.remove(&id);
+                }
+                let causes = causes(self.row, self.applied);
+                let id = self.emitted.issue(self.effects, self.applied, kind, causes);
+                *lane.of(self.row) = Some(id);
+            }
+        }
+        true
+    }
+
+    fn set_wake(&mut self, wake: Option<Micros>) {
+        if self.row.wake == wake {
+            return;
+        }
+        if let Some(old) = self.row.wake.take() {
+            self.wakes.remove(&(old, Wake::Pod(self.uid.clone())));
+        }
+        self.row.wake = wake;
+        if let Some(time) = wake.filter(|_| !mutant!(WakeLost)) {
+            self.wakes.insert((time, Wake::Pod(self.uid.clone())));
         }
     }
 }
