@@ -156,6 +156,9 @@ impl Batch {
     }
 }
 
+/// Frames of a few records are the most, and are read without their bytes being moved.
+const PAYLOAD_BYTES_MOSTLY: usize = 512;
+
 /// Decodes a stream of frames (a sealed segment, or what a running agent sends) and checks that each follows
 /// the one before. Never holds more than one frame. Ends after the first error.
 #[derive(Debug)]
@@ -172,14 +175,16 @@ impl<R: Read> FrameDecoder<R> {
     }
 
     fn decode(&mut self) -> Result<Option<Frame>, Error> {
-        let mut bytes = vec![0; ENVELOPE_BYTES];
-        let found = read_up_to(&mut self.input, &mut bytes)?;
+        let mut front = [0; ENVELOPE_BYTES];
+        let found = read_up_to(&mut self.input, &mut front)?;
         if found == 0 {
             return Ok(None);
         }
         let damaged = |fault| Error::fault(&self.place(), fault);
-        let envelope = codec::decode_envelope(Kind::Frame, &bytes[..found]).map_err(damaged)?;
+        let envelope = codec::decode_envelope(Kind::Frame, &front[..found]).map_err(damaged)?;
         let payload_at = ENVELOPE_BYTES + envelope.body_bytes;
+        let mut bytes = Vec::with_capacity(payload_at + PAYLOAD_BYTES_MOSTLY);
+        bytes.extend_from_slice(&front);
         bytes.resize(payload_at, 0);
         read_whole(&mut self.input, &mut bytes[ENVELOPE_BYTES..])?;
         let damaged = |fault| Error::fault(&self.place(), fault);

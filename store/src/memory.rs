@@ -33,15 +33,27 @@ pub enum Survive {
     Torn,
 }
 
+/// Never changed in place: what a crash leaves shares them with the place that it leaves.
+type Bytes = Arc<[u8]>;
+
+/// Stands between the frames of an open segment.
+const BETWEEN: [u8; 7] = [0xF5; 7];
+
 #[derive(Clone, Default)]
 struct Segment {
-    durable: BTreeMap<Seq, Vec<u8>>,
-    unsynced: BTreeMap<Seq, Vec<u8>>,
+    durable: BTreeMap<Seq, Bytes>,
+    unsynced: BTreeMap<Seq, Bytes>,
+}
+
+impl Segment {
+    fn frames(&self) -> impl DoubleEndedIterator<Item = &Bytes> {
+        self.durable.values().chain(self.unsynced.values())
+    }
 }
 
 #[derive(Clone, Default)]
 struct Contents {
-    files: BTreeMap<Name, Vec<u8>>,
+    files: BTreeMap<Name, Bytes>,
     segments: BTreeMap<Seq, Segment>,
     active: Option<Seq>,
     head: Vec<u8>,
@@ -67,18 +79,28 @@ impl Contents {
             .ok_or_else(|| io::Error::new(io::ErrorKind::Unsupported, "no segment is being written"))
     }
 
-    fn raw(&self, name: Name) -> Option<Vec<u8>> {
+    fn raw(&self, name: Name) -> Option<Bytes> {
         match name {
             Name::Sealed(_) | Name::Snapshot(_) => self.files.get(&name).cloned(),
             Name::Open(segment) => {
-                let segment = self.segments.get(&segment)?;
-                let mut raw = Vec::new();
+                let mut raw = Vec::with_capacity(self.length(name));
                 // Last first, with something between them: no order may be relied on.
-                for frame in segment.durable.values().chain(segment.unsynced.values()).rev() {
-                    raw.extend_from_slice(&[0xF5; 7]);
+                for frame in self.segments.get(&segment)?.frames().rev() {
+                    raw.extend_from_slice(&BETWEEN);
                     raw.extend_from_slice(frame);
                 }
-                Some(raw)
+                Some(raw.into())
+            }
+        }
+    }
+
+    /// How long that is.
+    fn length(&self, name: Name) -> usize {
+        match name {
+            Name::Sealed(_) | Name::Snapshot(_) => self.files.get(&name).map_or(0, |file| file.len()),
+            Name::Open(segment) => {
+                let frames = self.segments.get(&segment).into_iter().flat_map(Segment::frames);
+                frames.map(|frame| BETWEEN.len() + frame.len()).sum()
             }
         }
     }
@@ -154,24 +176,31 @@ impl Memory {
                 Survive::All => {}
                 Survive::Torn => {
                     if let Some(mut last) = unsynced.last_entry() {
-                        let half = last.get().len() / 2;
-                        last.get_mut().truncate(half);
+                        let half = last.get()[..last.get().len() / 2].into();
+                        last.insert(half);
                     }
                 }
             }
-            segment.durable.append(&mut unsynced);
+            segment.durable.extend(unsynced);
         }
         Memory { contents: Arc::new(Mutex::new(contents)), beside: Arc::default() }
     }
 
     /// Changes the stored bytes of a name: of a file as a whole, of a segment frame by frame.
     pub fn damage(&self, name: Name, mut change: impl FnMut(&mut Vec<u8>)) {
+        let mut changed = |bytes: &mut Bytes| {
+            let mut copy = bytes.to_vec();
+            change(&mut copy);
+            *bytes = copy.into();
+        };
         let mut contents = self.contents();
         match name {
-            Name::Sealed(_) | Name::Snapshot(_) => contents.files.get_mut(&name).into_iter().for_each(change),
+            Name::Sealed(_) | Name::Snapshot(_) => {
+                contents.files.get_mut(&name).into_iter().for_each(changed)
+            }
             Name::Open(segment) => {
                 let segment = contents.segments.get_mut(&segment);
-                segment.into_iter().flat_map(|segment| segment.durable.values_mut()).for_each(&mut change);
+                segment.into_iter().flat_map(|segment| segment.durable.values_mut()).for_each(&mut changed);
             }
         }
     }
@@ -234,8 +263,7 @@ impl Source for Memory {
         let contents = self.contents();
         let segments = contents.segments.keys().map(|segment| Name::Open(*segment));
         let names = contents.files.keys().copied().chain(segments);
-        let bytes = |name| contents.raw(name).unwrap_or_default().len() as u64;
-        Ok(names.map(|name| Entry { name, bytes: bytes(name) }).collect())
+        Ok(names.map(|name| Entry { name, bytes: contents.length(name) as u64 }).collect())
     }
 
     fn read(&self, name: Name) -> io::Result<Box<dyn Read + Send>> {
@@ -256,7 +284,7 @@ impl Source for Memory {
             let durable = segment.durable.range(..=seq).next_back();
             durable.into_iter().chain(segment.unsynced.range(..=seq).next_back())
         });
-        Ok(frames.max_by_key(|(first, _)| **first).map(|(_, frame)| frame.clone()))
+        Ok(frames.max_by_key(|(first, _)| **first).map(|(_, frame)| frame.to_vec()))
     }
 }
 
@@ -282,7 +310,7 @@ impl Backend for Memory {
         self.turn();
         let mut contents = self.contents();
         contents.count()?;
-        contents.segment()?.unsynced.insert(first, frame.to_vec());
+        contents.segment()?.unsynced.insert(first, frame.into());
         Ok(())
     }
 
@@ -302,7 +330,9 @@ impl Backend for Memory {
     }
 
     fn note(&self, head: &[u8]) -> io::Result<()> {
-        self.contents().head = head.to_vec();
+        let mut contents = self.contents();
+        contents.head.clear();
+        contents.head.extend_from_slice(head);
         Ok(())
     }
 
@@ -312,7 +342,7 @@ impl Backend for Memory {
         let file = parts.collect::<io::Result<Vec<_>>>()?.concat();
         let mut contents = self.contents();
         contents.count()?;
-        contents.files.insert(name, file);
+        contents.files.insert(name, file.into());
         Ok(())
     }
 
@@ -330,7 +360,7 @@ impl Backend for Memory {
     fn set_aside(&self, names: &[Name]) -> io::Result<Aside> {
         let mut contents = self.contents();
         contents.count()?;
-        let bytes = names.iter().filter_map(|name| contents.raw(*name)).map(|raw| raw.len() as u64).sum();
+        let bytes = names.iter().map(|name| contents.length(*name) as u64).sum();
         contents.aside.extend_from_slice(names);
         Ok(Aside { place: "memory".to_owned(), bytes })
     }

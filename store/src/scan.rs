@@ -13,7 +13,7 @@ use engine::Seq;
 use crate::backend::Name;
 use crate::codec::{self, FRAME_BYTES_MAX, Fault};
 use crate::error::Error;
-use crate::frame::{Frame, read_up_to};
+use crate::frame::Frame;
 
 /// How much is searched at a time.
 const WINDOW_BYTES: usize = 16 * FRAME_BYTES_MAX;
@@ -33,20 +33,17 @@ pub(crate) struct Scan {
 /// [`Error::NewerFormat`] at the first whole frame of a newer build.
 pub(crate) fn scan(name: Name, mut input: impl Read) -> Result<Scan, Error> {
     let mut found = Scan::default();
-    let mut window = vec![0; WINDOW_BYTES];
-    let mut filled = 0;
+    let mut window = Vec::new();
     loop {
-        let read = read_up_to(&mut input, &mut window[filled..]);
-        found.unreadable = read.is_err();
-        filled += read.unwrap_or(0);
-        let ended = filled < window.len();
-        let searched = search(&window[..filled], ended, &mut found.frames);
+        let room_bytes = (WINDOW_BYTES - window.len()) as u64;
+        found.unreadable = (&mut input).take(room_bytes).read_to_end(&mut window).is_err();
+        let ended = window.len() < WINDOW_BYTES || found.unreadable;
+        let searched = search(&window, ended, &mut found.frames);
         let kept_from = searched.map_err(|fault| Error::fault(&name.to_string(), fault))?;
         if ended {
             return Ok(found);
         }
-        window.copy_within(kept_from.., 0);
-        filled -= kept_from;
+        window.drain(..kept_from);
     }
 }
 
