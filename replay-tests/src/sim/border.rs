@@ -81,12 +81,13 @@ impl Border {
         if !self.listing && number(&facts.resource_version) < known {
             return None;
         }
-        let changed = self.pods.observe(uid, facts.digest(), || Known::unseen(facts.pod.clone()));
+        let rest = facts.digest_but_status();
+        let digest = PodFacts::digest_with(rest, facts.phase, facts.status_digest);
+        let changed = self.pods.observe(uid, digest, || Known::unseen(facts.pod.clone()));
         if let Some(known) = self.pods.get_mut(uid) {
             let is_newer = known.latest != facts.resource_version;
             known.latest.clone_from(&facts.resource_version);
             let status = Written { digest: facts.status_digest, phase: facts.phase };
-            let rest = facts.digest_but_status();
             if known.expected == Some(status) && known.reported.as_ref().is_some_and(|old| old.rest == rest) {
                 known.settle();
                 known.echoed = true;

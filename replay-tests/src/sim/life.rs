@@ -125,7 +125,8 @@ impl Life {
             outage: Micros(0),
             lag_ms,
             checks: Checks::default(),
-            story: Story::default(),
+            // What most lives need: to grow on the way would move all of it again and again.
+            story: Story { records: Vec::with_capacity(2_048), issued: Vec::with_capacity(2_048) },
             history: Vec::with_capacity(4_096),
             blamed: Vec::new(),
             starts: 0,
