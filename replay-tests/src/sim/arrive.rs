@@ -12,7 +12,8 @@ use super::history::Happened;
 use super::life::{Late, Life};
 use super::roster::Id;
 
-/// A longer grace has to be waited out before anybody can know that its deletion was forgotten.
+/// A longer grace has to be waited out before anybody can know that its deletion was forgotten. One that comes after
+/// another is not: what is ending shows nothing of it.
 const FORGOTTEN_GRACE_S_MAX: u32 = 30;
 
 impl Life {
@@ -109,7 +110,8 @@ impl Life {
             EffectKind::CreateCloudPod { .. } => self.create(id, late, dice),
             EffectKind::DeleteCloudPod { cloud_uid, grace_s, .. } => {
                 let stuck = self.strikes(Fault::StuckDeleting, dice);
-                match stuck && *grace_s <= FORGOTTEN_GRACE_S_MAX && dice.happens(50) {
+                let forgets = *grace_s <= FORGOTTEN_GRACE_S_MAX && self.cloud.lives(id) && dice.happens(50);
+                match stuck && forgets {
                     // Accepted by a cloud that knows of the pod, and forgotten.
                     true => {
                         self.cloud.can_read(self.now, id);
