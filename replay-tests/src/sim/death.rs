@@ -15,9 +15,6 @@ use super::life::{Late, Life, WAYS};
 use super::process::{Process, Watch};
 use crate::replay;
 
-/// How long lists of the cloud lag behind when the log has lost what was made, whatever they did before.
-const LISTS_LAG_MS: u64 = 60_000;
-
 type Blow = fn(&mut Life, &mut Chance);
 
 /// What can strike that is not about one call, and what it does. Death comes more often than the rest.
@@ -135,10 +132,10 @@ impl Life {
     /// help, where they lag.
     fn people_do_not_wait(&mut self, dice: &mut Chance) {
         for id in self.cloud.live().to_vec() {
-            if self.cluster.get(id).is_some() && dice.happens(60) {
+            if self.cluster.get(id).is_some() && dice.happens(30) {
                 self.cluster.delete(id, 30);
                 self.note(Happened::InCluster("deletion asked", id));
-                self.cloud.unlist(id, self.now.plus_ms(self.lag_ms.max(LISTS_LAG_MS)));
+                self.cloud.unlist(id, self.now.plus_ms(self.lag_ms));
             }
         }
     }
