@@ -12,6 +12,10 @@ use super::history::Happened;
 use super::life::{Late, Life};
 use super::roster::Id;
 
+/// A longer grace has to be waited out before anybody can know that its deletion was forgotten. One that comes after
+/// another is not: what is ending shows nothing of it.
+const FORGOTTEN_GRACE_S_MAX: u32 = 30;
+
 impl Life {
     /// A call arrives, or does not.
     pub(super) fn arrive(&mut self, dice: &mut Chance) -> Result<(), Broken> {
@@ -106,7 +110,15 @@ impl Life {
             EffectKind::CreateCloudPod { .. } => self.create(id, late, dice),
             EffectKind::DeleteCloudPod { cloud_uid, grace_s, .. } => {
                 let stuck = self.strikes(Fault::StuckDeleting, dice);
-                self.cloud.delete(self.now, id, cloud_uid, *grace_s, stuck)
+                let forgets = *grace_s <= FORGOTTEN_GRACE_S_MAX && self.cloud.lives(id) && dice.happens(50);
+                match stuck && forgets {
+                    // Accepted by a cloud that knows of the pod, and forgotten.
+                    true => {
+                        self.cloud.can_read(self.now, id);
+                        Outcome::Done(Answer::DeleteAccepted)
+                    }
+                    false => self.cloud.delete(self.now, id, cloud_uid, *grace_s, stuck),
+                }
             }
             EffectKind::LookUpCloudPod { .. } => {
                 let answer = self.cloud.look_up(self.now, id, self.roster.get(id));

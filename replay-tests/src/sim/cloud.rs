@@ -162,7 +162,7 @@ impl Cloud {
         Some(answer)
     }
 
-    /// Begins the end of the body with this identity. A stuck one does not end.
+    /// Begins the end of the body with this identity. A stuck one does not end for long.
     pub fn delete(&mut self, now: Micros, id: Id, cloud_uid: &str, grace_s: u32, stuck: bool) -> Outcome {
         let is_well = self.is_well;
         let Some(body) = self.place(id).body.as_mut() else {

@@ -108,7 +108,7 @@ faults! {
     FailsLater: "28", 20;
     /// A pod is accepted and never starts.
     StuckCreating: "28", 10;
-    /// A deletion is accepted and does not end.
+    /// A deletion is accepted and does not end, or is forgotten.
     StuckDeleting: "28", 10;
     /// A status jumps, or is one that nobody knows.
     OddStatus: "31", 60;

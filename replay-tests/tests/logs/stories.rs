@@ -116,8 +116,17 @@ pub fn restart() -> Story {
     ]);
     story.answer("look_up_cloud_pod", done(Answer::CloudPodAbsent));
     story.answer("look_up_cloud_pod", in_cloud(&making, Phase::Running));
-    story.answer("patch_pod_status", done(Answer::StatusWritten));
-    story.answer("patch_pod_status", done(Answer::StatusWritten));
+    while story.issues("patch_pod_status") {
+        story.answer("patch_pod_status", done(Answer::StatusWritten));
+    }
+    // Whether its deletion arrived is not known: it may be too new to be seen.
+    while !story.issues("release_pod") {
+        match story.issues("look_up_cloud_pod") {
+            true => story.answer("look_up_cloud_pod", done(Answer::CloudPodAbsent)),
+            false if story.issues("list_cloud_pods") => story.listed(Vec::new()),
+            false => story.wait(),
+        }
+    }
     story.answer("release_pod", done(Answer::Nothing));
     story.tell(gone(&ending, Gone::Deleted));
     story
