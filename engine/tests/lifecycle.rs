@@ -538,12 +538,13 @@ fn a_released_pod_that_a_backup_brings_back_is_released_again() {
     let mut story = Story::ready();
     let web = pod("web", "u1");
     story.tell(Event::PodObserved(deleting(&web, 5).into()));
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
     story.answer("release_pod", Outcome::Done(Answer::Nothing));
     let back = PodFacts { resource_version: "2".into(), ..deleting(&web, 5) };
     check(
         story.tell(Event::PodObserved(back.into())),
         expect![[r#"
-            9.0 release shop/web (u1) because of #9
+            10.0 release shop/web (u1) because of #8 #10
         "#]],
     );
 }
@@ -956,6 +957,17 @@ fn a_pod_that_was_not_made_before_the_start_is_looked_up_before_it_is_released()
         13.0 look up shop/web in the cloud because of #10 #13
     "#]],
     );
+}
+
+#[test]
+fn a_pod_that_is_to_go_at_first_sight_is_looked_up_before_it_is_released() {
+    let mut story = Story::ready();
+    check(story.tell(Event::PodObserved(deleting(&pod("web", "u1"), 30).into())), expect![[r#"
+        7.0 look up shop/web in the cloud because of #7
+    "#]]);
+    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![[r#"
+        8.0 release shop/web (u1) because of #7 #8
+    "#]]);
 }
 
 #[test]

@@ -18,8 +18,9 @@ impl Turn<'_> {
         let uid = &facts.pod.uid;
         let row = self.state.pods.entry(uid.clone()).or_insert_with(|| {
             let mut row = Box::new(Pod::new(facts.pod.clone()));
-            // Born before our eyes and never started: nobody can have made it in the cloud.
-            if both_listed && facts.phase == Phase::Pending {
+            // Born before our eyes and never started: nobody can have made it in the cloud. One that is to go at first sight
+            // may have been there before, and a look-up is cheaper than a body without an owner.
+            if both_listed && facts.phase == Phase::Pending && facts.deletion.is_none() {
                 row.cloud = CloudView::Never;
             }
             row
