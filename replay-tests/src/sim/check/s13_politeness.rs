@@ -46,8 +46,12 @@ impl Politeness {
     /// A record.
     pub fn heard(&mut self, record: &Record, told: &Told, roster: &Roster) {
         match &record.event {
-            Event::EffectFinished { id, outcome, .. } => {
-                let pod = told.asked().get(id).and_then(|asked| asked.pod);
+            Event::EffectFinished { id, attempt, outcome, .. } => {
+                // What is heard a second time, or of an earlier attempt, is no news.
+                let Some(asked) = told.asked().get(id).filter(|asked| asked.attempt == *attempt) else {
+                    return;
+                };
+                let pod = asked.pod;
                 match outcome {
                     Outcome::Later { wait_ms, reason, .. } => {
                         let wait_ms = wait_ms.unwrap_or_default().min(WAIT_MS_MAX);
