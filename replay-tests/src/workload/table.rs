@@ -30,6 +30,7 @@ pub fn all() -> Vec<Workload> {
         workload("quota-hit", quota_hit()),
         workload("arrives-deleting", arrives_deleting()),
         workload("foreign-name", foreign_name()),
+        workload("made-in-the-lost-part", made_in_the_lost_part()),
         workload("lagging-list", lagging_list()),
         workload("lagging-look-up", lagging_look_up()),
         workload("status-undone", status_undone()),
@@ -220,6 +221,22 @@ fn deleted_while_down() -> Vec<Step> {
         step(ms(100), bind("forced#2", SERVES)),
         step(ms(2_000), Act::Start { log: LogFate::Kept }),
         step(gone("asked#1"), Act::Nothing),
+    ]
+}
+
+/// A pod waits for its creation for long, is made, and is told to go while the agent is down; what is left of the log ends
+/// while it waits, and the list that the start begins with does not show the body yet.
+fn made_in_the_lost_part() -> Vec<Step> {
+    vec![
+        step(ms(100), bind("stay#1", SERVES)),
+        step(running("stay#1"), Act::Throttle(true)),
+        step(ms(1), bind("go#1", SERVES)),
+        step(ms(60_000), Act::Throttle(false)),
+        step(When::Made("go#1".to_owned()), Act::Stop),
+        step(ms(1), delete("go#1", 30)),
+        step(ms(1), Act::ListLags { ms: 50_000 }),
+        step(ms(1_000), Act::Start { log: LogFate::Older }),
+        step(gone("go#1"), Act::ListLags { ms: 0 }),
     ]
 }
 
