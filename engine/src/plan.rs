@@ -33,16 +33,25 @@ pub(crate) struct Gates<'a> {
 impl State {
     /// `policy` is the state's own.
     pub(crate) fn gates<'a>(&self, policy: &'a Policy) -> Gates<'a> {
-        let share = self.pods.len() * usize::from(policy.brake_percent) / 100;
-        let allowed = share.max(usize::from(policy.brake_floor));
         Gates {
             at: self.at,
             policy,
             started: self.agent.started,
             kubernetes_listed: self.kubernetes.listed.is_some(),
             cloud_listed: self.cloud.listed.is_some(),
-            braking: self.absent_owners.len() > allowed && !self.brake_released,
+            braking: self.too_many_absent(policy) && !self.brake_released,
         }
+    }
+
+    /// Whether more pods are absent than go at one look. Pods of which nothing is left say nothing of how large a share
+    /// that is; they are counted only where it matters, because to count is to go over all pods.
+    fn too_many_absent(&self, policy: &Policy) -> bool {
+        let absent = self.absent_owners.len();
+        if absent <= usize::from(policy.brake_floor) {
+            return false;
+        }
+        let all = self.pods.values().filter(|row| row.is_anywhere()).count();
+        absent > all * usize::from(policy.brake_percent) / 100
     }
 }
 

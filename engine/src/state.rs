@@ -285,6 +285,19 @@ impl Pod {
         }
     }
 
+    /// Whether something of it is left, or may be, on either side.
+    pub(crate) fn is_anywhere(&self) -> bool {
+        let has_body = match self.cloud {
+            CloudView::Unproven
+            | CloudView::Unknown { .. }
+            | CloudView::Present { .. }
+            | CloudView::Doubted { .. }
+            | CloudView::Ending { .. } => true,
+            CloudView::Never | CloudView::Gone { .. } => false,
+        };
+        has_body || self.facts().is_some()
+    }
+
     /// Which pod this is.
     #[must_use]
     pub fn pod(&self) -> &PodRef {

@@ -962,12 +962,18 @@ fn a_pod_that_was_not_made_before_the_start_is_looked_up_before_it_is_released()
 #[test]
 fn a_pod_that_is_to_go_at_first_sight_is_looked_up_before_it_is_released() {
     let mut story = Story::ready();
-    check(story.tell(Event::PodObserved(deleting(&pod("web", "u1"), 30).into())), expect![[r#"
+    check(
+        story.tell(Event::PodObserved(deleting(&pod("web", "u1"), 30).into())),
+        expect![[r#"
         7.0 look up shop/web in the cloud because of #7
-    "#]]);
-    check(story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)), expect![[r#"
+    "#]],
+    );
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
         8.0 release shop/web (u1) because of #7 #8
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
