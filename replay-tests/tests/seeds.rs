@@ -25,7 +25,7 @@ static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 const SEEDS: u64 = 200;
 
 /// Seeds that once found something. What others found before the lives were drawn as now has tests by name in
-/// `engine/tests/lifecycle.rs` and in the mirrors of `adapters`.
+/// `engine/tests/lifecycle` and in the mirrors of `adapters`.
 const FOUND: [u64; 3] = [37, 263, 2_646];
 
 /// Time to make a failing life short.

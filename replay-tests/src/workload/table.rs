@@ -279,26 +279,20 @@ fn foreign_name() -> Vec<Step> {
     ]
 }
 
-/// The cloud's lists are twenty seconds old, with pods coming, ending, going and coming again under their names.
+/// The cloud's lists are twenty seconds old.
 fn lagging_list() -> Vec<Step> {
-    vec![
-        step(ms(10), Act::ListLags { ms: 20_000 }),
-        step(ms(100), bind("web#1", SERVES)),
-        step(ms(10), bind("job#1", Runs::For { seconds: 8, exit_code: 0 })),
-        step(running("web#1"), delete("web#1", 30)),
-        step(gone("web#1"), bind("web#2", SERVES)),
-        step(When::Ended("job#1".to_owned()), delete("job#1", 30)),
-        step(running("web#2"), delete("web#2", 0)),
-        step(ms(5), bind("web#3", SERVES)),
-        step(running("web#3"), Act::Nothing),
-    ]
+    come_and_go_under(Act::ListLags { ms: 20_000 })
 }
 
-/// A look-up in the cloud shows how things stood as long ago as a creation may take to be seen, with pods coming,
-/// ending, going and coming again under their names.
+/// A look-up in the cloud shows how things stood as long ago as a creation may take to be seen.
 fn lagging_look_up() -> Vec<Step> {
+    come_and_go_under(Act::LookUpsLag { ms: 60_000 })
+}
+
+/// Pods come, end, go and come again under their names, while the cloud shows what is past.
+fn come_and_go_under(lag: Act) -> Vec<Step> {
     vec![
-        step(ms(10), Act::LookUpsLag { ms: 60_000 }),
+        step(ms(10), lag),
         step(ms(100), bind("web#1", SERVES)),
         step(ms(10), bind("job#1", Runs::For { seconds: 8, exit_code: 0 })),
         step(running("web#1"), delete("web#1", 30)),

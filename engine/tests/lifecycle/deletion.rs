@@ -1,0 +1,139 @@
+//! A pod is to go.
+
+use engine::*;
+use expect_test::expect;
+
+use crate::check;
+use crate::story::*;
+
+#[test]
+fn a_delete_overtakes_a_create_that_waits() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    let throttled =
+        Outcome::Later { wait_ms: Some(60_000), reason: LaterReason::Throttled, message: "slow down".into() };
+    check(story.answer("create_cloud_pod", throttled), expect![[r#""#]]);
+    check(
+        story.later(59_000),
+        expect![[r#"
+        9.0 list the cloud because of #9
+    "#]],
+    );
+    check(
+        story.tell(Event::PodObserved(deleting(&web, 30).into())),
+        expect![[r#"
+        10.0 release shop/web (u1) because of #10
+    "#]],
+    );
+}
+
+/// The first call arrives when nobody waits for it any more, and the second does not (seed 3152): what is found ending
+/// then ends with the grace of the first.
+#[test]
+fn of_two_deletions_of_unknown_fate_neither_counts() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 3_600) }.into()));
+    let lost = || Outcome::Unknown { message: "timeout".into() };
+    story.answer("delete_cloud_pod", lost());
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted });
+    let runs = cloud(&web, Phase::Running);
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(runs.clone().into())));
+    story.later(1_000);
+    story.answer("delete_cloud_pod", lost());
+    let ending = CloudFacts { deleting: true, ..runs };
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(ending.into())));
+    let said = story.later(5_000);
+    assert!(said.contains("delete shop/web (cloud-u1) with grace 0 s"), "{said}");
+}
+
+#[test]
+fn a_force_delete_of_unknown_fate_is_not_taken_for_the_deletion_before_it() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 30) }.into()));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted });
+    story.answer("patch_pod_status", Outcome::Done(Answer::PodAbsent));
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    let ending = CloudFacts { deleting: true, ..cloud(&web, Phase::Running) };
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(ending.into())));
+    check(
+        story.later(1_000),
+        expect![[r#"
+        17.0 delete shop/web (cloud-u1) with grace 0 s because of #13 #16 #17
+    "#]],
+    );
+}
+
+#[test]
+fn a_force_delete_shortens_the_grace_in_the_cloud() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let patient = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 600) };
+    story.tell(Event::PodObserved(patient.into()));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    check(
+        story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted }),
+        expect![[r#"
+        13.0 delete shop/web (cloud-u1) with grace 0 s because of #12 #13
+    "#]],
+    );
+}
+
+/// Which grace an earlier deletion left is not known: it was asked for in a part of the log that is lost, or by somebody
+/// else.
+#[test]
+fn a_lost_deletion_is_asked_for_again_where_another_one_is_under_way() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let ending = CloudFacts { deleting: true, ..cloud(&web, Phase::Running) };
+    story.tell(Event::CloudPodObserved(ending.clone().into()));
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 30) }.into()));
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(ending.into())));
+    story.later(5_000);
+    assert!(story.kinds().contains(&"delete_cloud_pod"), "{:?}", story.kinds());
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    story.later(5_000);
+    assert!(!story.kinds().contains(&"delete_cloud_pod"), "one that was accepted counts");
+}
+
+#[test]
+fn a_failing_delete_is_never_forgotten() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(deleting(&web, 30).into()));
+    for attempt in 2..60 {
+        story.answer("delete_cloud_pod", transient());
+        while !story.kinds().contains(&"delete_cloud_pod") {
+            story.later(60_000);
+            if story.kinds().contains(&"list_cloud_pods") {
+                story.listed();
+            }
+        }
+        let delete = story.issued.iter().find(|effect| effect.kind.name() == "delete_cloud_pod");
+        assert_eq!(delete.map(|effect| effect.attempt), Some(attempt));
+    }
+}
+
+/// A list was asked for before or after the deletion, and shows nothing of one: it does not say which. The pod is not waited
+/// for until the end of a deletion that may never have arrived is overdue: that is asked for again.
+#[test]
+fn a_list_does_not_answer_for_a_deletion_of_unknown_fate() {
+    let mut story = Story::ready();
+    let web = pod("web", "u");
+    story.run(&web);
+    let asked = PodFacts { status_digest: status(Phase::Running).digest(), ..deleting(&web, 1) };
+    story.tell(Event::PodObserved(asked.into()));
+    story.answer("delete_cloud_pod", Outcome::Unknown { message: "timeout".into() });
+    story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into()));
+    let said = story.answer("look_up_cloud_pod", transient()) + &story.later(2_000);
+    assert!(said.contains("delete shop/web (cloud-u) with grace 1 s"), "{said}");
+}

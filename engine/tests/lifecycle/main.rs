@@ -1,0 +1,15 @@
+//! The life of a pod, as events and the decisions that follow.
+
+mod absence;
+mod agent;
+mod creation;
+mod deletion;
+mod starts;
+#[path = "../story/mod.rs"]
+mod story;
+
+use expect_test::Expect;
+
+fn check(said: String, expected: Expect) {
+    expected.assert_eq(&said);
+}
