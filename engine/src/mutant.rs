@@ -50,6 +50,8 @@ mutants! {
     OrphanForgotten => "L2",
     /// A cloud pod whose API object was never seen is ended, and nobody is asked.
     OwnerNotAskedFor => "S3",
+    /// A pod that a read proved gone is forgotten before the watch has said so.
+    GoneForgotten => "S1",
     /// What may be there is made again, and nobody looks.
     RetryBeforeLookUp => "S1",
     /// A call of unknown fate is followed by the next without a pause.
@@ -80,6 +82,8 @@ mutants! {
     VanishedUntold => "L1",
     /// A pod that was deleted ends with a status that nobody saw.
     EndInvented => "S5",
+    /// A pod that a list lacked is told to have vanished.
+    DoubtTold => "L4",
     /// Any refusal ends any pod.
     RefusalEndsPod => "S5",
 
@@ -96,6 +100,8 @@ mutants! {
     SeenSinceIgnored => "S6",
     /// A list that was cut is complete.
     BelieveCutList => "S3",
+    /// Nobody is told that the cloud is away.
+    AwayUntold => "L4",
     /// The cloud is listed once.
     PollForgotten => "L1",
     /// That a list lacks a pod is not heard.
@@ -150,6 +156,8 @@ mutants! {
     TwoInFlight => "S13",
     /// What is owed to a pod outlives it.
     ForgottenEffectsStay => "L3",
+    /// Nothing new is done while a pod is in trouble.
+    TroubleShared => "L5",
     /// A deadline is not kept.
     WakeLost => "L1",
     /// What is not wanted any more stays owed.

@@ -19,6 +19,10 @@ pub(crate) const SAME_STATUS_WRITES_MAX: u32 = 3;
 /// How long the API object of a cloud pod without an owner in our list is given to appear in the watch.
 pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
 
+/// How long a pod of which nothing is left is remembered while only a direct read, and not the watch, has said that its API
+/// object is gone: a watch that lags tells of it as if it were new, and it would be made once more.
+const GONE_STAYS_MS: u64 = 300_000;
+
 /// What the rest of the state allows.
 pub(crate) struct Gates<'a> {
     pub(crate) at: Micros,
@@ -64,6 +68,8 @@ pub(crate) struct Plan {
     /// When to plan again, if nothing is heard before.
     pub(crate) wake: Option<Micros>,
     /// Nothing is left of it on either side.
+    pub(crate) ended: bool,
+    /// And nothing more will be heard of it.
     pub(crate) forget: bool,
 }
 
@@ -185,11 +191,13 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
         }
         CloudView::Ending { facts, grace_s, missing, overdue } => {
             tell_status(gates, row, &mut plan);
-            if *missing || *overdue <= gates.at {
+            let (is_overdue, is_known) = (*overdue <= gates.at, first_missing(gates).is_none());
+            if *missing || is_overdue && !is_known {
                 plan.cloud = Some(look_up(row));
-            } else if is_impatient(row, *grace_s) && first_missing(gates).is_none() {
-                // Somebody has lost patience: a force delete, or a shorter grace period. That an API object is absent
-                // says so too, but not of many at once.
+            } else if is_known && (is_overdue || is_impatient(row, *grace_s)) {
+                // Overdue: the cloud can have forgotten the deletion, or kept to an earlier one with a longer grace. Or
+                // somebody has lost patience: a force delete, or a shorter grace. That an API object is absent says so too,
+                // but not of many at once.
                 if !brake(gates, row, &mut plan) {
                     change(gates, row, &mut plan, delete(row, facts));
                 }
@@ -208,7 +216,12 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
 
 fn release(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     match &row.kubernetes {
-        KubernetesView::Gone { .. } => plan.forget = true,
+        KubernetesView::Gone { heard, .. } => {
+            plan.ended = true;
+            let until = row.look_again.unwrap_or_default().max(row.cloud.gone_at()).plus_ms(GONE_STAYS_MS);
+            plan.forget = *heard || until <= gates.at || mutant!(GoneForgotten);
+            plan.wake = Some(until);
+        }
         KubernetesView::Bound { .. } if row.released && !mutant!(ReleaseRepeated) => {}
         KubernetesView::Bound { .. } => {
             plan.hold = first_missing(gates);
@@ -222,7 +235,7 @@ fn release(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
 
 /// Holds a deletion that follows from absence alone when there are too many of them; true when it is held.
 fn brake(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) -> bool {
-    let KubernetesView::Gone { proofs, by_absence: true } = row.kubernetes else { return false };
+    let KubernetesView::Gone { proofs, by_absence: true, .. } = row.kubernetes else { return false };
     let is_proven_twice = proofs >= 2 && !mutant!(BrakeStuck);
     if !gates.braking || is_proven_twice || mutant!(BrakeOff) {
         return false;

@@ -46,6 +46,8 @@ pub(crate) struct Agent {
     pub(crate) identity: Identity,
     /// The record of the last start; 0 before the first.
     pub(crate) started: Seq,
+    /// When that was.
+    pub(crate) since: Micros,
     pub(crate) features: u64,
 }
 
@@ -145,6 +147,8 @@ pub(crate) enum KubernetesView {
         proofs: u32,
         /// By absence alone, rather than by the watch's word or after we released it.
         by_absence: bool,
+        /// Whether the watch or a list has said so too: they tell nothing more of it.
+        heard: bool,
     },
 }
 
@@ -185,6 +189,19 @@ impl CloudView {
             | CloudView::Ending { facts, .. } => Some(facts),
             CloudView::Gone { last, .. } => last.as_ref(),
             CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => None,
+        }
+    }
+
+    /// When it was proven gone; the beginning of time where it was not.
+    pub(crate) fn gone_at(&self) -> Micros {
+        match self {
+            CloudView::Gone { at, .. } => *at,
+            CloudView::Unproven
+            | CloudView::Never
+            | CloudView::Unknown { .. }
+            | CloudView::Present { .. }
+            | CloudView::Doubted { .. }
+            | CloudView::Ending { .. } => Micros::default(),
         }
     }
 
@@ -286,7 +303,8 @@ impl Pod {
     }
 
     /// Whether something of it is left, or may be, on either side.
-    pub(crate) fn is_anywhere(&self) -> bool {
+    #[must_use]
+    pub fn is_anywhere(&self) -> bool {
         let has_body = match self.cloud {
             CloudView::Unproven
             | CloudView::Unknown { .. }

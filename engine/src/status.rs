@@ -60,6 +60,9 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
             let failure = row.failure.as_ref().filter(|_| facts.phase == Phase::Pending);
             failure.map(|failure| refused(facts, failure))
         }
+        CloudView::Doubted { facts: cloud, since, .. } if mutant!(DoubtTold) => {
+            Some(vanished(cloud.status.clone(), *since))
+        }
         CloudView::Doubted { .. } => None,
     }
 }

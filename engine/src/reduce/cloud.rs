@@ -247,6 +247,9 @@ impl Turn<'_> {
     /// The cloud does not do what we need. The words change at most once in a while: a node condition whose
     /// message changes with each try would be written with each try.
     pub(crate) fn cloud_fails(&mut self, message: &str) {
+        if mutant!(AwayUntold) {
+            return;
+        }
         let at = self.state.at;
         let told = self.state.cloud.failing.as_ref();
         if told.is_none_or(|told| told.message != message && at.ms_since(told.since) >= WORDS_STAY_MS) {

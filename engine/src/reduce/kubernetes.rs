@@ -14,13 +14,13 @@ impl Turn<'_> {
     /// A pod bound to our node appeared or changed.
     pub(crate) fn pod_observed(&mut self, facts: &Arc<PodFacts>) {
         let seq = self.state.applied;
-        let both_listed = self.state.kubernetes.listed.is_some() && self.state.cloud.listed.is_some();
+        let is_in_sight = self.is_in_sight();
         let uid = &facts.pod.uid;
         let row = self.state.pods.entry(uid.clone()).or_insert_with(|| {
             let mut row = Box::new(Pod::new(facts.pod.clone()));
             // Born before our eyes and never started: nobody can have made it in the cloud. One that is to go at first sight
             // may have been there before, and a look-up is cheaper than a body without an owner.
-            if both_listed && facts.phase == Phase::Pending && facts.deletion.is_none() {
+            if is_in_sight && facts.phase == Phase::Pending && facts.deletion.is_none() {
                 row.cloud = CloudView::Never;
             }
             row
@@ -40,22 +40,31 @@ impl Turn<'_> {
         self.advance(uid);
     }
 
+    /// Whether the lists tell of everything that an earlier life of the agent has made. Soon after a start they do not: the
+    /// cluster's can be of the past, and its watch then tells of old pods as if they were new; the cloud's lags.
+    fn is_in_sight(&self) -> bool {
+        let state = &*self.state;
+        let is_settled = state.at.ms_since(state.agent.since) >= u64::from(state.policy.create_lag_ms);
+        is_settled && state.kubernetes.listed.is_some() && state.cloud.listed.is_some()
+    }
+
     /// A pod's API object is gone, or seems to be.
     pub(crate) fn pod_gone(&mut self, pod: &PodRef, how: Gone) {
         let seq = self.state.applied;
         let Some(row) = self.state.pods.get_mut(&pod.uid) else { return };
-        match (how, &row.kubernetes) {
+        match (how, &mut row.kubernetes) {
             (Gone::Deleted, _) => {
-                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false };
+                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, heard: true };
                 self.state.absent_owners.remove(&pod.uid);
             }
             (Gone::Unlisted, KubernetesView::Bound { .. }) if mutant!(UnlistedIsProof) => {
-                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false };
+                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, heard: true };
             }
             (Gone::Unlisted, KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts }) => {
                 row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
             }
-            (Gone::Unlisted, KubernetesView::Unseen | KubernetesView::Gone { .. }) => return,
+            (Gone::Unlisted, KubernetesView::Gone { heard, .. }) => *heard = true,
+            (Gone::Unlisted, KubernetesView::Unseen) => return,
         }
         if let Some(row) = self.state.pods.get_mut(&pod.uid) {
             row.kubernetes_seq = seq;
@@ -79,19 +88,19 @@ impl Turn<'_> {
         let seen_since = row.kubernetes_seq > issued;
         row.kubernetes_seq = seq;
         let deleting = row.facts().is_some_and(|facts| facts.deletion.is_some());
-        let (proofs, by_absence) = match &row.kubernetes {
+        let (proofs, by_absence, heard) = match &row.kubernetes {
             // It was observed while the call was under way: one of the two is older, and it is not for this one to
             // say which.
             KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } if seen_since => {
                 row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
                 return;
             }
-            KubernetesView::Gone { proofs, by_absence } => (proofs + 1, *by_absence),
+            KubernetesView::Gone { proofs, by_absence, heard } => (proofs + 1, *by_absence, *heard),
             KubernetesView::Unseen | KubernetesView::Bound { .. } | KubernetesView::Doubted { .. } => {
-                (1, !deleting && !row.released)
+                (1, !deleting && !row.released, false)
             }
         };
-        row.kubernetes = KubernetesView::Gone { proofs, by_absence };
+        row.kubernetes = KubernetesView::Gone { proofs, by_absence, heard };
         row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
         if by_absence {
             self.state.absent_owners.insert(uid.clone());

@@ -142,13 +142,12 @@ impl Turn<'_> {
                 self.end(effect.id);
                 self.no_pause(uid);
                 if let EffectKind::DeleteCloudPod { grace_s, owner, name, .. } = &effect.kind {
+                    let is_news = !self.is_ending(uid);
                     self.cloud_pod_ending(uid, *grace_s);
-                    self.notice(
-                        owner,
-                        false,
-                        "ProviderDeleteSuccess",
-                        &format!("Deleting {name} in the cloud"),
-                    );
+                    if is_news {
+                        let message = format!("Deleting {name} in the cloud");
+                        self.notice(owner, false, "ProviderDeleteSuccess", &message);
+                    }
                 }
             }
             Answer::StatusWritten => {
@@ -186,6 +185,10 @@ impl Turn<'_> {
                 }
             }
         }
+    }
+
+    fn is_ending(&self, uid: &Uid) -> bool {
+        self.state.pods.get(uid).is_some_and(|row| matches!(row.cloud, CloudView::Ending { .. }))
     }
 
     fn pod_effect_refused(&mut self, effect: &Effect, uid: &Uid, refusal: &Refusal) {

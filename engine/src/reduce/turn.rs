@@ -130,16 +130,25 @@ impl<'a> Turn<'a> {
         self.touch(uid);
         let policy = self.state.policy;
         let gates = self.state.gates(&policy);
-        let State { applied, at, pods, effects, wakes, .. } = &mut *self.state;
-        let Some(row) = pods.get_mut(uid) else { return };
+        let State { pods, effects, .. } = &mut *self.state;
+        let Some(row) = pods.get(uid) else { return };
         if in_flight(effects, row) && !mutant!(TwoInFlight) {
             return;
         }
+        if mutant!(TroubleShared) && pods.values().any(|other| other.failure.is_some()) {
+            return;
+        }
         let plan = plan::plan(&gates, row);
+        if plan.ended {
+            self.state.absent_owners.remove(uid);
+            self.state.brake_released &= !self.state.absent_owners.is_empty();
+        }
         if plan.forget {
             self.forget(uid);
             return;
         }
+        let State { applied, at, pods, effects, wakes, .. } = &mut *self.state;
+        let Some(row) = pods.get_mut(uid) else { return };
         let (applied, at, emitted) = (*applied, *at, &mut self.emitted);
         Desk { uid, row, effects, wakes, applied, at, emitted }.carry_out(plan);
     }

@@ -295,3 +295,34 @@ fn a_look_up_that_is_repeated_for_proof_has_not_failed() {
     story.answer("look_up_cloud_pod", transient());
     assert!(story.later(700).contains("attempt 10"));
 }
+
+/// A watch that lags behind a read tells of the pod as if it were new (seed 37): it is known until the watch has said that it
+/// is gone, or for five minutes.
+#[test]
+fn a_pod_that_a_read_proved_gone_is_not_made_again_by_a_watch_that_lags() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Unlisted });
+    story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    let said = story.tell(Event::PodObserved(facts(&web).into()));
+    assert!(!said.contains("create"), "{said}");
+    story.answer("patch_pod_status", Outcome::Done(Answer::PodAbsent));
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Deleted });
+    story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    assert!(story.state.pod(&web.uid).is_none(), "the watch has said it");
+}
+
+#[test]
+fn a_pod_that_a_read_proved_gone_is_forgotten_without_the_watchs_word_at_last() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodGone { pod: web.clone(), how: Gone::Unlisted });
+    story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    assert!(story.state.pod(&web.uid).is_some());
+    story.later(330_000);
+    assert!(story.state.pod(&web.uid).is_none());
+}

@@ -137,3 +137,39 @@ fn a_list_does_not_answer_for_a_deletion_of_unknown_fate() {
     let said = story.answer("look_up_cloud_pod", transient()) + &story.later(2_000);
     assert!(said.contains("delete shop/web (cloud-u) with grace 1 s"), "{said}");
 }
+
+/// The cloud can have forgotten the deletion, or kept to an earlier one with a longer grace that arrived after it
+/// (seeds 63939, 112497, 238917, 308783): looking alone would wait for ever.
+#[test]
+fn a_deletion_that_takes_too_long_is_asked_for_again_and_told_once() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 30) }.into()));
+    let said = story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    assert!(said.contains("ProviderDeleteSuccess"), "{said}");
+    let ending = CloudFacts { deleting: true, ..cloud(&web, Phase::Running) };
+    story.tell(Event::CloudPodObserved(ending.into()));
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    let said = story.later(90_000);
+    assert!(said.contains("delete shop/web (cloud-u1) with grace 30 s"), "{said}");
+    let said = story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    assert!(!said.contains("say of"), "{said}");
+}
+
+/// After the loss of the log, a watch that begins in the past tells of a pod of the earlier life as if it were new, and the
+/// cloud's list lags (seed 273311).
+#[test]
+fn a_pod_that_comes_soon_after_a_start_is_looked_up_before_it_is_released() {
+    for (after_ms, expected) in [(1_000, "look up shop/web in the cloud"), (60_000, "release shop/web (u1)")]
+    {
+        let mut story = Story::started();
+        story.list_both();
+        story.later(after_ms);
+        let web = pod("web", "u1");
+        story.tell(Event::PodObserved(facts(&web).into()));
+        story.tell(Event::PodObserved(deleting(&web, 30).into()));
+        let said = story.answer("create_cloud_pod", transient());
+        assert!(said.contains(expected), "after {after_ms} ms: {said}");
+    }
+}

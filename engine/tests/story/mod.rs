@@ -69,9 +69,11 @@ impl Story {
         story
     }
 
-    /// An agent that has read both sides and found them empty.
+    /// An agent that has read both sides and found them empty, long enough after its start that the lists tell of all
+    /// that was made before it.
     pub fn ready() -> Story {
         let mut story = Story::started();
+        story.at = story.at.plus_ms(60_000);
         story.list_both();
         story
     }

@@ -1,6 +1,8 @@
 //! What must hold at every step. Each invariant has a file; all of them judge by [`Told`], an account of their own
 //! of what the agent has been told, and by what there is in the world. None reads the agent's state.
 
+mod l4_islands;
+mod l5_fairness;
 mod s11_hands_off;
 mod s13_politeness;
 mod s13_repeats;
@@ -61,6 +63,8 @@ pub struct Checks {
     pub told: Told,
     politeness: s13_politeness::Politeness,
     bounds: s15_bounds::Bounds,
+    islands: l4_islands::Islands,
+    fairness: l5_fairness::Fairness,
 }
 
 impl Checks {
@@ -68,6 +72,8 @@ impl Checks {
     pub fn started(&mut self) {
         self.politeness.started();
         self.bounds.started();
+        self.islands.started();
+        self.fairness.started();
     }
 
     /// A record was appended and applied.
@@ -80,6 +86,8 @@ impl Checks {
         })?;
         self.politeness.heard(record, &self.told, truth.roster);
         self.bounds.heard(record, &self.told)?;
+        self.islands.heard(record, &self.told)?;
+        self.fairness.heard(record, &self.told, truth.roster)?;
         self.told.heard(record, truth.roster);
         Ok(())
     }
@@ -100,7 +108,9 @@ impl Checks {
             s6_released_last::decided(effect, pod, &self.told)?;
             s11_hands_off::decided(effect, pod)?;
             s13_repeats::decided(effect, pod, &self.told, at)?;
+            l4_islands::decided(effect, pod)?;
         }
+        self.islands.decided(effect);
         self.politeness.decided(effect, id, at)?;
         self.bounds.decided(effect, id)?;
         self.told.decided(effect, truth.roster);

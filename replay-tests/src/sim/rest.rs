@@ -236,7 +236,7 @@ impl Life {
     /// Whether the agent waits for nothing any more, and keeps nothing that is gone.
     fn is_settled(&self) -> bool {
         let Some(process) = &self.process else { return false };
-        let rows = process.machine.state().pods().count();
+        let rows = process.machine.state().pods().filter(|pod| pod.is_anywhere()).count();
         process.is_idle()
             && self.cloud.next().is_none()
             && !self.faults.is_without_namespace()
@@ -284,7 +284,11 @@ impl Life {
                 Err(Broken::new("L1", format!("not quiet: {} {what}", effect.id)))
             }
             None => unless(self.story.issued.len() > decided, "L1", || "nobody polls any more".to_owned()),
-        }
+        }?;
+        // A pod of which nothing is left may still be remembered for a while, but not for ever.
+        let rows = self.process.as_ref().map_or(0, |process| process.machine.state().pods().count());
+        let live = self.cluster.live().len();
+        unless(rows <= live, "S15", || format!("{rows} rows for {live} pods"))
     }
 }
 

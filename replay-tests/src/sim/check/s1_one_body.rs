@@ -12,11 +12,6 @@ pub fn decided(effect: &Effect, id: Id, pod: &Pod, truth: Truth<'_>) -> Result<(
     if truth.cluster.is_restored(id) || truth.cluster.is_outdated(id) {
         return Ok(());
     }
-    // Known, and open: a pod that a direct read proved gone is forgotten, and a watch that lags behind that read tells
-    // of it as if it were new. What is made for it then goes with the watch's word.
-    if truth.cluster.get(id).is_none() {
-        return Ok(());
-    }
     unless(!pod.had, "S1", || format!("{} is created and a body of it was told of", of.uid))?;
     // Without its log the agent still sees in the API server that a pod ran.
     unless(pod.born, "S1", || format!("{} is created and was told to be {:?}", of.uid, pod.phase))

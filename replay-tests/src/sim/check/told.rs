@@ -74,6 +74,11 @@ pub struct Written {
 pub const WRITES_FAST: u32 = 3;
 
 impl Pod {
+    /// Whether anything was told of it.
+    pub fn is_known(&self) -> bool {
+        self.known
+    }
+
     /// Whether it is told that its deletion was asked.
     pub fn deleting(&self) -> bool {
         self.object.as_ref().is_some_and(|facts| facts.deletion.is_some())
