@@ -98,7 +98,7 @@ impl State {
                     }
                 };
                 let possible = match &row.cloud {
-                    CloudView::Never | CloudView::Unproven => true,
+                    CloudView::Never | CloudView::Unproven { .. } => true,
                     CloudView::Unknown { proofs } => *proofs > 0,
                     CloudView::Present { .. }
                     | CloudView::Doubted { .. }
@@ -121,7 +121,7 @@ impl State {
             EffectKind::ReleasePod { .. } => {
                 let absent = match &row.cloud {
                     CloudView::Never | CloudView::Gone { .. } => true,
-                    CloudView::Unproven
+                    CloudView::Unproven { .. }
                     | CloudView::Unknown { .. }
                     | CloudView::Present { .. }
                     | CloudView::Doubted { .. }

@@ -142,7 +142,7 @@ mutants! {
     // === starts ===
     /// The lists of before the start count.
     OldListsTrusted => "S4",
-    /// What was never made before the start was never made.
+    /// What was not made as far as the log goes was never made, nor what comes soon after a start.
     NeverStands => "S6",
     /// What a death interrupted is waited for.
     InFlightForever => "L3",

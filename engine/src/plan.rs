@@ -85,7 +85,7 @@ pub(crate) fn plan(gates: &Gates<'_>, row: &Pod) -> Plan {
         KubernetesView::Unseen => match row.cloud {
             CloudView::Never | CloudView::Gone { .. } => Plan { forget: true, ..Plan::default() },
             CloudView::Doubted { .. } => Plan { cloud: Some(look_up(row)), ..Plan::default() },
-            CloudView::Unproven
+            CloudView::Unproven { .. }
             | CloudView::Unknown { .. }
             | CloudView::Present { .. }
             | CloudView::Ending { .. } => prove_owner(gates, row),
@@ -134,8 +134,8 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
     let listed = gates.kubernetes_listed && gates.cloud_listed;
     match &row.cloud {
         CloudView::Never => create(gates, row, &mut plan),
-        CloudView::Unproven if !listed => plan.hold = first_missing(gates),
-        CloudView::Unproven => match facts.phase {
+        CloudView::Unproven { .. } if !listed => plan.hold = first_missing(gates),
+        CloudView::Unproven { .. } => match facts.phase {
             // Never started as far as anybody was told: the name guards against a second one.
             Phase::Pending => create(gates, row, &mut plan),
             Phase::Running | Phase::Unknown => plan.cloud = Some(look_up(row)),
@@ -205,7 +205,7 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
                 plan.wake = Some(*overdue);
             }
         }
-        CloudView::Unproven => match first_missing(gates) {
+        CloudView::Unproven { .. } => match first_missing(gates) {
             Some(reason) => plan.hold = Some(reason),
             None => plan.cloud = Some(look_up(row)),
         },

@@ -155,8 +155,8 @@ pub(crate) enum KubernetesView {
 /// What is known of a pod in the cloud.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum CloudView {
-    /// Nothing: the pod was there before we were.
-    Unproven,
+    /// Nothing: the pod was there before we were. It was looked up and found absent `proofs` times.
+    Unproven { proofs: u32 },
     /// We have not created it, and nobody else can have.
     Never,
     /// We asked for it and do not know what came of that; looked up and found absent `proofs` times since. Once
@@ -188,7 +188,7 @@ impl CloudView {
             | CloudView::Doubted { facts, .. }
             | CloudView::Ending { facts, .. } => Some(facts),
             CloudView::Gone { last, .. } => last.as_ref(),
-            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => None,
+            CloudView::Unproven { .. } | CloudView::Never | CloudView::Unknown { .. } => None,
         }
     }
 
@@ -196,7 +196,7 @@ impl CloudView {
     pub(crate) fn gone_at(&self) -> Micros {
         match self {
             CloudView::Gone { at, .. } => *at,
-            CloudView::Unproven
+            CloudView::Unproven { .. }
             | CloudView::Never
             | CloudView::Unknown { .. }
             | CloudView::Present { .. }
@@ -208,7 +208,7 @@ impl CloudView {
     /// A short name for people and metrics.
     pub(crate) fn name(&self) -> &'static str {
         match self {
-            CloudView::Unproven => "unproven",
+            CloudView::Unproven { .. } => "unproven",
             CloudView::Never => "never",
             CloudView::Unknown { .. } => "unknown",
             CloudView::Present { .. } => "present",
@@ -287,7 +287,7 @@ impl Pod {
         Pod {
             pod,
             kubernetes: KubernetesView::Unseen,
-            cloud: CloudView::Unproven,
+            cloud: CloudView::Unproven { proofs: 0 },
             kubernetes_seq: Seq(0),
             cloud_seq: Seq(0),
             lanes: Lanes::default(),
@@ -306,7 +306,7 @@ impl Pod {
     #[must_use]
     pub fn is_anywhere(&self) -> bool {
         let has_body = match self.cloud {
-            CloudView::Unproven
+            CloudView::Unproven { .. }
             | CloudView::Unknown { .. }
             | CloudView::Present { .. }
             | CloudView::Doubted { .. }
@@ -428,9 +428,10 @@ impl State {
     pub fn known_cloud_pods(&self) -> Vec<(CloudName, PodRef)> {
         let there = |pod: &&Pod| match pod.cloud {
             CloudView::Present { .. } | CloudView::Doubted { .. } | CloudView::Ending { .. } => true,
-            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } | CloudView::Gone { .. } => {
-                false
-            }
+            CloudView::Unproven { .. }
+            | CloudView::Never
+            | CloudView::Unknown { .. }
+            | CloudView::Gone { .. } => false,
         };
         self.pods().filter(there).map(|pod| (pod.cloud_name(), pod.pod.clone())).collect()
     }

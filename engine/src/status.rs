@@ -56,7 +56,7 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
             }
         }
         // A pod that is said to run was made after all, if not in what is left of our log.
-        CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
+        CloudView::Unproven { .. } | CloudView::Never | CloudView::Unknown { .. } => {
             let failure = row.failure.as_ref().filter(|_| facts.phase == Phase::Pending);
             failure.map(|failure| refused(facts, failure))
         }

@@ -98,6 +98,11 @@ pub enum Act {
         /// In milliseconds.
         ms: u64,
     },
+    /// From now on the watch of the API server shows one change in so long.
+    WatchPaces {
+        /// In milliseconds.
+        ms: u64,
+    },
     /// From now on a list of the cloud shows what was there so long ago.
     ListLags {
         /// In milliseconds.
@@ -108,6 +113,8 @@ pub enum Act {
         /// In milliseconds.
         ms: u64,
     },
+    /// Somebody changes what a pod is to be.
+    Edit(String),
     /// Somebody else sets a pod's status back to nothing.
     UndoStatus(String),
     /// The cloud loses a pod that nobody asked it to end.

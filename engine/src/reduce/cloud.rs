@@ -36,7 +36,7 @@ impl Turn<'_> {
                 row.cloud_seq = self.state.applied;
             }
             CloudView::Ending { .. }
-            | CloudView::Unproven
+            | CloudView::Unproven { .. }
             | CloudView::Never
             | CloudView::Unknown { .. }
             | CloudView::Present { .. }
@@ -65,7 +65,7 @@ impl Turn<'_> {
             CloudView::Ending { .. }
             | CloudView::Present { .. }
             | CloudView::Doubted { .. }
-            | CloudView::Unproven
+            | CloudView::Unproven { .. }
             | CloudView::Never
             | CloudView::Unknown { .. }
             | CloudView::Gone { .. } => CloudView::Present { facts: facts.clone(), since: at },
@@ -95,7 +95,7 @@ impl Turn<'_> {
             }
             CloudView::Ending { missing, .. } => *missing = true,
             CloudView::Doubted { .. }
-            | CloudView::Unproven
+            | CloudView::Unproven { .. }
             | CloudView::Never
             | CloudView::Unknown { .. }
             | CloudView::Gone { .. } => return,
@@ -124,6 +124,11 @@ impl Turn<'_> {
                 row.cloud = CloudView::Unknown { proofs: proofs + 1 };
                 return Some(again);
             }
+            // It is said to run: nobody else is asked whether that is the end of it.
+            CloudView::Unproven { proofs } if wanted && proofs + 1 < u32::from(policy.absence_proofs) => {
+                row.cloud = CloudView::Unproven { proofs: proofs + 1 };
+                return Some(again);
+            }
             CloudView::Doubted { facts, since, proofs } => {
                 // An answer that was heard late tells how things were when its call left. What was seen ending is not
                 // too new to be seen.
@@ -148,7 +153,7 @@ impl Turn<'_> {
                 CloudView::Gone { last: Some(facts.clone()), at }
             }
             CloudView::Gone { last, at } => CloudView::Gone { last: last.clone(), at: *at },
-            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
+            CloudView::Unproven { .. } | CloudView::Never | CloudView::Unknown { .. } => {
                 CloudView::Gone { last: None, at }
             }
         };
@@ -164,7 +169,10 @@ impl Turn<'_> {
             CloudView::Present { facts, .. } => (facts.clone(), false),
             CloudView::Doubted { facts, .. } => (facts.clone(), true),
             CloudView::Ending { facts, missing, .. } => (facts.clone(), *missing),
-            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } | CloudView::Gone { .. } => {
+            CloudView::Unproven { .. }
+            | CloudView::Never
+            | CloudView::Unknown { .. }
+            | CloudView::Gone { .. } => {
                 return;
             }
         };
@@ -179,9 +187,9 @@ impl Turn<'_> {
         let seq = self.state.applied;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         match row.cloud {
-            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. }
+            CloudView::Unproven { .. } | CloudView::Never | CloudView::Unknown { .. }
                 if mutant!(UnknownCreateForgotten) => {}
-            CloudView::Unproven | CloudView::Never | CloudView::Unknown { .. } => {
+            CloudView::Unproven { .. } | CloudView::Never | CloudView::Unknown { .. } => {
                 row.cloud = CloudView::Unknown { proofs: 0 };
                 row.cloud_seq = seq;
             }

@@ -28,7 +28,7 @@ impl Turn<'_> {
         let first_sight = row.kubernetes_seq < self.state.agent.started;
         if first_sight && matches!(row.cloud, CloudView::Unknown { .. }) && facts.phase != Phase::Pending {
             // It has run since our log: whether it still does is to be seen, and it is not made again.
-            row.cloud = CloudView::Unproven;
+            row.cloud = CloudView::Unproven { proofs: 0 };
         }
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
@@ -45,7 +45,9 @@ impl Turn<'_> {
     fn is_in_sight(&self) -> bool {
         let state = &*self.state;
         let is_settled = state.at.ms_since(state.agent.since) >= u64::from(state.policy.create_lag_ms);
-        is_settled && state.kubernetes.listed.is_some() && state.cloud.listed.is_some()
+        (is_settled || mutant!(NeverStands))
+            && state.kubernetes.listed.is_some()
+            && state.cloud.listed.is_some()
     }
 
     /// A pod's API object is gone, or seems to be.

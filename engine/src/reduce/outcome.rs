@@ -385,7 +385,7 @@ fn had_a_body(row: &Pod) -> bool {
         | CloudView::Doubted { .. }
         | CloudView::Ending { .. }
         | CloudView::Gone { .. } => true,
-        CloudView::Unproven => row.facts().is_none_or(|facts| facts.phase != Phase::Pending),
+        CloudView::Unproven { .. } => row.facts().is_none_or(|facts| facts.phase != Phase::Pending),
         CloudView::Never | CloudView::Unknown { .. } => false,
     }
 }

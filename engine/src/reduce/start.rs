@@ -72,7 +72,7 @@ impl Turn<'_> {
         if let Some(row) = self.state.pods.get_mut(uid)
             && row.cloud == CloudView::Never
         {
-            row.cloud = CloudView::Unproven;
+            row.cloud = CloudView::Unproven { proofs: 0 };
         }
     }
 

@@ -326,3 +326,16 @@ fn a_pod_that_a_read_proved_gone_is_forgotten_without_the_watchs_word_at_last() 
     story.later(330_000);
     assert!(story.state.pod(&web.uid).is_none());
 }
+
+/// The log is lost, and one read does not show a pod that runs: that is as little proof as it is with the log.
+#[test]
+fn a_pod_that_is_said_to_run_and_was_never_seen_is_looked_up_twice_before_it_has_failed() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..facts(&web) }.into()));
+    let said = story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    assert_eq!(said, "");
+    story.later(5_000);
+    let said = story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    assert!(said.contains("write shop/web: Failed NotFound"), "{said}");
+}

@@ -108,7 +108,7 @@ impl Checks {
             s6_released_last::decided(effect, pod, &self.told)?;
             s11_hands_off::decided(effect, pod)?;
             s13_repeats::decided(effect, pod, &self.told, at)?;
-            l4_islands::decided(effect, pod)?;
+            l4_islands::decided(effect, pod, &self.told)?;
         }
         self.islands.decided(effect);
         self.politeness.decided(effect, id, at)?;

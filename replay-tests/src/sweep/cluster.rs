@@ -125,6 +125,13 @@ impl Cluster {
         self.put(PodFacts { deletion, ..(*object.facts).clone() }, object.reason, Author::Other);
     }
 
+    /// Somebody changes what a pod is to be.
+    pub fn edit(&mut self, uid: &str) {
+        let Some(object) = self.objects.get(&Uid(uid.into())).cloned() else { return };
+        let spec_digest = object.facts.spec_digest + 1;
+        self.put(PodFacts { spec_digest, ..(*object.facts).clone() }, object.reason, Author::Other);
+    }
+
     /// Somebody else sets a status back to nothing.
     pub fn undo_status(&mut self, uid: &str) {
         let Some(object) = self.objects.get(&Uid(uid.into())).cloned() else { return };

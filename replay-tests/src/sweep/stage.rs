@@ -184,6 +184,8 @@ pub struct Stage {
     disturbed: u32,
     /// How long a list of the API server takes.
     list_ms: u64,
+    /// How long the watch takes from one change to the next, when there are several.
+    watch_pace_ms: u64,
     /// Whether what happens is written down.
     tell: bool,
     /// What happened, line by line.
@@ -213,6 +215,7 @@ impl Stage {
             first_cloud_list: None,
             disturbed: 0,
             list_ms: LIST_MS,
+            watch_pace_ms: CATCH_UP_MS,
             tell,
             history: Vec::new(),
         };

@@ -33,6 +33,7 @@ pub fn all() -> Vec<Workload> {
         workload("made-in-the-lost-part", made_in_the_lost_part()),
         workload("lagging-list", lagging_list()),
         workload("lagging-look-up", lagging_look_up()),
+        workload("lagging-watch", lagging_watch()),
         workload("status-undone", status_undone()),
     ]
 }
@@ -287,6 +288,20 @@ fn lagging_list() -> Vec<Step> {
 /// A look-up in the cloud shows how things stood as long ago as a creation may take to be seen.
 fn lagging_look_up() -> Vec<Step> {
     come_and_go_under(Act::LookUpsLag { ms: 60_000 })
+}
+
+/// The watch shows what has long been so: a pod that was forced away at once comes, changes and goes.
+fn lagging_watch() -> Vec<Step> {
+    vec![
+        step(ms(100), bind("stay#1", SERVES)),
+        step(running("stay#1"), Act::WatchPaces { ms: 10_000 }),
+        step(ms(100), bind("brief#1", SERVES)),
+        step(ms(1), Act::Edit("brief#1".to_owned())),
+        step(ms(1), delete("brief#1", 0)),
+        step(ms(60_000), Act::WatchPaces { ms: 50 }),
+        step(ms(10), bind("web#1", SERVES)),
+        step(running("web#1"), delete("stay#1", 30)),
+    ]
 }
 
 /// Pods come, end, go and come again under their names, while the cloud shows what is past.

@@ -11,11 +11,18 @@ use super::{Broken, unless};
 /// A poll that failed so often in a row is a cloud that is away.
 const AWAY_AFTER_ATTEMPTS: u32 = 2;
 
-pub fn decided(effect: &Effect, pod: &Pod) -> Result<(), Broken> {
+pub fn decided(effect: &Effect, pod: &Pod, told: &Told) -> Result<(), Broken> {
     let EffectKind::PatchPodStatus { pod: of, status, .. } = &effect.kind else { return Ok(()) };
-    let vanished = status.phase.is_terminal() && status.reason == "NotFound";
-    unless(!vanished || !pod.may_live(), "L4", || {
+    if !status.phase.is_terminal() || status.reason != "NotFound" {
+        return Ok(());
+    }
+    unless(!pod.may_live(), "L4", || {
         format!("{} is told to have vanished, and the cloud has not said so", of.uid)
+    })?;
+    // What was to end and is wanted again was asked about once.
+    let proofs = if pod.end_asked { 1 } else { u32::from(told.policy.absence_proofs) };
+    unless(pod.absences >= proofs, "L4", || {
+        format!("{} is told to have vanished, and the cloud has said so {} times", of.uid, pod.absences)
     })
 }
 

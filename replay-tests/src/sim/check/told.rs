@@ -33,6 +33,8 @@ pub struct Pod {
     released: bool,
     /// A body was told of.
     pub had: bool,
+    /// Answers in a row that found no body of it.
+    pub absences: u32,
     /// The body that there is, as far as was told.
     pub body: Option<Arc<CloudFacts>>,
     /// There may be a body of which nothing was told.
@@ -296,7 +298,7 @@ impl Told {
 
     fn body(&mut self, id: Id, facts: &Arc<CloudFacts>) {
         let pod = self.of(id);
-        (pod.known, pod.had, pod.maybe) = (true, true, true);
+        (pod.known, pod.had, pod.maybe, pod.absences) = (true, true, true, 0);
         if !pod.bodies.contains(&facts.cloud_uid) {
             pod.bodies.push(facts.cloud_uid.clone());
         }
@@ -352,9 +354,15 @@ impl Told {
         let pod = self.of(id);
         match answer {
             Answer::CloudPod(facts) => self.body(id, facts),
+            Answer::CloudPodForeign { .. } => {
+                (pod.maybe, pod.body, pod.absences) = (false, None, u32::MAX);
+            }
             // A list showed it while the call was under way, and nobody had asked for its end: one of the two is older.
             Answer::CloudPodAbsent if pod.listed > issued && !pod.end_asked => pod.listed = Seq(0),
-            Answer::CloudPodAbsent | Answer::CloudPodForeign { .. } => (pod.maybe, pod.body) = (false, None),
+            Answer::CloudPodAbsent => {
+                (pod.maybe, pod.body) = (false, None);
+                pod.absences = pod.absences.saturating_add(1);
+            }
             Answer::StatusWritten => {
                 let current = pod.object.as_ref().and_then(|facts| facts.resource_version.parse().ok());
                 if let What::Patch(version, phase, _) = what

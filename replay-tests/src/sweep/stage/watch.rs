@@ -7,7 +7,9 @@ use super::{CATCH_UP_MS, Due, Hook, Place, Stage, Twist, WATCH_MS, WATCH_TIMEOUT
 impl Stage {
     /// The API server has changed: the watch shows it soon.
     pub(super) fn changed(&mut self) {
-        if self.life.is_some() {
+        let is_slow = self.watch_pace_ms > CATCH_UP_MS;
+        let is_due = || self.due.values().any(|due| matches!(due, Due::Watch(boot) if *boot == self.boots));
+        if self.life.is_some() && !(is_slow && is_due()) {
             self.at(WATCH_MS, Due::Watch(self.boots));
         }
     }
@@ -25,7 +27,7 @@ impl Stage {
         let Some(life) = &mut self.life else { return Ok(()) };
         let events = life.border.list(&objects, revision);
         if revision < head {
-            self.at(CATCH_UP_MS, Due::Watch(self.boots));
+            self.at(self.watch_pace_ms, Due::Watch(self.boots));
         }
         self.hear(events, hook)?;
         hook(self, Place::AfterHeard(revision));
@@ -53,7 +55,7 @@ impl Stage {
             self.at(WATCH_TIMEOUT_MS, Due::List(self.boots));
         }
         if revision < head {
-            self.at(CATCH_UP_MS, Due::Watch(self.boots));
+            self.at(self.watch_pace_ms, Due::Watch(self.boots));
         }
         if let Some(event) = event {
             self.hear(vec![event], hook)?;
