@@ -79,7 +79,7 @@ impl RunConfig {
             settings,
         } = args;
         let mut errors = Vec::new();
-        let cloud = cloud.check(&node.node_name, &mut errors);
+        let cloud = cloud.check(&node.node_name, &settings, &mut errors);
         let policy = decisions.check(&settings, &mut errors);
         serving.check(&settings, &mut errors);
         match cloud {

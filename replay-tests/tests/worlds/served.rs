@@ -197,6 +197,7 @@ fn config(url: String, project_id: String) -> CciConfig {
         },
         cluster_id: "c1".into(),
         node: NODE.into(),
+        size_policy: Profile::CCI_1_0.size_policy(),
         request_timeout: PATIENCE,
         proxy: None,
         plain_http: false,
