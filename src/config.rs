@@ -20,7 +20,7 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{Cloud, CloudOptions};
+pub use cloud::{Cloud, CloudOptions, ProfileName, size_policy};
 pub use credentials::refuse_credential_flags;
 pub use decisions::Decisions;
 pub use error::ConfigError;

@@ -114,7 +114,7 @@ impl ProfileName {
 }
 
 /// Reads the name of a sizing policy.
-fn size_policy() -> impl TypedValueParser<Value = SizePolicy> {
+pub fn size_policy() -> impl TypedValueParser<Value = SizePolicy> {
     let named = |name: String| SizePolicy::ALL.into_iter().find(|policy| policy.name() == name);
     PossibleValuesParser::new(SizePolicy::ALL.map(SizePolicy::name))
         .map(move |name| named(name).expect("the names are those of the policies"))

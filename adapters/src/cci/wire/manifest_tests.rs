@@ -153,11 +153,14 @@ fn literal_values_are_known_as_secrets() {
 
 #[test]
 fn odd_shapes_do_not_panic() {
+    let sized = json!({"name": "app", "resources": {"limits": {"cpu": 1}, "requests": []}});
     for spec in [
         json!({"containers": 7, "volumes": "x", "securityContext": []}),
-        json!({"containers": [7, null, {"ports": [1], "resources": 3, "volumeMounts": {}, "env": [null]}]}),
-        json!({"volumes": [null, 3, {"projected": {"sources": 1}}]}),
+        json!({"containers": [null, {"ports": [1], "volumeMounts": {}, "env": [null]}, {"resources": 3}, sized]}),
+        json!({"volumes": [null, 3, {"projected": {"sources": 1}}], "initContainers": {}, "containers": [sized]}),
     ] {
-        let _ = built(&json!({"metadata": {"labels": 3, "annotations": []}, "spec": spec}));
+        let is_list = spec["containers"].is_array();
+        let built = built(&json!({"metadata": {"labels": 3, "annotations": []}, "spec": spec}));
+        assert_eq!(built.is_ok(), is_list, "{built:?}");
     }
 }
