@@ -3,6 +3,7 @@
 pub mod bench;
 pub mod completions;
 pub mod demo;
+pub mod explain;
 pub mod replay;
 pub mod run;
 pub mod simulate;
@@ -26,6 +27,7 @@ Examples:
   burst-agent run --config agent.toml       serve a real cluster
   burst-agent replay /var/lib/burst-agent/log --pod shop/web-0
                                             tell what was done for a pod, and why
+  burst-agent explain -f pod.yaml           would this pod run, in what size, and if not, why
   burst-agent bench --pods 1000             measure how fast both sides are kept in step
 
 `burst-agent COMMAND --help` explains each command.";
@@ -57,6 +59,12 @@ pub enum Command {
     /// Replay folds a recorded log through the same reducer that wrote it. Neither the cluster nor the cloud
     /// sees anything of it, and the log is not changed.
     Replay(replay::ReplayArgs),
+    /// Tell what would become of the pods in a file, without a cluster.
+    ///
+    /// A dry run of what the agent does with a pod: whether it is admitted, and if not by which rules and fields;
+    /// what it asks for, what each container is given, what is billed, and what is sent to CCI. The file may hold
+    /// Pods, Deployments, StatefulSets, Jobs, CronJobs, ReplicaSets and Lists, as many as it likes.
+    Explain(explain::ExplainArgs),
     /// Measure the agent under load, against a simulated or a real cluster.
     ///
     /// The load test runs the real agent and measures how long it takes until a pod that was created in the

@@ -20,7 +20,7 @@ pub mod values;
 #[cfg(test)]
 mod tests;
 
-pub use cloud::{Cloud, CloudOptions};
+pub use cloud::{Cloud, CloudOptions, ProfileName, size_policy};
 pub use credentials::refuse_credential_flags;
 pub use decisions::Decisions;
 pub use error::ConfigError;
@@ -79,7 +79,7 @@ impl RunConfig {
             settings,
         } = args;
         let mut errors = Vec::new();
-        let cloud = cloud.check(&node.node_name, &mut errors);
+        let cloud = cloud.check(&node.node_name, &settings, &mut errors);
         let policy = decisions.check(&settings, &mut errors);
         serving.check(&settings, &mut errors);
         match cloud {

@@ -140,6 +140,7 @@ fn agent_config(
         Command::Run(args) => RunConfig::new(*args)
             .map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ").into()),
         Command::Replay(_)
+        | Command::Explain(_)
         | Command::Bench(_)
         | Command::Demo(_)
         | Command::Simulate(_)

@@ -13,6 +13,7 @@ mod bench;
 mod completions;
 mod config;
 mod demo;
+mod explain;
 mod replay;
 mod run;
 mod runtime;
@@ -42,6 +43,7 @@ fn main() -> ExitCode {
         Command::Demo(args) => demo::run(args),
         Command::Simulate(args) => simulate::run(args),
         Command::Replay(args) => replay::run(args),
+        Command::Explain(args) => explain::run(args),
         Command::Bench(args) => bench::run(args),
     }
 }

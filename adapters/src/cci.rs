@@ -5,10 +5,12 @@
 //! into exactly one [`engine::Outcome`]. Nothing in here retries on its own account, but for one second try
 //! after a refused token or signature: when to try again is the reducer's decision.
 
+mod admission;
 mod client;
 mod config;
 mod credentials;
 mod error;
+mod explain;
 #[cfg(test)]
 mod fuzz_targets;
 mod iam;
@@ -16,17 +18,21 @@ mod listing;
 mod namespace;
 mod profile;
 mod sign;
+mod sizing;
 mod transport;
 mod wire;
 
 #[cfg(test)]
 mod tests;
 
+pub use admission::{Reason, Rule};
 pub use client::{Answered, CciClient};
 pub use config::{CciConfig, NetworkConfig};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
+pub use explain::{Explanation, explain};
 pub use listing::Listing;
 pub use profile::{ObjectShape, PodShape, Profile};
+pub use sizing::Sizing;
 
 use std::path::PathBuf;
 

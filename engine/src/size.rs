@@ -9,7 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-pub use quantity::{Malformed, Quantity};
+pub use quantity::{Malformed, Quantity, cpu_text, memory_text};
 
 /// Bytes in a GiB.
 pub const GIB: u64 = 1 << 30;
@@ -38,7 +38,9 @@ impl Size {
         }
     }
 
-    fn is_nothing(self) -> bool {
+    /// Whether there is neither CPU nor memory: a container of class BestEffort.
+    #[must_use]
+    pub fn is_nothing(self) -> bool {
         self == Size::default()
     }
 }
@@ -71,6 +73,15 @@ pub struct AskedPod {
     pub init_containers: Vec<Asked>,
     /// The annotation `resource.cci.io/pod-size-specs`, which only CCI 2.0 knows.
     pub pod_size_specs: Option<String>,
+}
+
+impl AskedPod {
+    /// What the pod comes to before any rule: the sum of its containers, which run together, or its largest init
+    /// container, whichever is more (CCI API, pod specifications).
+    #[must_use]
+    pub fn size(&self) -> Size {
+        effective(&sizes(&self.containers), &sizes(&self.init_containers))
+    }
 }
 
 /// How a pod is sized.
@@ -194,8 +205,7 @@ pub fn size(policy: SizePolicy, pod: &AskedPod) -> Result<Given, Vec<Unfit>> {
         unfit.extend(unequal("spec.initContainers", &pod.init_containers));
         unfit.extend(unequal("spec.containers", &pod.containers));
     }
-    let wanted = |asked: &[Asked]| asked.iter().map(Asked::size).collect::<Vec<Size>>();
-    let (containers, init_containers) = (wanted(&pod.containers), wanted(&pod.init_containers));
+    let (containers, init_containers) = (sizes(&pod.containers), sizes(&pod.init_containers));
     let named = pod.pod_size_specs.as_deref().filter(|_| policy == SizePolicy::Cci20);
     if named.is_none() {
         unfit.extend(too_little(policy, &containers));
@@ -230,7 +240,8 @@ fn too_little(policy: SizePolicy, containers: &[Size]) -> Option<Unfit> {
 
 impl Asked {
     /// Limits, or else requests. Where both must be equal it is the same.
-    fn size(&self) -> Size {
+    #[must_use]
+    pub fn size(&self) -> Size {
         let either = |limit: Option<u64>, request: Option<u64>| {
             limit.filter(|limit| *limit > 0).or(request).unwrap_or_default()
         };
@@ -258,14 +269,26 @@ fn unequal<'a>(list: &'a str, containers: &'a [Asked]) -> impl Iterator<Item = U
     })
 }
 
+fn sizes(asked: &[Asked]) -> Vec<Size> {
+    asked.iter().map(Asked::size).collect()
+}
+
+fn sum(containers: &[Size]) -> Size {
+    containers.iter().fold(Size::default(), |sum, size| sum.plus(*size))
+}
+
+/// What containers come to: all of them run together, but the init containers one after the other, before.
+fn effective(containers: &[Size], init_containers: &[Size]) -> Size {
+    init_containers.iter().fold(sum(containers), |most, size| most.max(*size))
+}
+
 impl Given {
-    /// What the containers come to: all of them run together, but the init containers one after the other, before.
     fn sum(&self) -> Size {
-        self.containers.iter().fold(Size::default(), |sum, size| sum.plus(*size))
+        sum(&self.containers)
     }
 
     fn effective(&self) -> Size {
-        self.init_containers.iter().fold(self.sum(), |most, size| most.max(*size))
+        effective(&self.containers, &self.init_containers)
     }
 
     /// Notes a change of the pod, if it is one.

@@ -43,6 +43,7 @@ fn help_is_understood_by_a_newcomer() {
     expect_file!["help/burst-agent.txt"].assert_eq(&help(""));
     expect_file!["help/run.txt"].assert_eq(&help("run"));
     expect_file!["help/replay.txt"].assert_eq(&help("replay"));
+    expect_file!["help/explain.txt"].assert_eq(&help("explain"));
 }
 
 #[test]
@@ -76,6 +77,20 @@ fn replay_takes_a_log_or_an_agent_but_not_both() {
 
         For more information, try '--help'.
     "#]].assert_eq(&parse_line("burst-agent replay ./log --until yesterday --pod a/b/c").unwrap_err());
+}
+
+#[test]
+fn explain_takes_a_file_and_known_policies() {
+    let Ok(Command::Explain(args)) = parse_line("burst-agent explain -f - --policy cci-1.0/1.2.4 --json")
+    else {
+        panic!("not parsed")
+    };
+    assert_eq!(args.policy, Some(engine::size::SizePolicy::Cci10V124));
+    assert_eq!((args.output(), args.is_standard_input()), (replay::Output::Json, true));
+    assert!(parse_line("burst-agent explain").is_err());
+    assert!(parse_line("burst-agent explain -f a.yaml --json --output text").is_err());
+    let mistake = parse_line("burst-agent explain --file a.yaml --policy 1.2.5").unwrap_err();
+    assert!(mistake.contains("[possible values: cci-1.0/1.2.4, cci-1.0/1.2.5, cci-2.0]"), "{mistake}");
 }
 
 #[test]

@@ -7,9 +7,12 @@ use std::time::Duration;
 
 use adapters::cci::{CciConfig, NetworkConfig, Profile};
 use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use engine::size::SizePolicy;
 use reqwest::Url;
 
 use crate::config::error::ConfigError;
+use crate::config::sources::Settings;
 use crate::config::values::{between, cloud_id, dns_label, is_bare, is_dns_label, is_loopback, proxy_url};
 
 /// The options about the cloud as they were given; [`Cloud`] is what they mean together.
@@ -47,6 +50,9 @@ pub struct CloudOptions {
     /// Which generation of CCI is spoken.
     #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileName::Cci1)]
     pub cci_profile: ProfileName,
+    /// How pods are sized; without it as the newest add-on of the generation does.
+    #[arg(long, value_name = "POLICY", value_parser = size_policy())]
+    pub cci_size_policy: Option<SizePolicy>,
     /// How long one call may take.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = between::<u32>(1_000, 300_000, "milliseconds"))]
     pub cci_request_timeout_ms: u32,
@@ -107,6 +113,13 @@ impl ProfileName {
     }
 }
 
+/// Reads the name of a sizing policy.
+pub fn size_policy() -> impl TypedValueParser<Value = SizePolicy> {
+    let named = |name: String| SizePolicy::ALL.into_iter().find(|policy| policy.name() == name);
+    PossibleValuesParser::new(SizePolicy::ALL.map(SizePolicy::name))
+        .map(move |name| named(name).expect("the names are those of the policies"))
+}
+
 /// Longest cluster id: the namespace that is named after it is a DNS label of 63 characters.
 const CLUSTER_ID_CHARS_MAX: usize = 63 - Profile::CCI_1_0.namespace_prefix.len();
 
@@ -163,7 +176,26 @@ fn overlaps(one: (Ipv4Addr, u32), other: (Ipv4Addr, u32)) -> bool {
 
 impl CloudOptions {
     /// What the options mean together for a node, unless something is lacking.
-    pub fn check(&self, node_name: &str, errors: &mut Vec<ConfigError>) -> Option<Cloud> {
+    pub fn check(
+        &self,
+        node_name: &str,
+        settings: &Settings,
+        errors: &mut Vec<ConfigError>,
+    ) -> Option<Cloud> {
+        let profile = self.cci_profile.profile();
+        let size_policy = self.cci_size_policy.unwrap_or_else(|| profile.size_policy());
+        if !profile.size_policies.contains(&size_policy) {
+            let names: Vec<&str> = profile.size_policies.iter().map(|policy| policy.name()).collect();
+            errors.push(ConfigError::Conflict {
+                place: settings.place("cci-size-policy"),
+                remedy: format!(
+                    "{} does not size pods of {}: give {}",
+                    size_policy.name(),
+                    profile.name,
+                    names.join(" or ")
+                ),
+            });
+        }
         let service = |name: &str| {
             let region = self.cci_region.as_ref()?;
             Some(Endpoint(format!("https://{name}.{region}.myhuaweicloud.com")))
@@ -177,7 +209,7 @@ impl CloudOptions {
         };
         // Without any, the client says so when it is to log in with a password.
         let iam_endpoint = self.iam_endpoint.clone().or_else(|| service("iam"));
-        let namespace = || self.cci_profile.profile().namespace_of(&self.cluster_id);
+        let namespace = || profile.namespace_of(&self.cluster_id);
         let cci = CciConfig {
             endpoint: endpoint.0,
             iam_endpoint: iam_endpoint.map_or_else(String::new, |endpoint| endpoint.0),
@@ -187,6 +219,7 @@ impl CloudOptions {
             network: self.network(),
             cluster_id: self.cluster_id.clone(),
             node: node_name.to_owned(),
+            size_policy,
             request_timeout: Duration::from_millis(self.cci_request_timeout_ms.into()),
             proxy: self.cci_proxy.clone(),
             plain_http: false,

@@ -121,6 +121,7 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
                     },
                     cluster_id: "0f3c",
                     node: "virtual-kubelet",
+                    size_policy: Cci10V125,
                     request_timeout: 30s,
                     proxy: None,
                     plain_http: false,
@@ -228,6 +229,7 @@ fn every_kind_of_value_has_a_remedy() {
             "--admin-listen=0.0.0.0:9479",
             "--log-level=inof",
             "--cci-profile=cci-3.0",
+            "--cci-size-policy=1.2.5",
             "--iam-endpoint=http://iam.example.com",
         ],
         &[],
@@ -242,6 +244,7 @@ fn every_kind_of_value_has_a_remedy() {
             --cci-project: "" is not accepted: give 1 to 128 letters, digits, dashes, underscores and dots, as the cloud's console shows it
             --cci-namespace: "Burst" is not accepted: give 1 to 63 lower-case letters, digits and dashes, no dash at either end
             --cci-profile: "cci-3.0" is not accepted: give cci-1.0
+            --cci-size-policy: "1.2.5" is not accepted: give cci-1.0/1.2.4 or cci-1.0/1.2.5 or cci-2.0
             --cci-proxy: "proxy:3128" is not accepted: give http:// or https://, a host and a port, without user and password
             --cci-network-cidr: "10.247.3.0/24" is not accepted: 10.247.0.0/16 is reserved by CCI: give a range outside of it
             --log-keep-bytes: "1GB" is not accepted: give a number of bytes, such as 1073741824, 1024Mi or 1Gi
@@ -276,9 +279,10 @@ fn what_is_needed_and_missing_is_named() {
 fn what_contradicts_itself_is_named() {
     check_refused(
         &["--retry-cap-ms=100"],
-        &[("BURST_AGENT_ADMIN_LISTEN", "127.0.0.1:9478")],
+        &[("BURST_AGENT_ADMIN_LISTEN", "127.0.0.1:9478"), ("BURST_AGENT_CCI_SIZE_POLICY", "cci-2.0")],
         None,
         expect![[r#"
+            BURST_AGENT_CCI_SIZE_POLICY: cci-2.0 does not size pods of cci-1.0: give cci-1.0/1.2.5 or cci-1.0/1.2.4
             --retry-cap-ms: 100 is below --retry-base-ms, which is 500: give at least that
             BURST_AGENT_ADMIN_LISTEN: 127.0.0.1:9478 is taken by --listen: give another port
         "#]],

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Error;
+use super::admission;
 use super::config::CciConfig;
 use super::credentials::Auth;
 use super::error::Intent;
@@ -59,6 +60,10 @@ impl CciClient {
     /// When a setting makes no sense or a credential file cannot be used.
     pub fn new(config: CciConfig, auth: Auth, profile: Profile) -> Result<CciClient, Error> {
         config.check()?;
+        if !profile.size_policies.contains(&config.size_policy) {
+            let reason = format!("{} is not a policy of {}", config.size_policy.name(), profile.name);
+            return Err(Error::Setting { setting: "size policy", reason });
+        }
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
         Ok(CciClient { config, profile, mark, transport, listed: Mutex::default() })
@@ -76,9 +81,10 @@ impl CciClient {
         if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
             return later(LaterReason::Conflict, "the manifest is of another incarnation of the pod").into();
         }
-        let cloud_pod = match wire::build(&self.profile.pod, &self.mark, pod, name, &manifest) {
+        let (shape, policy) = (&self.profile.pod, self.config.size_policy);
+        let cloud_pod = match wire::build(shape, policy, &self.mark, pod, name, &manifest) {
             Ok(cloud_pod) => cloud_pod,
-            Err(reason) => return invalid(reason).into(),
+            Err(reasons) => return invalid(admission::sentence(&reasons)).into(),
         };
         let body = cloud_pod.json.to_string().into_bytes();
         let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };

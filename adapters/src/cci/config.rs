@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use engine::size::SizePolicy;
 use reqwest::Url;
 
 use super::Error;
@@ -26,6 +27,8 @@ pub struct CciConfig {
     pub cluster_id: String,
     /// The virtual node's name, as in every mark.
     pub node: String,
+    /// How pods are sized: one of the profile's policies.
+    pub size_policy: SizePolicy,
     /// How long one call may take from the first byte sent to the last one read.
     pub request_timeout: Duration,
     /// Proxy for all calls; none is used unless named here. Without user name and password.

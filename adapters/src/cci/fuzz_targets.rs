@@ -1,14 +1,18 @@
 //! Hostile answers of the cloud: what is believed of them stands in them, is within its bounds, and holds no secret.
 
 use engine::{
-    Answer, Bucket, CloudFacts, EffectId, EffectTimes, Event, Micros, Outcome, Record, RefusalClass, Seq,
+    Answer, Bucket, CloudFacts, CloudName, EffectId, EffectTimes, Event, Micros, Outcome, PodRef, Record,
+    RefusalClass, Seq, Uid,
 };
 use fuzz::CANARY;
 use serde_json::{Value, json};
 use store::{Batch, Pushed};
 
+use super::admission::sentence;
 use super::error::{Intent, Problem, WAIT_MS_MAX};
-use super::wire::{Mark, Sighting, read_page, read_pod};
+use super::profile::Profile;
+use super::wire::parts::{CONTAINER_LISTS, items};
+use super::wire::{self, Mark, Sighting, read_page, read_pod};
 use crate::TEXT_BYTES_MAX;
 use crate::kubernetes::{lean, render};
 
@@ -163,6 +167,99 @@ fn check_pod(input: &[u8]) {
 fn fuzz_cci_pod() {
     let pods = pods();
     fuzz::target!(&corpus(&pods), check_pod);
+}
+
+/// A pod that uses all that there is to be admitted, or to be refused for, with secrets where nobody is to read.
+fn manifest(with: Value) -> Vec<u8> {
+    let container = json!({
+        "name": "main", "image": "shop:1", "command": [CANARY], "args": [CANARY],
+        "env": [{"name": "PASSWORD", "value": CANARY}, {"name": "A", "valueFrom": {"secretKeyRef": {"key": "k"}}}],
+        "resources": {"requests": {"cpu": "300m", "memory": 1e8}, "limits": {"memory": "1.5Gi", "example.com/gpu": 1}},
+        "securityContext": {"privileged": false}, "ports": [{"containerPort": 80, "hostPort": 80}],
+        "livenessProbe": {"exec": {"command": [CANARY]}}, "lifecycle": {"preStop": {"httpGet": {"path": "/"}}},
+        "volumeMounts": [{"name": "config", "subPath": "a"}, {"name": "data", "subPath": ""}]
+    });
+    let mut spec = json!({
+        "restartPolicy": "Always", "hostNetwork": false, "securityContext": {"runAsUser": 7},
+        "initContainers": [container], "containers": [container, {"name": "side"}],
+        "volumes": [
+            {"name": "data", "emptyDir": {}}, {"name": "config", "configMap": {"name": "c"}},
+            {"name": "kube-api-access-x", "projected": {"sources": [{"serviceAccountToken": {"path": "token"}}]}}
+        ]
+    });
+    spec.as_object_mut().expect("an object").extend(with.as_object().expect("an object").clone());
+    let metadata = json!({
+        "uid": "uid-1", "labels": {"app": "web"}, "annotations": {"token": CANARY},
+        "ownerReferences": [{"kind": "ReplicaSet", "controller": true}]
+    });
+    json!({"metadata": metadata, "spec": spec}).to_string().into_bytes()
+}
+
+/// Takes away what a refusal must not show.
+fn without_what_is_kept(mut manifest: Value) -> String {
+    manifest["metadata"]["annotations"].take();
+    for list in CONTAINER_LISTS {
+        for container in manifest["spec"][list].as_array_mut().into_iter().flatten() {
+            for field in ["command", "args", "env", "livenessProbe"] {
+                if let Some(field) = container.get_mut(field) {
+                    field.take();
+                }
+            }
+        }
+    }
+    manifest.to_string()
+}
+
+/// A manifest is refused in few words that hold no secret, or becomes a pod of ours with nothing in it that the cloud
+/// does not take, of a size that the policy has no more to say about.
+fn check_manifest(input: &[u8]) {
+    let Ok(manifest) = serde_json::from_slice::<Value>(input) else { return };
+    if !manifest["metadata"].is_object() || !manifest["spec"].is_object() {
+        return;
+    }
+    let (profile, name) = (Profile::CCI_1_0, CloudName("shop-web-0-x".into()));
+    let owner = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) };
+    let build =
+        |manifest: &Value| wire::build(&profile.pod, profile.size_policy(), &mark(), &owner, &name, manifest);
+    match build(&manifest) {
+        Ok(made) => {
+            assert_eq!(made.json["metadata"]["annotations"]["burst-agent.io/uid"], "uid-1");
+            let spec = made.json["spec"].as_object().expect("an object");
+            assert!(spec.keys().all(|field| profile.pod.spec.contains(&field.as_str())), "{spec:?}");
+            for container in CONTAINER_LISTS.iter().flat_map(|list| items(spec.get(*list))) {
+                let resources = &container["resources"];
+                assert_eq!(resources["requests"], resources["limits"], "{container}");
+            }
+            let again = build(&made.json).expect("what was made is acceptable");
+            assert_eq!(again.json["spec"], made.json["spec"], "what was given is changed again");
+        }
+        Err(reasons) => {
+            let words = sentence(&reasons);
+            assert!(!reasons.is_empty() && (1..=TEXT_BYTES_MAX).contains(&words.len()), "{words}");
+            let told = without_what_is_kept(manifest).contains(CANARY);
+            assert!(told || !format!("{reasons:?}").contains(CANARY), "a secret: {reasons:?}");
+        }
+    }
+}
+
+#[test]
+fn fuzz_cci_manifest() {
+    let side = |fields: Value| json!({"containers": [fields]});
+    let manifests = [
+        manifest(json!({})),
+        manifest(
+            json!({"hostNetwork": true, "hostPID": true, "hostIPC": true, "resourceClaims": [{"name": "g"}]}),
+        ),
+        manifest(
+            json!({"volumes": [{"name": "data", "hostPath": {"path": "/"}}, {"name": "config", "emptyDir": {}}]}),
+        ),
+        manifest(side(
+            json!({"name": "a", "securityContext": {"privileged": true}, "volumeDevices": [{"name": "d"}]}),
+        )),
+        manifest(side(json!({"name": "a", "resources": {"limits": {"cpu": "x", "memory": "1GB"}}}))),
+        manifest(json!({"containers": vec![json!({"name": "a", "resources": {"limits": {"cpu": 1}}}); 6]})),
+    ];
+    fuzz::target!(&corpus(&manifests), check_manifest);
 }
 
 /// A page is a list of pods by its own word, whole, and goes on where it says.

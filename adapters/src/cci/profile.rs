@@ -1,5 +1,6 @@
 //! What differs between the generations of CCI, as data: paths, templates, accepted fields.
 
+use engine::size::SizePolicy;
 use serde_json::Value;
 
 /// A generation of CCI.
@@ -19,6 +20,8 @@ pub struct Profile {
     pub network: ObjectShape,
     /// The pod.
     pub pod: PodShape,
+    /// How its pods may be sized; by the first unless another is asked for.
+    pub size_policies: &'static [SizePolicy],
 }
 
 /// An object that must exist, and how one sees that it is ready.
@@ -64,6 +67,12 @@ pub struct PodShape {
     pub projected_sources: &'static [&'static str],
     /// Ways to probe. Any other makes the pod unacceptable.
     pub probes: &'static [&'static str],
+    /// What a lifecycle hook may do. Anything else makes the pod unacceptable.
+    pub lifecycle: &'static [&'static str],
+    /// Where the value of an environment variable may come from. Any other source makes the pod unacceptable.
+    pub env_sources: &'static [&'static str],
+    /// Most containers of a pod, those that run before it aside.
+    pub containers_max: usize,
 }
 
 impl Profile {
@@ -72,7 +81,9 @@ impl Profile {
     /// Paths, annotations and states are those of the CCI 1.0 API reference. Of the pod, the fields are those
     /// that both generations document, and `imagePullPolicy`, which only this one has. What speaks of the
     /// cluster's own nodes (node name and selector, affinity, tolerations, spread, scheduler) means nothing to
-    /// CCI's nodes; a readiness gate is set in the cluster, so a cloud pod with one would never be ready.
+    /// CCI's nodes; a readiness gate is set in the cluster, so a cloud pod with one would never be ready. The kinds of
+    /// volume are those that the add-on takes (CCE add-on page, Notes and Constraints): a generic ephemeral volume
+    /// would become a claim of the cloud's own, and an NFS server is reached as SFS Turbo, through a claim.
     pub const CCI_1_0: Profile = Profile {
         name: "cci-1.0",
         core_path: "/api/v1",
@@ -191,16 +202,24 @@ impl Profile {
                 "configMap",
                 "downwardAPI",
                 "emptyDir",
-                "ephemeral",
-                "nfs",
                 "persistentVolumeClaim",
                 "projected",
                 "secret",
             ],
             projected_sources: &["configMap", "downwardAPI", "secret"],
             probes: &["exec", "httpGet", "tcpSocket"],
+            lifecycle: &["exec", "httpGet"],
+            env_sources: &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"],
+            containers_max: 5,
         },
+        size_policies: &[SizePolicy::Cci10V125, SizePolicy::Cci10V124],
     };
+
+    /// How its pods are sized unless another policy is asked for.
+    #[must_use]
+    pub fn size_policy(&self) -> SizePolicy {
+        *self.size_policies.first().expect("every profile has a size policy")
+    }
 
     /// The namespace that the add-on of this generation keeps for a cluster.
     #[must_use]

@@ -38,6 +38,7 @@ pub(super) fn config(endpoint: &str) -> CciConfig {
         },
         cluster_id: "c1".into(),
         node: "virtual-kubelet".into(),
+        size_policy: Profile::CCI_1_0.size_policy(),
         request_timeout: Duration::from_secs(30),
         proxy: None,
         plain_http: false,

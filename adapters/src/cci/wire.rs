@@ -2,9 +2,12 @@
 
 mod bounds;
 mod facts;
+mod left_out;
 mod manifest;
 mod mark;
+pub(super) mod parts;
 
 pub(super) use facts::{Sighting, read_page, read_pod};
+pub(super) use left_out::left_out;
 pub(super) use manifest::build;
 pub(super) use mark::Mark;

@@ -33,7 +33,7 @@ fn pod(name: &str, uid: &str, resource_version: &str) -> Value {
             "uid": uid,
             "resourceVersion": resource_version,
         },
-        "spec": { "nodeName": "burst", "containers": [{ "name": "app", "image": "busybox" }] },
+        "spec": { "nodeName": "burst", "containers": [{ "name": "app", "image": "busybox", "resources": { "limits": { "cpu": "1" } } }] },
         "status": { "phase": "Pending", "qosClass": "BestEffort" },
     })
 }

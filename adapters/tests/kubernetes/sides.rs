@@ -84,6 +84,7 @@ fn cloud_client(url: &str) -> CciClient {
         network: NetworkConfig { name: "burst-net".into(), ..NetworkConfig::default() },
         cluster_id: "c1".into(),
         node: "burst".into(),
+        size_policy: Profile::CCI_1_0.size_policy(),
         request_timeout: Duration::from_secs(30),
         proxy: None,
         plain_http: false,

@@ -62,6 +62,27 @@ impl Quantity {
     }
 }
 
+/// CPU as the API writes it: `2`, or `250m` where it is no whole number (Kubernetes API, `resource.Quantity`).
+#[must_use]
+pub fn cpu_text(cpu_milli: u64) -> String {
+    if cpu_milli.is_multiple_of(1_000) {
+        (cpu_milli / 1_000).to_string()
+    } else {
+        alloc::format!("{cpu_milli}m")
+    }
+}
+
+/// Memory as the API writes it: in the largest binary unit in which it is a whole number, so `1536Mi`.
+#[must_use]
+pub fn memory_text(memory_bytes: u64) -> String {
+    const UNITS: [(&str, u32); 6] = [("Ei", 60), ("Pi", 50), ("Ti", 40), ("Gi", 30), ("Mi", 20), ("Ki", 10)];
+    let fits = |(_, shift): &&(&str, u32)| memory_bytes.trailing_zeros() >= *shift;
+    match UNITS.iter().find(fits).filter(|_| memory_bytes > 0) {
+        Some((unit, shift)) => alloc::format!("{}{unit}", memory_bytes >> shift),
+        None => memory_bytes.to_string(),
+    }
+}
+
 fn nano(text: &str) -> Result<i128, &'static str> {
     if text.len() > CHARS_MAX {
         return Err("it is too long");
@@ -218,7 +239,31 @@ mod tests {
         }
     }
 
+    #[test]
+    fn amounts_are_written_as_the_api_writes_them() {
+        for (cpu_milli, text) in [(0, "0"), (250, "250m"), (1_000, "1"), (1_250, "1250m"), (32_000, "32")] {
+            assert_eq!(cpu_text(cpu_milli), text);
+        }
+        for (memory_bytes, text) in [
+            (0, "0"),
+            (1_000, "1000"),
+            (1 << 10, "1Ki"),
+            (214_748_365, "214748365"),
+            (3 << 29, "1536Mi"),
+            (2 << 30, "2Gi"),
+            (1 << 40, "1Ti"),
+        ] {
+            assert_eq!(memory_text(memory_bytes), text);
+        }
+    }
+
     proptest! {
+        #[test]
+        fn what_is_written_is_read_again(amount in prop_oneof![0..=i64::MAX as u64, (0_u64..4096).prop_map(|n| n << 28)]) {
+            prop_assert_eq!(Quantity::parse(&memory_text(amount)).unwrap().value(), amount);
+            prop_assert_eq!(Quantity::parse(&cpu_text(amount)).unwrap().milli(), amount);
+        }
+
         #[test]
         fn every_text_is_an_amount_or_an_error(text in ".{0,60}") {
             let _ = Quantity::parse(&text);

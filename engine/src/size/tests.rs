@@ -82,6 +82,17 @@ fn init_containers_count_by_their_maximum() {
 }
 
 #[test]
+fn what_a_pod_asks_for_is_what_it_comes_to_before_any_rule() {
+    for (list, init, asked) in [
+        (&["300m/100Mi", "200m/1Gi"][..], &[][..], "500m/1124Mi"),
+        (&["300m/100Mi"], &["1/50Mi", "200m/1Gi"], "1/1Gi"),
+        (&["-/-"], &[], "-/-"),
+    ] {
+        assert_eq!(pod(list, init).size(), sizes(&[asked])[0], "{list:?} {init:?}");
+    }
+}
+
+#[test]
 fn limits_win_else_requests_and_before_1_2_5_they_must_be_equal() {
     let asked = |requests, limits| AskedPod {
         containers: vec![Asked { requests: amounts(requests), limits: amounts(limits) }],

@@ -88,7 +88,8 @@ impl Served {
 
     /// Binds a new pod to the node; returns it as the watch shows it.
     pub async fn bind(&mut self, name: &str) -> PodFacts {
-        let size = json!({ "cpu": "500m", "memory": "1Gi" });
+        // A size that the cloud refuses unless it is adjusted.
+        let size = json!({ "cpu": "300m", "memory": "512Mi" });
         let pod = json!({
             "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
             "spec": {
@@ -197,6 +198,7 @@ fn config(url: String, project_id: String) -> CciConfig {
         },
         cluster_id: "c1".into(),
         node: NODE.into(),
+        size_policy: Profile::CCI_1_0.size_policy(),
         request_timeout: PATIENCE,
         proxy: None,
         plain_http: false,

@@ -7,7 +7,8 @@ fn manifest() -> Box<RawValue> {
     let manifest = json!({
         "metadata": {"name": "web-0", "namespace": "shop", "uid": "uid-1"},
         "spec": {"containers": [{
-            "name": "app", "image": "nginx", "env": [{"name": "PASSWORD", "value": "env-canary-1"}]
+            "name": "app", "image": "nginx", "env": [{"name": "PASSWORD", "value": "env-canary-1"}],
+            "resources": {"limits": {"cpu": "1", "memory": "2Gi"}}
         }]}
     });
     serde_json::value::to_raw_value(&manifest).unwrap()
@@ -275,4 +276,34 @@ async fn no_secret_shows_in_an_outcome() {
         assert!(shown.contains("[redacted]"), "{shown}");
         assert!(!shown.contains("canary"), "{shown}");
     }
+}
+
+#[tokio::test]
+async fn a_pod_that_the_cloud_cannot_run_is_refused_without_a_call() {
+    let manifest = json!({
+        "metadata": {
+            "name": "web-0", "namespace": "shop", "uid": "uid-1",
+            "ownerReferences": [{"kind": "DaemonSet", "name": "exporter", "controller": true}]
+        },
+        "spec": {"hostNetwork": true, "containers": [{"name": "app"}]}
+    });
+    let server = Server::answering(Reply::json(201, &cloud_pod())).await;
+    let manifest = serde_json::value::to_raw_value(&manifest).unwrap();
+    let outcome = client(&server.url()).create_pod(&owner(), &name(), &manifest).await.outcome;
+    assert_eq!(refusal_class(&outcome), RefusalClass::Invalid);
+    let Outcome::Refused(refusal) = outcome else { unreachable!() };
+    for told in ["metadata.ownerReferences[0].kind: ", "(daemon-set)", "spec.hostNetwork: ", "(host-network)"]
+    {
+        assert!(refusal.message.contains(told), "{}", refusal.message);
+    }
+    assert!(server.seen().is_empty());
+}
+
+#[test]
+fn a_policy_of_another_generation_is_not_accepted() {
+    let directory = tempfile::tempdir().unwrap();
+    let auth = access_key(directory.path());
+    let config = CciConfig { size_policy: engine::size::SizePolicy::Cci20, ..config("http://127.0.0.1:1") };
+    let error = CciClient::new(config, auth, Profile::CCI_1_0).err().unwrap();
+    assert_eq!(error.to_string(), "size policy: cci-2.0 is not a policy of cci-1.0");
 }

@@ -1,23 +1,20 @@
 //! A Kubernetes pod, as the cloud takes it.
 //!
 //! Fields that the profile does not name are left out. Where leaving one out would change what the pod does
-//! (its volumes, its rights, its place in the host's namespaces), the pod is refused instead.
+//! (its volumes, its rights, its place in the host's namespaces), the pod is refused instead ([`admission`]).
 
+use engine::size::SizePolicy;
 use engine::{CloudName, PodRef};
 use serde_json::{Map, Value, json};
 
 use super::mark::{Mark, is_reserved};
+use super::parts::{CONTAINER_LISTS, is_token_volume, items, items_mut, name_of};
+use crate::cci::admission::{self, Reason};
 use crate::cci::profile::PodShape;
+use crate::cci::sizing::{self, Sizing};
 
 /// kubectl's copy of the manifest: as long as the pod itself, and of no use to the cloud.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
-
-/// Name prefix of the volume that the API server adds for the service account's token. CCI has no source
-/// for such tokens, so the volume and its mounts are left out.
-const TOKEN_VOLUME: &str = "kube-api-access-";
-
-const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
-const CONTAINER_LISTS: [&str; 2] = ["containers", "initContainers"];
 
 /// A pod ready to be sent.
 #[derive(Debug)]
@@ -32,21 +29,40 @@ pub(in crate::cci) struct CloudPod {
 /// Makes the cloud pod for `owner` from its manifest.
 ///
 /// # Errors
-/// With a sentence for the pod's owner when the cloud cannot run it as it is meant.
+/// Every reason why the cloud cannot run it as it is meant.
 pub(in crate::cci) fn build(
     shape: &PodShape,
+    policy: SizePolicy,
     mark: &Mark,
     owner: &PodRef,
     name: &CloudName,
     manifest: &Value,
-) -> Result<CloudPod, String> {
-    let spec = manifest.get("spec").and_then(Value::as_object).ok_or("the pod has no spec")?;
-    check(shape, spec)?;
+) -> Result<CloudPod, Vec<Reason>> {
+    let mut reasons = admission::reasons(shape, manifest);
+    match sizing::ask(manifest).and_then(|asked| Sizing::of(policy, &asked)) {
+        Ok(sizing) if reasons.is_empty() => Ok(admitted(shape, &sizing, mark, owner, name, manifest)),
+        Ok(_) => Err(reasons),
+        Err(unfit) => {
+            reasons.extend(unfit);
+            Err(reasons)
+        }
+    }
+}
 
+/// The cloud pod of a manifest that nothing stands against.
+fn admitted(
+    shape: &PodShape,
+    sizing: &Sizing,
+    mark: &Mark,
+    owner: &PodRef,
+    name: &CloudName,
+    manifest: &Value,
+) -> CloudPod {
     let (mut labels, mut annotations) = (carried(manifest, "labels"), carried(manifest, "annotations"));
     mark.write(owner, &mut labels, &mut annotations);
+    sizing.annotate(&mut annotations);
 
-    let mut spec = only(spec, shape.spec);
+    let mut spec = manifest["spec"].as_object().map(|spec| only(spec, shape.spec)).unwrap_or_default();
     narrow(spec.get_mut("securityContext"), shape.security_context);
     remove_token_volume(&mut spec);
     for list in CONTAINER_LISTS {
@@ -54,6 +70,7 @@ pub(in crate::cci) fn build(
             *container = container_for(shape, container);
         }
     }
+    sizing.write(&mut spec);
     let secrets = CONTAINER_LISTS.iter().flat_map(|list| items(spec.get(*list))).flat_map(literals).collect();
     let json = json!({
         "apiVersion": shape.api_version,
@@ -61,19 +78,7 @@ pub(in crate::cci) fn build(
         "metadata": {"name": name.0, "labels": labels, "annotations": annotations},
         "spec": spec,
     });
-    Ok(CloudPod { json, secrets })
-}
-
-fn items(list: Option<&Value>) -> &[Value] {
-    list.and_then(Value::as_array).map_or(&[], Vec::as_slice)
-}
-
-fn items_mut(list: Option<&mut Value>) -> &mut [Value] {
-    list.and_then(Value::as_array_mut).map_or(&mut [], Vec::as_mut_slice)
-}
-
-fn name_of(object: &Value) -> &str {
-    object.get("name").and_then(Value::as_str).unwrap_or_default()
+    CloudPod { json, secrets }
 }
 
 fn only(object: &Map<String, Value>, fields: &[&str]) -> Map<String, Value> {
@@ -104,24 +109,7 @@ fn container_for(shape: &PodShape, container: &Value) -> Value {
     for mount in items_mut(container.get_mut("volumeMounts")) {
         narrow(Some(mount), shape.volume_mount);
     }
-    if let Some(resources) = container.get_mut("resources") {
-        *resources = equal_resources(resources);
-    }
     Value::Object(container)
-}
-
-/// Requests and limits made equal: the limit where there is one, the request elsewhere (the add-on's rule
-/// since version 1.2.5). The quantities themselves stay as written.
-fn equal_resources(resources: &Value) -> Value {
-    let mut amounts = resources["requests"].as_object().cloned().unwrap_or_default();
-    amounts.extend(resources["limits"].as_object().cloned().unwrap_or_default());
-    if amounts.is_empty() { json!({}) } else { json!({"limits": amounts, "requests": amounts}) }
-}
-
-fn is_token_volume(volume: &Value) -> bool {
-    let sources = items(volume.get("projected").and_then(|projected| projected.get("sources")));
-    name_of(volume).starts_with(TOKEN_VOLUME)
-        && sources.iter().any(|source| source.get("serviceAccountToken").is_some())
 }
 
 fn remove_token_volume(spec: &mut Map<String, Value>) {
@@ -148,68 +136,6 @@ fn literals(container: &Value) -> Vec<String> {
     let values = items(container.get("env")).iter().filter_map(|variable| variable.get("value"));
     let words = ["command", "args"].into_iter().flat_map(|list| items(container.get(list)));
     values.chain(words).filter_map(Value::as_str).map(str::to_owned).collect()
-}
-
-/// Refuses what the cloud would drop and the pod cannot do without.
-fn check(shape: &PodShape, spec: &Map<String, Value>) -> Result<(), String> {
-    for field in ["hostNetwork", "hostPID", "hostIPC"] {
-        if spec.get(field) == Some(&Value::Bool(true)) {
-            return Err(format!("spec.{field} is not available in CCI"));
-        }
-    }
-    if !items(spec.get("resourceClaims")).is_empty() {
-        return Err("spec.resourceClaims is not available in CCI".into());
-    }
-    for volume in items(spec.get("volumes")) {
-        check_volume(shape, volume).map_err(|reason| format!("volume {}: {reason}", name_of(volume)))?;
-    }
-    for container in CONTAINER_LISTS.iter().flat_map(|list| items(spec.get(*list))) {
-        check_container(shape, container)
-            .map_err(|reason| format!("container {}: {reason}", name_of(container)))?;
-    }
-    // An init container that restarts always is a sidecar; without the field it would never end.
-    let is_sidecar =
-        |container: &&Value| container.get("restartPolicy").is_some_and(|policy| policy == "Always");
-    match items(spec.get("initContainers")).iter().find(is_sidecar) {
-        Some(sidecar) if !shape.container.contains(&"restartPolicy") => {
-            Err(format!("container {}: sidecar containers are not available in CCI", name_of(sidecar)))
-        }
-        Some(_) | None => Ok(()),
-    }
-}
-
-fn check_volume(shape: &PodShape, volume: &Value) -> Result<(), String> {
-    if is_token_volume(volume) {
-        return Ok(());
-    }
-    let keys = volume.as_object().map(Map::keys).into_iter().flatten();
-    if let Some(kind) = keys.filter(|key| *key != "name").find(|key| !shape.volumes.contains(&key.as_str())) {
-        return Err(format!("{kind} is not available in CCI"));
-    }
-    let sources = items(volume.get("projected").and_then(|projected| projected.get("sources")));
-    for kind in sources.iter().filter_map(Value::as_object).flat_map(Map::keys) {
-        if !shape.projected_sources.contains(&kind.as_str()) {
-            return Err(format!("the projected source {kind} is not available in CCI"));
-        }
-    }
-    Ok(())
-}
-
-fn check_container(shape: &PodShape, container: &Value) -> Result<(), String> {
-    if container.pointer("/securityContext/privileged") == Some(&Value::Bool(true)) {
-        return Err("privileged is not available in CCI".into());
-    }
-    if !items(container.get("volumeDevices")).is_empty() {
-        return Err("volumeDevices is not available in CCI".into());
-    }
-    for probe in PROBES {
-        if container.get(probe).is_some_and(|probe| probe.get("grpc").is_some())
-            && !shape.probes.contains(&"grpc")
-        {
-            return Err(format!("{probe}: grpc is not available in CCI"));
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

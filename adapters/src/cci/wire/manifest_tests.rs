@@ -6,13 +6,15 @@ fn owner() -> PodRef {
     PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) }
 }
 
-fn built(manifest: &Value) -> Result<CloudPod, String> {
+fn built(manifest: &Value) -> Result<CloudPod, Vec<Reason>> {
     let mark = Mark { cluster_id: "c1".into(), node: "virtual-kubelet".into() };
-    build(&Profile::CCI_1_0.pod, &mark, &owner(), &CloudName("shop-web-0-x".into()), manifest)
+    let name = CloudName("shop-web-0-x".into());
+    build(&Profile::CCI_1_0.pod, SizePolicy::Cci10V125, &mark, &owner(), &name, manifest)
 }
 
 fn with_container(extra: Value) -> Value {
-    let mut container = json!({"name": "app", "image": "nginx"});
+    let resources = json!({"limits": {"cpu": "1", "memory": "2Gi"}});
+    let mut container = json!({"name": "app", "image": "nginx", "resources": resources});
     container.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
     json!({"metadata": {"uid": "uid-1"}, "spec": {"containers": [container]}})
 }
@@ -99,51 +101,45 @@ fn a_pod_as_the_api_server_gives_it_becomes_a_cloud_pod() {
 }
 
 #[test]
-fn what_cannot_be_left_out_is_refused() {
-    let spec = |spec: Value| json!({"spec": spec});
-    let volume = |volume: Value| json!({"spec": {"volumes": [volume]}});
-    for (manifest, word) in [
-        (json!({}), "no spec"),
-        (spec(json!({"hostNetwork": true})), "hostNetwork"),
-        (spec(json!({"hostPID": true})), "hostPID"),
-        (spec(json!({"resourceClaims": [{"name": "gpu"}]})), "resourceClaims"),
-        (spec(json!({"initContainers": [{"name": "s", "restartPolicy": "Always"}]})), "container s: sidecar"),
-        (volume(json!({"name": "logs", "hostPath": {"path": "/var/log"}})), "volume logs: hostPath"),
-        (
-            volume(json!({"name": "t", "projected": {"sources": [{"serviceAccountToken": {}}]}})),
-            "serviceAccountToken",
-        ),
-        (volume(json!({"name": "kube-api-access-x", "hostPath": {}})), "hostPath"),
-        (with_container(json!({"securityContext": {"privileged": true}})), "container app: privileged"),
-        (with_container(json!({"volumeDevices": [{"name": "d"}]})), "volumeDevices"),
-        (with_container(json!({"livenessProbe": {"grpc": {"port": 1}}})), "livenessProbe: grpc"),
-    ] {
-        let reason = built(&manifest).unwrap_err();
-        assert!(reason.contains(word), "{reason}");
-    }
-    for accepted in [
-        spec(json!({"hostNetwork": false, "containers": []})),
-        with_container(json!({"securityContext": {"privileged": false}, "livenessProbe": {"exec": {}}})),
-        volume(json!({"name": "c", "configMap": {"name": "c"}})),
-    ] {
-        assert!(built(&accepted).is_ok(), "{accepted}");
-    }
+fn a_pod_is_refused_for_all_reasons_at_once() {
+    let told = |manifest: &Value| -> Vec<(&'static str, String)> {
+        let reasons = built(manifest).unwrap_err().into_iter();
+        reasons.map(|reason| (reason.rule.name(), reason.field)).collect()
+    };
+    let manifest = json!({"spec": {
+        "hostNetwork": true,
+        "containers": [
+            {"name": "a", "securityContext": {"privileged": true}},
+            {"name": "b", "resources": {"limits": {"cpu": "x", "memory": "1GB"}}}
+        ]
+    }});
+    assert_eq!(
+        told(&manifest),
+        [
+            ("host-network", "spec.hostNetwork".to_owned()),
+            ("privileged", "spec.containers[0].securityContext.privileged".to_owned()),
+            ("quantity", "spec.containers[1].resources.limits.cpu".to_owned()),
+            ("quantity", "spec.containers[1].resources.limits.memory".to_owned()),
+        ]
+    );
+    let effortless = json!({"spec": {"hostPID": true, "containers": [{"name": "a"}]}});
+    assert_eq!(
+        told(&effortless),
+        [("host-pid", "spec.hostPID".to_owned()), ("some-cpu", "spec.containers".to_owned())]
+    );
+    assert_eq!(told(&json!({}))[0].0, "spec-missing");
+    assert!(built(&with_container(json!({}))).is_ok());
 }
 
 #[test]
-fn requests_follow_limits_and_nothing_else_is_adjusted() {
-    for (given, expected) in [
-        (json!({}), json!({})),
-        (json!({"limits": {"cpu": "0.3"}}), json!({"limits": {"cpu": "0.3"}, "requests": {"cpu": "0.3"}})),
-        (json!({"requests": {"cpu": 1}}), json!({"limits": {"cpu": 1}, "requests": {"cpu": 1}})),
-        (
-            json!({"limits": {"memory": "200M"}, "requests": {"memory": "100M", "cpu": "1"}}),
-            json!({"limits": {"memory": "200M", "cpu": "1"}, "requests": {"memory": "200M", "cpu": "1"}}),
-        ),
-    ] {
-        let pod = built(&with_container(json!({"resources": given}))).unwrap();
-        assert_eq!(pod.json["spec"]["containers"][0]["resources"], expected);
-    }
+fn a_pod_is_made_in_the_size_that_the_policy_gives() {
+    let requests = json!({"cpu": "300m", "memory": "512Mi", "ephemeral-storage": "2Gi"});
+    let pod = built(&with_container(json!({"resources": {"requests": requests}}))).unwrap();
+    let expected = json!({"cpu": "500m", "memory": "1Gi", "ephemeral-storage": "2Gi"});
+    let resources = &pod.json["spec"]["containers"][0]["resources"];
+    assert_eq!(resources, &json!({"limits": expected, "requests": expected}));
+    let annotations = &pod.json["metadata"]["annotations"];
+    assert!(annotations["burst-agent.io/size-explained"].as_str().unwrap().contains("whole-gib"));
 }
 
 #[test]
@@ -157,11 +153,14 @@ fn literal_values_are_known_as_secrets() {
 
 #[test]
 fn odd_shapes_do_not_panic() {
+    let sized = json!({"name": "app", "resources": {"limits": {"cpu": 1}, "requests": []}});
     for spec in [
         json!({"containers": 7, "volumes": "x", "securityContext": []}),
-        json!({"containers": [7, null, {"ports": [1], "resources": 3, "volumeMounts": {}, "env": [null]}]}),
-        json!({"volumes": [null, 3, {"projected": {"sources": 1}}]}),
+        json!({"containers": [null, {"ports": [1], "volumeMounts": {}, "env": [null]}, {"resources": 3}, sized]}),
+        json!({"volumes": [null, 3, {"projected": {"sources": 1}}], "initContainers": {}, "containers": [sized]}),
     ] {
-        let _ = built(&json!({"metadata": {"labels": 3, "annotations": []}, "spec": spec}));
+        let is_list = spec["containers"].is_array();
+        let built = built(&json!({"metadata": {"labels": 3, "annotations": []}, "spec": spec}));
+        assert_eq!(built.is_ok(), is_list, "{built:?}");
     }
 }

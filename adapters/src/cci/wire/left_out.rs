@@ -1,0 +1,80 @@
+//! What of a manifest is left out of the cloud pod, because it has no meaning there.
+
+use serde_json::Value;
+
+use super::parts::{fields, is_token_volume, items};
+use crate::cci::profile::PodShape;
+
+/// The paths of the fields that an admitted manifest sets and its cloud pod lacks.
+pub(in crate::cci) fn left_out(shape: &PodShape, manifest: &Value) -> Vec<String> {
+    let spec = manifest.get("spec");
+    let mut paths = Vec::new();
+    lacking(&mut paths, "spec", spec, shape.spec);
+    let security_context = spec.and_then(|spec| spec.get("securityContext"));
+    lacking(&mut paths, "spec.securityContext", security_context, shape.security_context);
+    for (index, volume) in items(spec.and_then(|spec| spec.get("volumes"))).iter().enumerate() {
+        if is_token_volume(volume) {
+            paths.push(format!("spec.volumes[{index}]"));
+        }
+    }
+    for list in ["initContainers", "containers"] {
+        for (index, container) in items(spec.and_then(|spec| spec.get(list))).iter().enumerate() {
+            of_container(&mut paths, &format!("spec.{list}[{index}]"), container, shape);
+        }
+    }
+    paths
+}
+
+fn of_container(paths: &mut Vec<String>, path: &str, container: &Value, shape: &PodShape) {
+    lacking(paths, path, Some(container), shape.container);
+    let security_context = container.get("securityContext");
+    lacking(paths, &format!("{path}.securityContext"), security_context, shape.container_security_context);
+    for (list, kept) in [("ports", shape.port), ("volumeMounts", shape.volume_mount)] {
+        for (index, item) in items(container.get(list)).iter().enumerate() {
+            lacking(paths, &format!("{path}.{list}[{index}]"), Some(item), kept);
+        }
+    }
+}
+
+fn lacking(paths: &mut Vec<String>, path: &str, object: Option<&Value>, kept: &[&str]) {
+    let left_out = fields(object).map(|(key, _)| key).filter(|key| !kept.contains(key));
+    paths.extend(left_out.map(|key| format!("{path}.{key}")));
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::cci::profile::Profile;
+
+    #[test]
+    fn what_is_left_out_is_told_by_its_path() {
+        let manifest = json!({"spec": {
+            "nodeSelector": {"a": "b"}, "restartPolicy": "Never",
+            "securityContext": {"seccompProfile": {}, "runAsUser": 7},
+            "initContainers": [{"name": "i", "resizePolicy": []}],
+            "containers": [{
+                "name": "a", "securityContext": {"allowPrivilegeEscalation": false, "runAsUser": 1},
+                "ports": [{"containerPort": 80, "hostPort": 80}],
+                "volumeMounts": [{"name": "d", "mountPath": "/d", "mountPropagation": "None"}]
+            }],
+            "volumes": [
+                {"name": "d", "emptyDir": {}},
+                {"name": "kube-api-access-x", "projected": {"sources": [{"serviceAccountToken": {}}]}}
+            ]
+        }});
+        assert_eq!(
+            left_out(&Profile::CCI_1_0.pod, &manifest),
+            [
+                "spec.nodeSelector",
+                "spec.securityContext.seccompProfile",
+                "spec.volumes[1]",
+                "spec.initContainers[0].resizePolicy",
+                "spec.containers[0].securityContext.allowPrivilegeEscalation",
+                "spec.containers[0].ports[0].hostPort",
+                "spec.containers[0].volumeMounts[0].mountPropagation",
+            ]
+        );
+    }
+}
