@@ -89,45 +89,45 @@ fn two_incarnations_of_a_name_are_told_apart() {
         &journal,
         "--pod shop/web-0 --until 24",
         expect![[r#"
-        2026-03-01T10:15:00.100Z         #1  agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0
-        -- shop/web-0, uid u1
-        2026-03-01T10:15:00.700Z         #7  in the cluster: Pending, resource version 41
-                                             -> 7.0 create cloud pod shop-web-0-5ps6xssgkg [because of #7]
-        2026-03-01T10:15:00.800Z         #8  7.0 create cloud pod: done, the cloud pod is Pending; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-                                             -> 8.0 emit notice: Normal ProviderCreateSuccess: Created shop-web-0-5ps6xssgkg in the cloud [because of #8]
-                                             -> 8.1 patch pod status: Pending [because of #7, #8]
-        2026-03-01T10:15:00.900Z         #9  8.0 emit notice: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-        2026-03-01T10:15:01.000Z        #10  8.1 patch pod status: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-        2026-03-01T10:15:01.100Z        #11  in the cloud: Running; main running, ready
-                                             -> 11.0 patch pod status: Running; main running, ready [because of #7, #11]
-        2026-03-01T10:15:01.200Z        #12  11.0 patch pod status: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-        2026-03-01T10:15:01.300Z        #13  in the cluster: Running, to be deleted with 30 s grace, resource version 41
-                                             -> 13.0 delete cloud pod shop-web-0-5ps6xssgkg with 30 s grace [because of #11, #13]
-        2026-03-01T10:15:01.400Z        #14  13.0 delete cloud pod: done, the cloud has begun to end it; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-                                             -> 14.0 emit notice: Normal ProviderDeleteSuccess: Deleting shop-web-0-5ps6xssgkg in the cloud [because of #14]
-        2026-03-01T10:15:01.500Z        #15  14.0 emit notice: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-        2026-03-01T10:15:01.600Z        #16  cloud pod shop-web-0-5ps6xssgkg missing from the complete list 4.0: evidence, not proof
-                                             -> 16.0 look up cloud pod shop-web-0-5ps6xssgkg [because of #13, #16]
-        2026-03-01T10:15:01.700Z        #17  16.0 look up cloud pod: done, the cloud has no such pod; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-                                             -> 17.0 release pod: remove its API object [because of #13, #17]
-        2026-03-01T10:15:01.800Z        #18  17.0 release pod: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
-        2026-03-01T10:15:01.900Z        #19  pod gone from the cluster: the watch said so
-        -- shop/web-0, uid u2
-        2026-03-01T10:15:02.000Z        #20  in the cluster: Pending, resource version 41
-                                             -> 20.0 create cloud pod shop-web-0-zhd5syjajm [because of #20]
-        2026-03-01T10:15:02.000Z        #20  at the end: Pending in the cluster, never in the cloud; 20.0 create cloud pod, attempt 1, in flight
-    "#]],
+            2026-03-01T10:15:00.100Z         #1  agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0
+            -- shop/web-0, uid u1
+            2026-03-01T10:15:00.700Z         #7  in the cluster: Pending, resource version 41
+                                                 -> 7.0 create cloud pod shop-web-0-5ps6xssgkg [because of #7]
+            2026-03-01T10:15:00.800Z         #8  7.0 create cloud pod: done, the cloud pod is Pending; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+                                                 -> 8.0 emit notice: Normal ProviderCreateSuccess: Created shop-web-0-5ps6xssgkg in the cloud [because of #8]
+                                                 -> 8.1 patch pod status: Pending [because of #7, #8]
+            2026-03-01T10:15:00.900Z         #9  8.0 emit notice: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+            2026-03-01T10:15:01.000Z        #10  8.1 patch pod status: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+            2026-03-01T10:15:01.100Z        #11  in the cloud: Running; main running, ready
+                                                 -> 11.0 patch pod status: Running; main running, ready [because of #7, #11]
+            2026-03-01T10:15:01.200Z        #12  11.0 patch pod status: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+            2026-03-01T10:15:01.300Z        #13  in the cluster: Running, to be deleted with 30 s grace, resource version 41
+                                                 -> 13.0 delete cloud pod shop-web-0-5ps6xssgkg with 30 s grace [because of #11, #13]
+            2026-03-01T10:15:01.400Z        #14  13.0 delete cloud pod: done, the cloud has begun to end it; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+                                                 -> 14.0 emit notice: Normal ProviderDeleteSuccess: Deleting shop-web-0-5ps6xssgkg in the cloud [because of #14]
+            2026-03-01T10:15:01.500Z        #15  14.0 emit notice: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+            2026-03-01T10:15:01.600Z        #16  cloud pod shop-web-0-5ps6xssgkg missing from the complete list 4.0: evidence, not proof
+                                                 -> 16.0 look up cloud pod shop-web-0-5ps6xssgkg [because of #13, #16]
+            2026-03-01T10:15:01.700Z        #17  16.0 look up cloud pod: done, the cloud has no such pod; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+                                                 -> 17.0 release pod: remove its API object [because of #13, #17]
+            2026-03-01T10:15:01.800Z        #18  17.0 release pod: done; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
+            2026-03-01T10:15:01.900Z        #19  pod gone from the cluster: the watch said so
+            -- shop/web-0, uid u2
+            2026-03-01T10:15:02.000Z        #20  in the cluster: Pending, resource version 41
+                                                 -> 20.0 create cloud pod shop-web-0-zhd5syjajm [because of #20]
+            2026-03-01T10:15:02.000Z        #20  at the end: Pending in the cluster, unproven in the cloud; 20.0 create cloud pod, attempt 1, in flight
+        "#]],
     );
     check(
         &journal,
         "--pod u2",
         expect![[r#"
-        2026-03-01T10:15:00.100Z         #1  agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0
-        -- shop/web-0, uid u2
-        2026-03-01T10:15:02.000Z        #20  in the cluster: Pending, resource version 41
-                                             -> 20.0 create cloud pod shop-web-0-zhd5syjajm [because of #20]
-        2026-03-01T10:15:02.000Z        #20  at the end: Pending in the cluster, never in the cloud; 20.0 create cloud pod, attempt 1, in flight
-    "#]],
+            2026-03-01T10:15:00.100Z         #1  agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0
+            -- shop/web-0, uid u2
+            2026-03-01T10:15:02.000Z        #20  in the cluster: Pending, resource version 41
+                                                 -> 20.0 create cloud pod shop-web-0-zhd5syjajm [because of #20]
+            2026-03-01T10:15:02.000Z        #20  at the end: Pending in the cluster, unproven in the cloud; 20.0 create cloud pod, attempt 1, in flight
+        "#]],
     );
 }
 

@@ -27,7 +27,7 @@ fn another_decision_is_found_in_its_frame_and_ends_the_verification() {
         agent        node virtual-kubelet of cluster c1
         starts       1, versions: 0.1.0
         decided      5 effects, 0 steps held back
-        pods         1: never 1
+        pods         1: unproven 1
         held         none
         outstanding  1: create_cloud_pod 1
         decisions    DIFFER: the decisions on record #7 are not the log's (digest 0d732d80c1c5c50e, 0000000000000bad in the log); all is the same until #6; the state at #8 is the log's
