@@ -143,6 +143,8 @@ impl Story {
     /// An agent that has read both sides and found them empty.
     pub fn ready() -> Story {
         let mut story = Story::started();
+        // Long enough after the start that the lists tell of all that was made before it.
+        story.at = story.at.plus_ms(60_000);
         story.list_both(vec![]);
         story
     }

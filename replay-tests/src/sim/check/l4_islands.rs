@@ -20,7 +20,7 @@ pub fn decided(effect: &Effect, pod: &Pod, told: &Told) -> Result<(), Broken> {
         format!("{} is told to have vanished, and the cloud has not said so", of.uid)
     })?;
     // What was to end and is wanted again was asked about once.
-    let proofs = if pod.end_asked { 1 } else { u32::from(told.policy.absence_proofs) };
+    let proofs = if pod.was_to_go { 1 } else { u32::from(told.policy.absence_proofs) };
     unless(pod.absences >= proofs, "L4", || {
         format!("{} is told to have vanished, and the cloud has said so {} times", of.uid, pod.absences)
     })

@@ -55,6 +55,8 @@ pub struct Pod {
     listed: Seq,
     /// The cloud said that it will never take it.
     pub refused: bool,
+    /// It was to go once, or was said to be gone: one answer then was enough.
+    pub was_to_go: bool,
     /// Its end in the cloud was asked for once.
     pub end_asked: bool,
     /// The status that was last written.
@@ -275,6 +277,7 @@ impl Told {
             pod.born = facts.phase == Phase::Pending;
             pod.maybe = !(both && pod.born);
         }
+        pod.was_to_go |= facts.deletion.is_some();
         pod.object = Some(facts.clone());
         pod.phase = facts.phase;
         // With no grace left it is our own word that is seen.
@@ -289,6 +292,7 @@ impl Told {
         pod.news = seq;
         match how {
             Gone::Deleted => {
+                pod.was_to_go = true;
                 (pod.word, pod.by_absence, pod.object) = (true, false, None);
                 pod.forget_writes();
             }
@@ -379,7 +383,7 @@ impl Told {
                 if pod.proofs == 0 && !pod.word {
                     pod.by_absence = !pod.deleting() && !pod.released;
                 }
-                pod.proofs += 1;
+                (pod.proofs, pod.was_to_go) = (pod.proofs + 1, true);
                 (pod.object, pod.news) = (None, seq);
                 pod.forget_writes();
             }
