@@ -48,14 +48,13 @@ impl State {
     }
 
     /// Whether more pods are absent than go at one look. Pods of which nothing is left say nothing of how large a share
-    /// that is; they are counted only where it matters, because to count is to go over all pods.
+    /// that is; they are counted only where it can matter, because to count is to go over all pods.
     fn too_many_absent(&self, policy: &Policy) -> bool {
         let absent = self.absent_owners.len();
-        if absent <= usize::from(policy.brake_floor) {
-            return false;
-        }
-        let all = self.pods.values().filter(|row| row.is_anywhere()).count();
-        absent > all * usize::from(policy.brake_percent) / 100
+        let is_too_many = |all: usize| absent > all * usize::from(policy.brake_percent) / 100;
+        absent > usize::from(policy.brake_floor)
+            && (is_too_many(self.pods.len())
+                || is_too_many(self.pods.values().filter(|row| row.is_anywhere()).count()))
     }
 }
 
