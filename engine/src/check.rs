@@ -111,7 +111,7 @@ impl State {
             EffectKind::DeleteCloudPod { .. } => {
                 let owed = match &row.kubernetes {
                     KubernetesView::Gone { .. } => true,
-                    KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } => {
+                    KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts, .. } => {
                         facts.deletion.is_some()
                     }
                     KubernetesView::Unseen => false,

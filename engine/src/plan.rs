@@ -8,7 +8,7 @@ use crate::effect::EffectKind;
 use crate::facts::{CloudFacts, Phase, PodFacts, PodStatus};
 use crate::id::{EffectId, Seq};
 use crate::policy::Policy;
-use crate::state::{CloudView, HoldReason, KubernetesView, Pod, State};
+use crate::state::{CloudView, HoldReason, KubernetesView, Pod, State, Word};
 use crate::status;
 use crate::time::Micros;
 
@@ -19,9 +19,12 @@ pub(crate) const SAME_STATUS_WRITES_MAX: u32 = 3;
 /// How long the API object of a cloud pod without an owner in our list is given to appear in the watch.
 pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
 
-/// How long a pod of which nothing is left is remembered while only a direct read, and not the watch, has said that its API
-/// object is gone: a watch that lags tells of it as if it were new, and it would be made once more.
-const GONE_STAYS_MS: u64 = 300_000;
+/// How long a pod of which nothing is left is remembered when a direct read, and not the watch, has said that its API object
+/// is gone: a watch that lags tells of it as if it were new, and it would be made once more. The word is sure to come, and
+/// this is for a border that has lost it.
+const WORD_AWAITED_MS: u64 = 3_600_000;
+/// The same where the watch has never shown it and need not.
+const WORD_UNEXPECTED_MS: u64 = 300_000;
 
 /// What the rest of the state allows.
 pub(crate) struct Gates<'a> {
@@ -215,10 +218,15 @@ fn end(gates: &Gates<'_>, row: &Pod) -> Plan {
 
 fn release(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     match &row.kubernetes {
-        KubernetesView::Gone { heard, .. } => {
+        KubernetesView::Gone { word, .. } => {
             plan.ended = true;
-            let until = row.look_again.unwrap_or_default().max(row.cloud.gone_at()).plus_ms(GONE_STAYS_MS);
-            plan.forget = *heard || until <= gates.at || mutant!(GoneForgotten);
+            let stays_ms = match word {
+                Word::Said => 0,
+                Word::Awaited => WORD_AWAITED_MS,
+                Word::Unexpected => WORD_UNEXPECTED_MS,
+            };
+            let until = row.look_again.unwrap_or_default().max(row.cloud.gone_at()).plus_ms(stays_ms);
+            plan.forget = *word == Word::Said || until <= gates.at || mutant!(GoneForgotten);
             plan.wake = Some(until);
         }
         KubernetesView::Bound { .. } if row.released && !mutant!(ReleaseRepeated) => {}

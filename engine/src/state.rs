@@ -48,6 +48,8 @@ pub(crate) struct Agent {
     pub(crate) started: Seq,
     /// When that was.
     pub(crate) since: Micros,
+    /// Whether the cloud was listed since then so late that the list shows all that was made before.
+    pub(crate) is_settled: bool,
     pub(crate) features: u64,
 }
 
@@ -139,17 +141,32 @@ pub(crate) enum KubernetesView {
         /// The record of the last sight.
         seen: Seq,
     },
-    /// A complete list lacked it: to be looked up.
-    Doubted { facts: Arc<PodFacts> },
+    /// A complete list or a call lacked it: to be looked up.
+    Doubted {
+        facts: Arc<PodFacts>,
+        /// What the watch will say if it is gone.
+        word: Word,
+    },
     /// Proven gone.
     Gone {
         /// How often it was looked up and found absent; 0 when the watch said so.
         proofs: u32,
         /// By absence alone, rather than by the watch's word or after we released it.
         by_absence: bool,
-        /// Whether the watch or a list has said so too: they tell nothing more of it.
-        heard: bool,
+        /// What the watch says of it.
+        word: Word,
     },
+}
+
+/// What the watch, or a list in its place, says of a pod that is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Word {
+    /// That it is gone: nothing more will be heard of it.
+    Said,
+    /// Nothing yet: that it is gone will be heard.
+    Awaited,
+    /// Perhaps nothing: it was never seen, or a list lacked it, which may be of the past.
+    Unexpected,
 }
 
 /// What is known of a pod in the cloud.
@@ -332,7 +349,7 @@ impl Pod {
     #[must_use]
     pub fn facts(&self) -> Option<&PodFacts> {
         match &self.kubernetes {
-            KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } => Some(facts),
+            KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts, .. } => Some(facts),
             KubernetesView::Unseen | KubernetesView::Gone { .. } => None,
         }
     }
@@ -417,10 +434,18 @@ impl State {
         self.effects.get(&id).map(|outstanding| &outstanding.effect)
     }
 
-    /// The pods whose API object exists as far as we know: what a watch mirror starts from.
+    /// The pods whose API object exists as far as the watch has said: what its mirror starts from.
     #[must_use]
     pub fn known_pods(&self) -> Vec<PodRef> {
-        self.pods.values().filter(|pod| pod.facts().is_some()).map(|pod| pod.pod.clone()).collect()
+        let is_known = |pod: &&Box<Pod>| match pod.kubernetes {
+            KubernetesView::Bound { .. }
+            | KubernetesView::Doubted { .. }
+            | KubernetesView::Gone { word: Word::Awaited, .. } => true,
+            KubernetesView::Unseen | KubernetesView::Gone { word: Word::Said | Word::Unexpected, .. } => {
+                false
+            }
+        };
+        self.pods.values().filter(is_known).map(|pod| pod.pod.clone()).collect()
     }
 
     /// The cloud pods that exist as far as we know, with their owners: what a cloud mirror starts from.

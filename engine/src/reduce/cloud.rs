@@ -11,6 +11,10 @@ use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Pod, Trouble, Wake};
 use crate::time::Micros;
 
+/// A list that was asked for so many lags after a start shows all that was made before it: twice what is granted elsewhere,
+/// because no second look follows, and a look-up is cheaper than a body whose pod is gone.
+const SETTLED_LAGS: u64 = 2;
+
 /// How much longer than its grace period a cloud pod may take to end before it is looked up.
 const ENDING_SLACK_MS: u64 = 30_000;
 
@@ -233,8 +237,8 @@ impl Turn<'_> {
         self.poll_now();
     }
 
-    /// A list of the cloud was read, with all that it changed in the records before this one.
-    pub(crate) fn cloud_listed(&mut self, complete: bool) {
+    /// A list of the cloud that was asked for at `sent` was read, with all that it changed in the records before this one.
+    pub(crate) fn cloud_listed(&mut self, complete: bool, sent: Micros) {
         self.state.poll.effect = None;
         let next = self.state.at.plus_ms(u64::from(self.state.policy.poll_period_ms));
         self.state.poll.next = Some(next);
@@ -246,6 +250,8 @@ impl Turn<'_> {
             return;
         }
         self.state.cloud.failing = None;
+        let age_ms = sent.ms_since(self.state.agent.since);
+        self.state.agent.is_settled |= age_ms >= SETTLED_LAGS * u64::from(self.state.policy.create_lag_ms);
         if self.state.cloud.listed.is_none() {
             self.state.cloud.listed = Some(self.state.applied);
             self.advance_all();

@@ -8,7 +8,7 @@ use crate::facts::{Phase, PodFacts};
 use crate::id::{PodRef, Seq, Uid};
 use crate::plan::LOOK_AGAIN_MS;
 use crate::reduce::turn::Turn;
-use crate::state::{CloudView, KubernetesView, Pod};
+use crate::state::{CloudView, KubernetesView, Pod, Word};
 
 impl Turn<'_> {
     /// A pod bound to our node appeared or changed.
@@ -44,8 +44,7 @@ impl Turn<'_> {
     /// cluster's can be of the past, and its watch then tells of old pods as if they were new; the cloud's lags.
     fn is_in_sight(&self) -> bool {
         let state = &*self.state;
-        let is_settled = state.at.ms_since(state.agent.since) >= u64::from(state.policy.create_lag_ms);
-        (is_settled || mutant!(NeverStands))
+        (state.agent.is_settled || mutant!(NeverStands))
             && state.kubernetes.listed.is_some()
             && state.cloud.listed.is_some()
     }
@@ -56,16 +55,16 @@ impl Turn<'_> {
         let Some(row) = self.state.pods.get_mut(&pod.uid) else { return };
         match (how, &mut row.kubernetes) {
             (Gone::Deleted, _) => {
-                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, heard: true };
+                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, word: Word::Said };
                 self.state.absent_owners.remove(&pod.uid);
             }
             (Gone::Unlisted, KubernetesView::Bound { .. }) if mutant!(UnlistedIsProof) => {
-                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, heard: true };
+                row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, word: Word::Said };
             }
-            (Gone::Unlisted, KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts }) => {
-                row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
+            (Gone::Unlisted, KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts, .. }) => {
+                row.kubernetes = KubernetesView::Doubted { facts: facts.clone(), word: Word::Unexpected };
             }
-            (Gone::Unlisted, KubernetesView::Gone { heard, .. }) => *heard = true,
+            (Gone::Unlisted, KubernetesView::Gone { word, .. }) => *word = Word::Said,
             (Gone::Unlisted, KubernetesView::Unseen) => return,
         }
         if let Some(row) = self.state.pods.get_mut(&pod.uid) {
@@ -90,19 +89,24 @@ impl Turn<'_> {
         let seen_since = row.kubernetes_seq > issued;
         row.kubernetes_seq = seq;
         let deleting = row.facts().is_some_and(|facts| facts.deletion.is_some());
-        let (proofs, by_absence, heard) = match &row.kubernetes {
+        let word = match row.kubernetes {
+            KubernetesView::Bound { .. } => Word::Awaited,
+            KubernetesView::Doubted { word, .. } | KubernetesView::Gone { word, .. } => word,
+            KubernetesView::Unseen => Word::Unexpected,
+        };
+        let (proofs, by_absence) = match &row.kubernetes {
             // It was observed while the call was under way: one of the two is older, and it is not for this one to
             // say which.
-            KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } if seen_since => {
-                row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
+            KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts, .. } if seen_since => {
+                row.kubernetes = KubernetesView::Doubted { facts: facts.clone(), word };
                 return;
             }
-            KubernetesView::Gone { proofs, by_absence, heard } => (proofs + 1, *by_absence, *heard),
+            KubernetesView::Gone { proofs, by_absence, .. } => (proofs + 1, *by_absence),
             KubernetesView::Unseen | KubernetesView::Bound { .. } | KubernetesView::Doubted { .. } => {
-                (1, !deleting && !row.released, false)
+                (1, !deleting && !row.released)
             }
         };
-        row.kubernetes = KubernetesView::Gone { proofs, by_absence, heard };
+        row.kubernetes = KubernetesView::Gone { proofs, by_absence, word };
         row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
         if by_absence {
             self.state.absent_owners.insert(uid.clone());
@@ -114,7 +118,7 @@ impl Turn<'_> {
         let seq = self.state.applied;
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         if let KubernetesView::Bound { facts, .. } = &row.kubernetes {
-            row.kubernetes = KubernetesView::Doubted { facts: facts.clone() };
+            row.kubernetes = KubernetesView::Doubted { facts: facts.clone(), word: Word::Awaited };
             row.kubernetes_seq = seq;
         }
     }
@@ -124,7 +128,9 @@ impl Turn<'_> {
         let (seq, at) = (self.state.applied, self.state.at);
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         row.kubernetes = match &row.kubernetes {
-            KubernetesView::Doubted { facts } => KubernetesView::Bound { facts: facts.clone(), seen: seq },
+            KubernetesView::Doubted { facts, .. } => {
+                KubernetesView::Bound { facts: facts.clone(), seen: seq }
+            }
             KubernetesView::Bound { facts, seen } => {
                 KubernetesView::Bound { facts: facts.clone(), seen: *seen }
             }

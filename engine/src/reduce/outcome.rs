@@ -37,7 +37,7 @@ impl Turn<'_> {
         let effect = outstanding.effect.clone();
         match &effect.kind {
             EffectKind::ListCloudPods | EffectKind::EnsureCloudNamespace => {
-                self.poll_finished(&effect, outcome)
+                self.poll_finished(&effect, outcome, sent)
             }
             EffectKind::PatchNode { readiness } => {
                 if let Outcome::Done(_) = outcome {
@@ -299,7 +299,8 @@ impl Turn<'_> {
         row.written = Some(Written { digest, times: times + 1, at });
         // The watch's echo of our own write is dropped at the border: this is its news.
         // What was observed after it knows better.
-        if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts } = &mut row.kubernetes
+        if let KubernetesView::Bound { facts, .. } | KubernetesView::Doubted { facts, .. } =
+            &mut row.kubernetes
             && (facts.resource_version == resource_version || mutant!(WrittenOverNewer))
             && !mutant!(WrittenForgotten)
         {
@@ -309,12 +310,12 @@ impl Turn<'_> {
         }
     }
 
-    fn poll_finished(&mut self, effect: &Effect, outcome: &Outcome) {
+    fn poll_finished(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
         let listing = matches!(effect.kind, EffectKind::ListCloudPods);
         match outcome {
             Outcome::Done(Answer::Listed { complete, .. }) => {
                 self.end(effect.id);
-                self.cloud_listed(*complete);
+                self.cloud_listed(*complete, sent);
             }
             Outcome::Done(_) => {
                 self.end(effect.id);

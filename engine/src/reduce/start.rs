@@ -12,7 +12,7 @@ impl Turn<'_> {
     pub(crate) fn started(&mut self, features: u64, identity: &Identity) {
         let state = &mut *self.state;
         state.agent.started = state.applied;
-        state.agent.since = state.at;
+        (state.agent.since, state.agent.is_settled) = (state.at, false);
         state.agent.features = features;
         state.agent.identity = identity.clone();
         if !mutant!(OldListsTrusted) {

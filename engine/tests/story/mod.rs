@@ -73,7 +73,7 @@ impl Story {
     /// that was made before it.
     pub fn ready() -> Story {
         let mut story = Story::started();
-        story.at = story.at.plus_ms(60_000);
+        story.at = story.at.plus_ms(120_000);
         story.list_both();
         story
     }

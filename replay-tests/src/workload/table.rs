@@ -232,7 +232,7 @@ fn made_in_the_lost_part() -> Vec<Step> {
     vec![
         step(ms(100), bind("stay#1", SERVES)),
         step(running("stay#1"), Act::Nothing),
-        step(ms(60_000), Act::Throttle(true)),
+        step(ms(150_000), Act::Throttle(true)),
         step(ms(1), bind("go#1", SERVES)),
         step(ms(60_000), Act::Throttle(false)),
         step(When::Made("go#1".to_owned()), Act::Stop),

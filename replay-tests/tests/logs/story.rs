@@ -144,7 +144,7 @@ impl Story {
     pub fn ready() -> Story {
         let mut story = Story::started();
         // Long enough after the start that the lists tell of all that was made before it.
-        story.at = story.at.plus_ms(60_000);
+        story.at = story.at.plus_ms(120_000);
         story.list_both(vec![]);
         story
     }
