@@ -2,6 +2,7 @@
 
 mod absence;
 mod agent;
+mod conformance;
 mod creation;
 mod deletion;
 mod starts;
