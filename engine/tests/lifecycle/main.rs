@@ -8,6 +8,7 @@ mod deletion;
 mod starts;
 #[path = "../story/mod.rs"]
 mod story;
+mod updates;
 
 use expect_test::Expect;
 
