@@ -20,6 +20,7 @@ mod profile;
 mod sign;
 mod sizing;
 mod transport;
+mod update;
 mod wire;
 
 #[cfg(test)]

@@ -89,6 +89,13 @@ impl Perform for World {
                 };
                 rested(turn, self.create(pod, name, &manifest).await)
             }
+            EffectKind::PatchCloudPod { pod, name, cloud_uid, .. } => {
+                let manifest = match self.manifest(pod, &mut turn).await {
+                    Ok(manifest) => manifest,
+                    Err(outcome) => return outcome,
+                };
+                rested(turn, self.update(pod, name, cloud_uid, &manifest).await)
+            }
             EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
                 let answered = self.cloud.delete_pod(name, cloud_uid, owner, *grace_s).await;
                 self.noted(name, rested(turn, answered))
@@ -127,10 +134,20 @@ fn rested(turn: Turn<'_>, answered: Answered) -> Outcome {
 impl World {
     async fn create(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Answered {
         let Answered { outcome, rest_ms } = self.cloud.create_pod(pod, name, manifest).await;
-        if let Outcome::Done(Answer::CloudPod(_)) = &outcome {
+        Answered { outcome: self.manifest_used(pod, self.noted(name, outcome)), rest_ms }
+    }
+
+    async fn update(&self, pod: &PodRef, name: &CloudName, cloud_uid: &str, manifest: &RawValue) -> Answered {
+        let Answered { outcome, rest_ms } = self.cloud.update_pod(pod, name, cloud_uid, manifest).await;
+        Answered { outcome: self.manifest_used(pod, self.noted(name, outcome)), rest_ms }
+    }
+
+    /// What was carried out needs its manifest no more.
+    fn manifest_used(&self, pod: &PodRef, outcome: Outcome) -> Outcome {
+        if outcome.cloud_pod().is_some() {
             self.manifests.forget(&pod.uid);
         }
-        Answered { outcome: self.noted(name, outcome), rest_ms }
+        outcome
     }
 
     /// The manifest of a pod that is to be made in the cloud. To read it is a call to the API server: it is that
@@ -151,7 +168,7 @@ impl World {
     /// Notes in the mirror what a direct answer said, so that the next list reports only what is newer.
     fn noted(&self, name: &CloudName, outcome: Outcome) -> Outcome {
         match &outcome {
-            Outcome::Done(Answer::CloudPod(facts)) => {
+            Outcome::Done(Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. }) => {
                 self.mirror.lock().observe_direct(facts);
             }
             Outcome::Done(Answer::CloudPodAbsent | Answer::CloudPodForeign { .. }) => {

@@ -125,6 +125,7 @@ impl Teller {
             EffectKind::ListCloudPods => Answer::Listed { complete: true, count: 0 },
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::PatchNode { .. } => Answer::Nothing,
         };
         let at = |ms: u64| self.state.at().plus_ms(ms);
@@ -182,6 +183,7 @@ fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
         deleting: false,
         status: status(phase),
         changed_at_us: 1 << 50,
+        spec_digest: 0,
     }
 }
 

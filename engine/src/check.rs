@@ -130,6 +130,18 @@ impl State {
                 let asked = row.facts().is_some_and(|facts| facts.deletion.is_some());
                 unless(absent && asked && listed, "S6: released last")
             }
+            EffectKind::PatchCloudPod { cloud_uid, .. } => {
+                let is_it = match &row.cloud {
+                    CloudView::Present { facts, .. } => facts.cloud_uid == *cloud_uid,
+                    CloudView::Never
+                    | CloudView::Unproven { .. }
+                    | CloudView::Unknown { .. }
+                    | CloudView::Doubted { .. }
+                    | CloudView::Ending { .. }
+                    | CloudView::Gone { .. } => false,
+                };
+                unless(is_it, "S2: an update names the body that is there")
+            }
             EffectKind::PatchPodStatus { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::LookUpPod { .. }

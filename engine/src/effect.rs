@@ -92,6 +92,19 @@ pub enum EffectKind {
         /// Whether it takes pods, and why not.
         readiness: NodeReadiness,
     },
+    /// Bring a cloud pod in line with its manifest, in what the cloud can change in place.
+    PatchCloudPod {
+        /// For which Kubernetes pod.
+        pod: PodRef,
+        /// Which.
+        name: CloudName,
+        /// The cloud's identity of it: another object under that name is left alone.
+        #[serde(deserialize_with = "shared::text")]
+        cloud_uid: Arc<str>,
+        /// [`PodFacts::spec_digest`](crate::PodFacts::spec_digest) of the manifest that this follows from; a newer one
+        /// may be carried out in its place.
+        spec_digest: u64,
+    },
 }
 
 impl EffectKind {
@@ -109,6 +122,7 @@ impl EffectKind {
             EffectKind::LookUpPod { .. } => "look_up_pod",
             EffectKind::EmitNotice { .. } => "emit_notice",
             EffectKind::PatchNode { .. } => "patch_node",
+            EffectKind::PatchCloudPod { .. } => "patch_cloud_pod",
         }
     }
 
@@ -116,7 +130,9 @@ impl EffectKind {
     #[must_use]
     pub fn bucket(&self) -> Bucket {
         match self {
-            EffectKind::CreateCloudPod { .. } | EffectKind::EnsureCloudNamespace => Bucket::CloudCreate,
+            EffectKind::CreateCloudPod { .. }
+            | EffectKind::EnsureCloudNamespace
+            | EffectKind::PatchCloudPod { .. } => Bucket::CloudCreate,
             EffectKind::DeleteCloudPod { .. } => Bucket::CloudDelete,
             EffectKind::LookUpCloudPod { .. } | EffectKind::ListCloudPods => Bucket::CloudRead,
             EffectKind::PatchPodStatus { .. }
@@ -132,6 +148,7 @@ impl EffectKind {
     pub fn pod(&self) -> Option<&PodRef> {
         match self {
             EffectKind::CreateCloudPod { pod, .. }
+            | EffectKind::PatchCloudPod { pod, .. }
             | EffectKind::PatchPodStatus { pod, .. }
             | EffectKind::ReleasePod { pod }
             | EffectKind::LookUpPod { pod }
@@ -155,7 +172,7 @@ impl EffectKind {
 /// Classes of calls, each with its own rate: deletes never wait behind creates.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum Bucket {
-    /// Cloud calls that make something.
+    /// Cloud calls that make or change something.
     CloudCreate,
     /// Cloud calls that end something.
     CloudDelete,
@@ -239,6 +256,17 @@ pub enum Outcome {
     },
 }
 
+impl Outcome {
+    /// The cloud pod that it shows.
+    #[must_use]
+    pub fn cloud_pod(&self) -> Option<&Arc<CloudFacts>> {
+        match self {
+            Outcome::Done(Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. }) => Some(facts),
+            Outcome::Done(_) | Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => None,
+        }
+    }
+}
+
 /// The answers to effects that were done.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Answer {
@@ -270,6 +298,15 @@ pub enum Answer {
     PodPresent {
         /// Whether its deletion was asked.
         deleting: bool,
+    },
+    /// The cloud pod as it is now, and what people are to be told of how it came to be so (create, update).
+    CloudPodTold {
+        /// The cloud pod.
+        facts: Arc<CloudFacts>,
+        /// Whether not all of it could be done.
+        warning: bool,
+        /// A sentence for a person, cut to a bound and free of values.
+        message: String,
     },
 }
 

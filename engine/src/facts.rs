@@ -80,6 +80,8 @@ pub struct PodFacts {
     pub spec_digest: u64,
     /// The readiness gates' condition types; conditions of these types belong to others.
     pub readiness_gates: Vec<String>,
+    /// Those of them whose condition is not true: a pod with one is not ready, whatever its containers are.
+    pub closed_gates: Vec<String>,
 }
 
 impl PodFacts {
@@ -93,7 +95,8 @@ impl PodFacts {
     /// The part of [`PodFacts::digest`] that no status write changes.
     #[must_use]
     pub fn digest_but_status(&self) -> u64 {
-        digest_of(&(&self.pod, self.restart_policy, self.deletion, self.spec_digest, &self.readiness_gates))
+        let gates = (&self.readiness_gates, &self.closed_gates);
+        digest_of(&(&self.pod, self.restart_policy, self.deletion, self.spec_digest, gates))
     }
 
     /// [`PodFacts::digest`] of a pod whose other part has the digest `rest`.
@@ -294,12 +297,16 @@ pub struct CloudFacts {
     /// When the cloud says that the status last changed, microseconds since the epoch: for latency figures
     /// only, and 0 when it does not say.
     pub changed_at_us: u64,
+    /// [`PodFacts::spec_digest`] of the manifest that it was last made or changed from, as its mark says; 0 when it
+    /// does not say. What the cloud adds by itself is no part of it.
+    pub spec_digest: u64,
 }
 
 impl CloudFacts {
     /// Equal digests mean that nothing changed that a decision could depend on.
     #[must_use]
     pub fn digest(&self) -> u64 {
-        digest_of(&(&self.name, &self.cloud_uid, &self.owner, self.deleting, self.status.digest()))
+        let status = self.status.digest();
+        digest_of(&(&self.name, &self.cloud_uid, &self.owner, self.deleting, status, self.spec_digest))
     }
 }

@@ -72,6 +72,12 @@ mutants! {
     WriteWar => "S13",
     /// No status is written.
     StatusUntold => "L1",
+    /// A pod that was changed is not brought in line in the cloud.
+    UpdateForgotten => "L1",
+    /// An update that was answered is asked for again at once where nothing shows it.
+    UpdateRepeated => "S13",
+    /// An update does not say which incarnation it is for.
+    UpdateOfAnybody => "S2",
 
     // === the status ===
     /// The status of a pod that has ended is written again.

@@ -12,6 +12,8 @@ use crate::state::{CloudView, HoldReason, KubernetesView, Pod, State, Word};
 use crate::status;
 use crate::time::Micros;
 
+mod update;
+
 /// A status is written this often in a row before somebody who undoes it is answered ever more slowly
 /// (fault row 13: no write war).
 pub(crate) const SAME_STATUS_WRITES_MAX: u32 = 3;
@@ -150,7 +152,8 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
             plan.cloud = Some(look_up(row));
         }
         CloudView::Gone { .. } if mutant!(VanishedMadeAgain) => create(gates, row, &mut plan),
-        CloudView::Present { .. } | CloudView::Ending { .. } | CloudView::Gone { .. } => {}
+        CloudView::Present { facts: cloud, .. } => update::update(gates, row, facts, cloud, &mut plan),
+        CloudView::Ending { .. } | CloudView::Gone { .. } => {}
     }
     plan
 }

@@ -4,7 +4,9 @@ mod cloud;
 mod kubernetes;
 mod outcome;
 mod start;
+mod times;
 mod turn;
+mod update;
 
 use alloc::vec::Vec;
 

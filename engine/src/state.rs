@@ -112,13 +112,15 @@ pub struct Pod {
     pub(crate) wake: Option<Micros>,
     /// Why nothing is being done although something is to be done.
     pub(crate) held: Option<HoldReason>,
+    /// The update of its cloud pod that was last answered, by the digest of the manifest.
+    pub(crate) updated: Option<Written>,
 }
 
-/// The status last written for a pod.
+/// What was last written for a pod.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Written {
     pub(crate) digest: u64,
-    /// How often in a row the same one was written: more than once means that somebody undoes it.
+    /// How often in a row the same was written: more than once means that somebody undoes it.
     pub(crate) times: u32,
     pub(crate) at: Micros,
 }
@@ -316,6 +318,7 @@ impl Pod {
             look_again: None,
             wake: None,
             held: None,
+            updated: None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! The status a pod is to have in the API server.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec;
@@ -15,6 +16,9 @@ use crate::time::Micros;
 /// Exit code of a container whose end nobody saw (virtual-kubelet rule VK-S7).
 const EXIT_CODE_NEVER_SEEN: i32 = -137;
 
+/// Readiness gates that a message names: a pod has one or two, and a message is for people.
+const GATES_TOLD_MAX: usize = 8;
+
 /// The status to write for a pod, or `None` while there is nothing to say (virtual-kubelet rule VK-S4), or when
 /// the API server has it already.
 ///
@@ -25,7 +29,9 @@ pub(crate) fn news(row: &Pod) -> Option<(u64, Arc<PodStatus>)> {
         return None;
     }
     // In nearly every plan the cloud's status stands in the API server: that is seen without making it.
-    if let CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } = &row.cloud {
+    if let CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } = &row.cloud
+        && facts.closed_gates.is_empty()
+    {
         let status = &cloud.status;
         let bound = bound();
         let others = status.conditions.iter().filter(|condition| condition.kind != bound.kind);
@@ -43,7 +49,7 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
     match &row.cloud {
         CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } => {
             let phase = forward(facts, cloud.status.phase);
-            Some(scheduled(PodStatus { phase, ..cloud.status.clone() }))
+            Some(scheduled(gated(facts, PodStatus { phase, ..cloud.status.clone() })))
         }
         CloudView::Gone { last, at } => {
             let last = last.as_ref().map(|cloud| cloud.status.clone()).unwrap_or_default();
@@ -76,6 +82,22 @@ fn forward(facts: &PodFacts, phase: Phase) -> Phase {
             Phase::Pending | Phase::Unknown | Phase::Running | Phase::Succeeded | Phase::Failed,
         ) => phase,
     }
+}
+
+/// A pod whose readiness gates do not all hold is not ready: the cloud has no gates, and so does not know.
+fn gated(facts: &PodFacts, mut status: PodStatus) -> PodStatus {
+    let ready = status.conditions.iter_mut().find(|condition| condition.kind == ConditionKind::Ready);
+    if let Some(ready) = ready.filter(|ready| ready.status == Truth::True)
+        && !facts.closed_gates.is_empty()
+    {
+        ready.status = Truth::False;
+        ready.reason = String::from("ReadinessGatesNotReady");
+        let told: Vec<&str> = facts.closed_gates.iter().take(GATES_TOLD_MAX).map(String::as_str).collect();
+        ready.message = format!("readiness gates that do not hold: {}", told.join(", "));
+        // When the gates were last open is not known; the time that is there stays.
+        ready.since_s = 0;
+    }
+    status
 }
 
 /// The pod has its place in the cluster since the cluster's scheduler said so: when the cloud found a place

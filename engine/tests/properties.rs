@@ -61,6 +61,17 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
             1 => Outcome::Done(Answer::CloudPodForeign { message: "other".into() }),
             _ => Outcome::Done(Answer::CloudPodAbsent),
         },
+        EffectKind::PatchCloudPod { pod, .. } => match choice % 8 {
+            3 => there(pod),
+            4 => Outcome::Done(Answer::CloudPodAbsent),
+            5 => Outcome::Done(Answer::PodAbsent),
+            _ => {
+                let facts =
+                    CloudFacts { spec_digest: u64::from(choice % 4), ..cloud(pod, phase(choice % 5)) };
+                let message = "it is another one now".to_owned();
+                Outcome::Done(Answer::CloudPodTold { facts: facts.into(), warning: false, message })
+            }
+        },
         EffectKind::DeleteCloudPod { .. } if choice.is_multiple_of(2) => {
             Outcome::Done(Answer::CloudPodAbsent)
         }
@@ -85,14 +96,18 @@ fn play(moves: &[Move]) -> (Story, String) {
             Move::Observe(index, true) => {
                 story.tell(Event::PodObserved(deleting(&subject(*index), 30).into()))
             }
-            Move::Observe(index, false) => story.tell(Event::PodObserved(facts(&subject(*index)).into())),
+            Move::Observe(index, false) => {
+                let spec_digest = 1 + said.len() as u64 % 3;
+                let facts = PodFacts { spec_digest, ..facts(&subject(*index)) };
+                story.tell(Event::PodObserved(facts.into()))
+            }
             Move::Vanish(index, deleted) => {
                 let how = if *deleted { Gone::Deleted } else { Gone::Unlisted };
                 story.tell(Event::PodGone { pod: subject(*index), how })
             }
             Move::Cloud(index, at, ending) => {
                 let mut seen = cloud(&subject(*index), phase(*at));
-                seen.deleting = *ending;
+                (seen.deleting, seen.spec_digest) = (*ending, u64::from(*at));
                 story.tell(Event::CloudPodObserved(seen.into()))
             }
             Move::CloudMissing(index) => {

@@ -159,6 +159,9 @@ fn effect(kind: &EffectKind) -> String {
             let class = if *warning { "Warning" } else { "Normal" };
             format!("say of {}: {class} {reason} \"{message}\"", name(pod))
         }
+        EffectKind::PatchCloudPod { pod, cloud_uid, spec_digest, .. } => {
+            format!("update {} as {cloud_uid} to {spec_digest}", name(pod))
+        }
         EffectKind::PatchNode { readiness } => match readiness {
             NodeReadiness::Starting => "the node is starting".to_owned(),
             NodeReadiness::Ready => "the node is ready".to_owned(),
@@ -188,6 +191,10 @@ fn answer_words(answer: &Answer) -> String {
     match answer {
         Answer::Nothing => "done".to_owned(),
         Answer::CloudPod(facts) => format!("the cloud has {}", cloud_facts(facts)),
+        Answer::CloudPodTold { facts, warning, message } => {
+            let class = if *warning { "warning" } else { "news" };
+            format!("the cloud has {}, {class}: \"{message}\"", cloud_facts(facts))
+        }
         Answer::CloudPodAbsent => "the cloud has none".to_owned(),
         Answer::CloudPodForeign { message } => format!("the name is another's: \"{message}\""),
         Answer::DeleteAccepted => "accepted".to_owned(),

@@ -250,7 +250,7 @@ impl World {
             Reply::Outcome(outcome) => {
                 match &outcome {
                     // Noted so that the next list reports only what is newer.
-                    Outcome::Done(Answer::CloudPod(facts)) => {
+                    Outcome::Done(Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. }) => {
                         self.mirror.observe_direct(&facts.name, facts.digest(), || facts.owner.clone());
                     }
                     Outcome::Done(Answer::CloudPodAbsent) => {
@@ -308,6 +308,7 @@ impl World {
                 self.delete(name, cloud_uid, owner, *grace_s)
             }
             EffectKind::LookUpCloudPod { name, .. } => self.body(name),
+            EffectKind::PatchCloudPod { pod, name, cloud_uid, .. } => self.update(pod, name, cloud_uid),
             EffectKind::PatchPodStatus { pod, status, .. } => self.write_status(pod, status),
             EffectKind::ReleasePod { pod } => self.release(pod),
             EffectKind::LookUpPod { pod } => match self.cluster.get(&pod.uid) {
@@ -354,8 +355,24 @@ impl World {
             deleting: false,
             status: self.statuses.get(&pod.uid).cloned().unwrap_or_else(running),
             changed_at_us: 0,
+            spec_digest: self.cluster.get(&pod.uid).map_or(0, |facts| facts.spec_digest),
         };
         Body { facts, grace_s: None }
+    }
+
+    /// The manifest is read when it is carried out.
+    fn update(&mut self, pod: &PodRef, name: &CloudName, cloud_uid: &str) -> Answer {
+        let Some(manifest) = self.cluster.get(&pod.uid) else { return Answer::PodAbsent };
+        let Some(body) = self.bodies.get_mut(name) else { return Answer::CloudPodAbsent };
+        assert_eq!(body.facts.owner, *pod, "S2: an update of another incarnation");
+        assert_eq!(body.facts.cloud_uid, cloud_uid.into(), "S2: an update of another body");
+        let is_news =
+            std::mem::replace(&mut body.facts.spec_digest, manifest.spec_digest) != manifest.spec_digest;
+        let facts = body.facts.clone().into();
+        match is_news {
+            true => Answer::CloudPodTold { facts, warning: false, message: "updated".to_owned() },
+            false => Answer::CloudPod(facts),
+        }
     }
 
     fn delete(&mut self, name: &CloudName, cloud_uid: &str, owner: &PodRef, grace_s: u32) -> Answer {

@@ -166,8 +166,7 @@ impl Story {
             Event::CloudPodMissing { owner, .. } => Some(owner),
             Event::EffectFinished { id, outcome, .. } => match (self.known.get(id), outcome) {
                 (Some(known), _) => known.pod.as_ref(),
-                (None, Outcome::Done(Answer::CloudPod(facts))) => Some(&facts.owner),
-                (None, _) => None,
+                (None, outcome) => outcome.cloud_pod().map(|facts| &facts.owner),
             },
             Event::Started { .. }
             | Event::PolicyChanged(_)

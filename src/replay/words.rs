@@ -125,6 +125,7 @@ pub fn effect(kind: &EffectKind) -> String {
             let class = if notice.warning { "Warning" } else { "Normal" };
             format!("emit notice: {class} {}", join(&notice.reason, &notice.message))
         }
+        EffectKind::PatchCloudPod { name, .. } => format!("update cloud pod {name}"),
         EffectKind::PatchNode { readiness } => match readiness {
             NodeReadiness::Starting => "patch node: starting".to_owned(),
             NodeReadiness::Ready => "patch node: ready".to_owned(),
@@ -139,7 +140,9 @@ pub fn effect(kind: &EffectKind) -> String {
 /// What more is known of what is asked, by name.
 pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
     match &effect.kind {
-        EffectKind::DeleteCloudPod { cloud_uid, .. } => vec![("cloud_uid", cloud_uid.to_string())],
+        EffectKind::DeleteCloudPod { cloud_uid, .. } | EffectKind::PatchCloudPod { cloud_uid, .. } => {
+            vec![("cloud_uid", cloud_uid.to_string())]
+        }
         EffectKind::PatchPodStatus { resource_version, status, .. } => {
             let conditions: Vec<String> = status
                 .conditions
@@ -179,6 +182,7 @@ fn answer_name(answer: &Answer) -> Option<&'static str> {
     match answer {
         Answer::Nothing => None,
         Answer::CloudPod(_) => Some("cloud_pod"),
+        Answer::CloudPodTold { .. } => Some("cloud_pod_told"),
         Answer::CloudPodAbsent => Some("cloud_pod_absent"),
         Answer::CloudPodForeign { .. } => Some("cloud_pod_foreign"),
         Answer::DeleteAccepted => Some("delete_accepted"),
@@ -238,6 +242,9 @@ fn answered(answer: &Answer) -> String {
     match answer {
         Answer::Nothing | Answer::StatusWritten => "done".to_owned(),
         Answer::CloudPod(facts) => format!("done, the cloud pod is {}", cloud_facts(facts)),
+        Answer::CloudPodTold { facts, message, .. } => {
+            format!("done, the cloud pod is {}: {message}", cloud_facts(facts))
+        }
         Answer::CloudPodAbsent => "done, the cloud has no such pod".to_owned(),
         Answer::CloudPodForeign { message } => format!("something that is not ours has the name: {message}"),
         Answer::DeleteAccepted => "done, the cloud has begun to end it".to_owned(),

@@ -293,7 +293,7 @@ fn is_patient(event: &Event) -> bool {
         | Event::EffectFinished { outcome: Outcome::Done(_), bucket: Bucket::Notice, .. } => true,
         // A creation's answer shows a pod that has yet to start; the first poll tells more.
         Event::EffectFinished {
-            outcome: Outcome::Done(Answer::CloudPod(_)),
+            outcome: Outcome::Done(Answer::CloudPod(_) | Answer::CloudPodTold { .. }),
             bucket: Bucket::CloudCreate,
             ..
         } => true,

@@ -145,6 +145,7 @@ fn answer(effect: &Effect) -> Event {
         EffectKind::EnsureCloudNamespace
         | EffectKind::ReleasePod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::PatchNode { .. } => Answer::Nothing,
     };
     Event::EffectFinished {
@@ -209,5 +210,6 @@ fn cloud(pod: &PodRef, phase: Phase, restart_count: u32) -> CloudFacts {
         deleting: false,
         status,
         changed_at_us: 1 << 50,
+        spec_digest: 0,
     }
 }

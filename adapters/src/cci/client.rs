@@ -7,18 +7,18 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Error;
-use super::admission;
 use super::config::CciConfig;
 use super::credentials::Auth;
 use super::error::Intent;
 use super::listing::Listed;
 use super::profile::Profile;
+use super::sizing;
 use super::transport::{Call, Failure, Reply, Transport};
 use super::wire::{self, Mark, Sighting};
 use parking_lot::Mutex;
 
 /// What a 404 may be about and still mean that the pod is absent.
-const POD_KINDS: [&str; 2] = ["pods", "Pod"];
+pub(super) const POD_KINDS: [&str; 2] = ["pods", "Pod"];
 
 /// What came of a call that changes something.
 #[derive(Clone, Debug, PartialEq)]
@@ -74,22 +74,14 @@ impl CciClient {
     /// Done with the pod as the cloud accepted it; refused as already existing when the name is taken, by
     /// whom a look-up tells; later when it certainly was not made; unknown when it may have been.
     pub async fn create_pod(&self, pod: &PodRef, name: &CloudName, manifest: &RawValue) -> Answered {
-        let manifest: Value = match serde_json::from_str(manifest.get()) {
-            Ok(manifest) => manifest,
-            Err(error) => return invalid(format!("the manifest cannot be read: {error}")).into(),
-        };
-        if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
-            return later(LaterReason::Conflict, "the manifest is of another incarnation of the pod").into();
-        }
-        let (shape, policy) = (&self.profile.pod, self.config.size_policy);
-        let cloud_pod = match wire::build(shape, policy, &self.mark, pod, name, &manifest) {
+        let cloud_pod = match self.cloud_pod(pod, name, manifest) {
             Ok(cloud_pod) => cloud_pod,
-            Err(reasons) => return invalid(admission::sentence(&reasons)).into(),
+            Err(outcome) => return outcome.into(),
         };
         let body = cloud_pod.json.to_string().into_bytes();
         let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };
         match self.transport.call(&call).await {
-            Ok(reply) => self.pod_answer(&reply, name, pod, Intent::Write).into(),
+            Ok(reply) => sized(self.pod_answer(&reply, name, pod, Intent::Write), &cloud_pod.json).into(),
             Err(failure) => failure.answered(Intent::Write),
         }
     }
@@ -147,12 +139,18 @@ impl CciClient {
         format!("{}/namespaces/{}/pods", self.profile.core_path, self.config.namespace)
     }
 
-    fn pod_path(&self, name: &CloudName) -> String {
+    pub(super) fn pod_path(&self, name: &CloudName) -> String {
         format!("{}/{}", self.pods_path(), name.0)
     }
 
     /// What a success that should hold one pod says.
-    fn pod_answer(&self, reply: &Reply, name: &CloudName, owner: &PodRef, intent: Intent) -> Outcome {
+    pub(super) fn pod_answer(
+        &self,
+        reply: &Reply,
+        name: &CloudName,
+        owner: &PodRef,
+        intent: Intent,
+    ) -> Outcome {
         match wire::read_pod(&self.mark, &self.config.namespace, &reply.body) {
             Sighting::Ours(facts) if facts.name != *name => {
                 not_understood(reply, intent, "the answer is about another pod")
@@ -189,7 +187,17 @@ impl CciClient {
     }
 }
 
-fn invalid(message: String) -> Outcome {
+/// The answer to a creation, with what people are to be told of the size that the pod was given.
+fn sized(outcome: Outcome, sent: &Value) -> Outcome {
+    match (outcome, sizing::explained(sent)) {
+        (Outcome::Done(Answer::CloudPod(facts)), Some(explained)) => {
+            Outcome::Done(Answer::CloudPodTold { facts, warning: false, message: crate::cut(explained) })
+        }
+        (outcome, _) => outcome,
+    }
+}
+
+pub(super) fn invalid(message: String) -> Outcome {
     let message = crate::cut(&message);
     Outcome::Refused(Refusal { class: RefusalClass::Invalid, code: String::new(), message })
 }

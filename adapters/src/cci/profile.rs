@@ -73,6 +73,8 @@ pub struct PodShape {
     pub env_sources: &'static [&'static str],
     /// Most containers of a pod, those that run before it aside.
     pub containers_max: usize,
+    /// What of a pod can be changed while it is there.
+    pub in_place: &'static [&'static str],
 }
 
 impl Profile {
@@ -211,6 +213,13 @@ impl Profile {
             lifecycle: &["exec", "httpGet"],
             env_sources: &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"],
             containers_max: 5,
+            // CCI 1.0 API reference, update pod; images are those of both lists of containers.
+            in_place: &[
+                "metadata.labels",
+                "metadata.annotations",
+                "spec.containers[].image",
+                "spec.activeDeadlineSeconds",
+            ],
         },
         size_policies: &[SizePolicy::Cci10V125, SizePolicy::Cci10V124],
     };

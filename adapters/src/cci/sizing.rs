@@ -84,6 +84,11 @@ fn amounts(path: &str, list: Option<&Value>, malformed: &mut Vec<Reason>) -> Amo
     amounts
 }
 
+/// What a cloud pod says of its size, if it is not the one that was asked for.
+pub(super) fn explained(cloud_pod: &Value) -> Option<&str> {
+    cloud_pod.pointer("/metadata/annotations")?.get(SIZE_EXPLAINED)?.as_str()
+}
+
 impl Sizing {
     /// Sizes a pod.
     ///

@@ -5,6 +5,7 @@ mod list;
 mod namespace;
 mod pods;
 mod server;
+mod updates;
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;

@@ -297,8 +297,12 @@ impl Transport {
         };
         let mut request = self.http.client().request(call.method.clone(), url).headers(headers);
         if !call.body.is_empty() {
-            let json = HeaderValue::from_static("application/json");
-            request = request.header(CONTENT_TYPE, json).body(call.body.clone());
+            // Of the kinds of patch that every generation takes, the one that merges containers by name.
+            let kind = match call.method {
+                Method::PATCH => "application/strategic-merge-patch+json",
+                _ => "application/json",
+            };
+            request = request.header(CONTENT_TYPE, HeaderValue::from_static(kind)).body(call.body.clone());
         }
         Ok((used, self.http.send(request).await?))
     }

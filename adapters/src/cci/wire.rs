@@ -6,8 +6,10 @@ mod left_out;
 mod manifest;
 mod mark;
 pub(super) mod parts;
+mod sent;
 
 pub(super) use facts::{Sighting, read_page, read_pod};
 pub(super) use left_out::left_out;
-pub(super) use manifest::build;
+pub(super) use manifest::{CloudPod, build};
 pub(super) use mark::Mark;
+pub(super) use sent::{Update, note, update};

@@ -129,6 +129,12 @@ pub fn parse_pod(object: &str) -> Result<PodFacts, BadObject> {
     }
 }
 
+/// The digest of what the cloud is told about a pod, as in [`PodFacts::spec_digest`]; `None` for what is no pod.
+#[must_use]
+pub fn spec_digest(object: &str) -> Option<u64> {
+    serde_json::from_str::<LeanPod<'_>>(object).ok().map(|pod| pod.spec_digest())
+}
+
 /// Reads a pod's `status`.
 ///
 /// # Errors

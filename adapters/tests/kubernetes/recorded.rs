@@ -259,3 +259,20 @@ fn names_and_gates_have_bounds() {
     assert!(!gated(65, 253));
     assert!(!gated(64, 254));
 }
+
+#[test]
+fn a_readiness_gate_is_closed_until_its_condition_is_true() {
+    let facts = |conditions: serde_json::Value| {
+        let mut pod = crate::pod("web", "u", "5");
+        pod["spec"]["readinessGates"] = serde_json::json!([{ "conditionType": "example.com/a" }]);
+        pod["status"]["conditions"] = conditions;
+        parse_pod(&pod.to_string()).expect("a pod")
+    };
+    let condition = |status: &str| serde_json::json!([{ "type": "example.com/a", "status": status }]);
+    for closed in [serde_json::json!([]), condition("False"), condition("Unknown")] {
+        assert_eq!(facts(closed).closed_gates, ["example.com/a"]);
+    }
+    let (open, closed) = (facts(condition("True")), facts(condition("False")));
+    assert!(open.closed_gates.is_empty());
+    assert_ne!(open.digest(), closed.digest(), "it is news");
+}

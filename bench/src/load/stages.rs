@@ -221,9 +221,11 @@ impl Replay {
         let facts = match &record.event {
             Event::PodObserved(_) => return Sight::Pod,
             Event::CloudPodObserved(facts) => facts,
-            Event::EffectFinished { outcome: Outcome::Done(Answer::CloudPod(facts)), .. } => facts,
-            Event::EffectFinished { .. }
-            | Event::Started { .. }
+            Event::EffectFinished { outcome, .. } => match outcome.cloud_pod() {
+                Some(facts) => facts,
+                None => return Sight::Other,
+            },
+            Event::Started { .. }
             | Event::PolicyChanged(_)
             | Event::Tick
             | Event::PodGone { .. }
@@ -289,6 +291,7 @@ fn keeps_in_step(kind: &EffectKind) -> bool {
     match kind {
         EffectKind::CreateCloudPod { .. }
         | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }

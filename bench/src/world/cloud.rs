@@ -210,11 +210,13 @@ impl Cloud {
             (Resource::Pods, Verb::Get) => self.get_pod(request),
             (Resource::Pods, Verb::List) => self.list_pods(request),
             (Resource::Pods, Verb::Delete) => self.delete_pod(request),
+            (Resource::Pods, Verb::Patch) => self.patch_pod(request),
             (Resource::PodLog, Verb::Get) => self.pod_log(request),
             (Resource::ConfigMaps | Resource::Secrets, _) => self.object(request),
             (Resource::Events, _) => self.events(request),
             (Resource::ResourceQuotas, _) => self.quotas(request),
-            (Resource::Namespaces | Resource::Networks | Resource::Pods, Verb::Replace | Verb::Patch)
+            (Resource::Namespaces | Resource::Networks, Verb::Replace | Verb::Patch)
+            | (Resource::Pods, Verb::Replace)
             | (Resource::PodLog, Verb::Create | Verb::List | Verb::Replace | Verb::Patch | Verb::Delete) => {
                 Err(object::not_served(request))
             }

@@ -7,6 +7,7 @@ use alloc::sync::Arc;
 use crate::effect::EffectKind;
 use crate::facts::CloudFacts;
 use crate::id::{CloudName, EffectId, Seq, Uid};
+use crate::reduce::times::dated;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Pod, Trouble, Wake};
 use crate::time::Micros;
@@ -28,14 +29,14 @@ impl Turn<'_> {
         if facts.name != CloudName::of(&facts.owner) && !mutant!(MarkUnchecked) {
             return;
         }
-        let uid = &facts.owner.uid;
+        let (uid, at) = (&facts.owner.uid, self.state.at);
         let row =
             self.state.pods.entry(uid.clone()).or_insert_with(|| Box::new(Pod::new(facts.owner.clone())));
         match &mut row.cloud {
             // A list may be older than the deletion: only a direct look-up can say that it did not take. One that is
             // due, because the deletion's fate is not known, stays due.
             CloudView::Ending { facts: old, missing, .. } if old.cloud_uid == facts.cloud_uid => {
-                *old = facts.clone();
+                *old = dated(facts, Some(old), at);
                 *missing &= !facts.deleting;
                 row.cloud_seq = self.state.applied;
             }
@@ -54,6 +55,7 @@ impl Turn<'_> {
     pub(crate) fn cloud_pod_there(&mut self, uid: &Uid, facts: &Arc<CloudFacts>) {
         let (seq, at) = (self.state.applied, self.state.at);
         let Some(row) = self.state.pods.get_mut(uid) else { return };
+        let facts = &dated(facts, row.cloud.facts(), at);
         row.cloud = match &row.cloud {
             CloudView::Ending { facts: old, grace_s, .. }
                 if old.cloud_uid == facts.cloud_uid && facts.deleting =>

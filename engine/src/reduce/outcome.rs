@@ -11,6 +11,7 @@ use crate::facts::{Phase, PodStatus};
 use crate::id::{EffectId, Uid};
 use crate::plan::SAME_STATUS_WRITES_MAX;
 use crate::reduce::turn::Turn;
+use crate::reduce::update::Said;
 use crate::state::{CloudView, Failure, KubernetesView, Pod, Written};
 use crate::time::Micros;
 
@@ -59,6 +60,7 @@ impl Turn<'_> {
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::PatchPodStatus { .. }
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. } => self.pod_effect_finished(&effect, outcome, sent),
@@ -80,6 +82,7 @@ impl Turn<'_> {
                     EffectKind::CreateCloudPod { .. } => self.state.policy.retry_cap_ms,
                     EffectKind::DeleteCloudPod { .. }
                     | EffectKind::LookUpCloudPod { .. }
+                    | EffectKind::PatchCloudPod { .. }
                     | EffectKind::PatchPodStatus { .. }
                     | EffectKind::ReleasePod { .. }
                     | EffectKind::LookUpPod { .. }
@@ -101,6 +104,7 @@ impl Turn<'_> {
                 }
                 EffectKind::DeleteCloudPod { .. } => self.delete_unknown(effect.id, &uid),
                 EffectKind::LookUpCloudPod { .. }
+                | EffectKind::PatchCloudPod { .. }
                 | EffectKind::PatchPodStatus { .. }
                 | EffectKind::ReleasePod { .. }
                 | EffectKind::LookUpPod { .. }
@@ -119,17 +123,15 @@ impl Turn<'_> {
     fn pod_effect_done(&mut self, effect: &Effect, uid: &Uid, answer: &Answer, sent: Micros) {
         let wanted = self.wanted(uid);
         match answer {
-            Answer::CloudPod(facts) => {
+            Answer::CloudPod(facts) => self.cloud_pod_answered(effect, uid, facts, None),
+            Answer::CloudPodTold { facts, warning, message } => {
+                let said = Said { warning: *warning, message };
+                self.cloud_pod_answered(effect, uid, facts, Some(said));
+            }
+            // Evidence, as if a list had lacked it: a look-up is to tell.
+            Answer::CloudPodAbsent if matches!(effect.kind, EffectKind::PatchCloudPod { .. }) => {
                 self.end(effect.id);
-                if self.state.pods.get(uid).is_some_and(|row| matches!(row.cloud, CloudView::Unknown { .. }))
-                {
-                    self.no_pause(uid);
-                }
-                self.cloud_pod_there(uid, facts);
-                if let EffectKind::CreateCloudPod { pod, name } = &effect.kind {
-                    self.no_pause(uid);
-                    self.notice(pod, false, "ProviderCreateSuccess", &format!("Created {name} in the cloud"));
-                }
+                self.cloud_pod_doubted(uid);
             }
             Answer::CloudPodAbsent => match self.cloud_pod_absent(uid, wanted, effect.id.seq, sent) {
                 Some(again) => {
@@ -165,6 +167,7 @@ impl Turn<'_> {
                     EffectKind::CreateCloudPod { .. }
                     | EffectKind::DeleteCloudPod { .. }
                     | EffectKind::LookUpCloudPod { .. }
+                    | EffectKind::PatchCloudPod { .. }
                     | EffectKind::PatchPodStatus { .. }
                     | EffectKind::ListCloudPods
                     | EffectKind::EnsureCloudNamespace
@@ -209,6 +212,7 @@ impl Turn<'_> {
                     self.notice(owner, true, "ProviderDeleteFailed", &text(refusal));
                 }
             }
+            (EffectKind::PatchCloudPod { .. }, _) => self.update_refused(effect, uid, refusal),
             // A status that is not taken must not stand in the way of the pod's end: it is tried again, ever more
             // slowly, beside it.
             (EffectKind::PatchPodStatus { status, .. }, _) => {
@@ -238,7 +242,7 @@ impl Turn<'_> {
         row.pause = Some(at.plus_ms(delay_ms(&policy, id, row.unknowns, None)));
     }
 
-    fn no_pause(&mut self, uid: &Uid) {
+    pub(crate) fn no_pause(&mut self, uid: &Uid) {
         if let Some(row) = self.state.pods.get_mut(uid) {
             row.unknowns = 0;
             row.pause = None;
@@ -391,7 +395,7 @@ fn had_a_body(row: &Pod) -> bool {
     }
 }
 
-fn text(refusal: &Refusal) -> String {
+pub(crate) fn text(refusal: &Refusal) -> String {
     if refusal.code.is_empty() {
         refusal.message.clone()
     } else {

@@ -63,6 +63,7 @@ impl Turn<'_> {
             | EffectKind::ListCloudPods
             | EffectKind::EnsureCloudNamespace
             | EffectKind::PatchNode { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::EmitNotice { .. } => {}
         }
     }
@@ -100,6 +101,7 @@ fn outlives_a_start(kind: &EffectKind) -> bool {
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::LookUpPod { .. } => !mutant!(EffectsForgotten),
         EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace

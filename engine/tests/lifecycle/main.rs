@@ -2,11 +2,13 @@
 
 mod absence;
 mod agent;
+mod conformance;
 mod creation;
 mod deletion;
 mod starts;
 #[path = "../story/mod.rs"]
 mod story;
+mod updates;
 
 use expect_test::Expect;
 

@@ -57,6 +57,7 @@ pub fn cloud(pod: &PodRef, phase: Phase) -> CloudFacts {
         deleting: false,
         status: status(phase),
         changed_at_us: 0,
+        spec_digest: 0,
     }
 }
 
@@ -201,5 +202,8 @@ fn ask(kind: &EffectKind) -> String {
             format!("say of {pod}: {} {}", notice.reason, notice.message)
         }
         EffectKind::PatchNode { readiness } => format!("node is {readiness:?}"),
+        EffectKind::PatchCloudPod { pod, cloud_uid, spec_digest, .. } => {
+            format!("update {pod} ({cloud_uid}) to {spec_digest}")
+        }
     }
 }

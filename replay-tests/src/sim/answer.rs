@@ -49,6 +49,7 @@ impl Life {
             (
                 EffectKind::CreateCloudPod { name, .. }
                 | EffectKind::DeleteCloudPod { name, .. }
+                | EffectKind::PatchCloudPod { name, .. }
                 | EffectKind::LookUpCloudPod { name, .. },
                 _,
             ) => process.border.cloud_answered(name, &outcome),

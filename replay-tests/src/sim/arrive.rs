@@ -5,8 +5,8 @@ use engine::{Answer, Effect, EffectKind, LaterReason, Outcome};
 use super::calls::{self, Fate, Reply, is_cloud, unanswered};
 use super::chance::Chance;
 use super::check::Broken;
-use super::cloud;
-use super::cluster::NotWritten;
+use super::cloud::{self, Update};
+use super::cluster::{FIRST_MANIFEST, NotWritten};
 use super::fault::Fault;
 use super::history::Happened;
 use super::life::{Late, Life};
@@ -127,6 +127,9 @@ impl Life {
                 }
                 Outcome::Done(answer)
             }
+            EffectKind::PatchCloudPod { cloud_uid, spec_digest, .. } => {
+                self.update(id, cloud_uid, late.then_some(*spec_digest), dice)
+            }
             EffectKind::EnsureCloudNamespace => {
                 self.faults.namespace_made();
                 Outcome::Done(Answer::Nothing)
@@ -163,10 +166,21 @@ impl Life {
             self.cloud.occupy(id, self.roster.get(id));
         }
         let fate = self.body_fate(id, late, dice);
-        match self.cloud.create(self.now, id, self.roster.get(id), fate) {
+        // What comes late was sent long ago, with the manifest of then.
+        let now = self.cluster.get(id).filter(|_| !late);
+        let spec_digest = now.map_or(FIRST_MANIFEST, |facts| facts.spec_digest);
+        match self.cloud.create(self.now, id, self.roster.get(id), spec_digest, fate) {
             Some(answer) => Outcome::Done(answer),
             None => cloud::exists(),
         }
+    }
+
+    /// The manifest is read first, but for a call that was sent long ago.
+    fn update(&mut self, id: Id, cloud_uid: &str, sent: Option<u64>, dice: &mut Chance) -> Outcome {
+        let manifest = sent.or(self.cluster.get(id).map(|facts| facts.spec_digest));
+        let Some(spec_digest) = manifest else { return Outcome::Done(Answer::PodAbsent) };
+        let is_lost = self.strikes(Fault::UpdateLost, dice);
+        self.cloud.update(self.now, id, self.roster.get(id), Update { cloud_uid, spec_digest, is_lost })
     }
 
     fn list_cloud(&mut self, dice: &mut Chance) -> Reply {

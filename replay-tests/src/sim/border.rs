@@ -205,7 +205,7 @@ impl Border {
     /// A direct answer of the cloud about one name.
     pub fn cloud_answered(&mut self, name: &CloudName, outcome: &Outcome) {
         match outcome {
-            Outcome::Done(Answer::CloudPod(facts)) => {
+            Outcome::Done(Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. }) => {
                 self.cloud.observe_direct(&facts.name, facts.digest(), || facts.owner.clone());
             }
             Outcome::Done(Answer::CloudPodAbsent | Answer::CloudPodForeign { .. }) => {

@@ -44,6 +44,7 @@ pub fn is_cloud(kind: &EffectKind) -> bool {
     match kind {
         EffectKind::CreateCloudPod { .. }
         | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace => true,
@@ -60,6 +61,7 @@ pub fn changes(kind: &EffectKind) -> bool {
     match kind {
         EffectKind::CreateCloudPod { .. }
         | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. } => true,
         EffectKind::LookUpCloudPod { .. }
@@ -119,6 +121,12 @@ fn cloud_fate(kind: &EffectKind, outage: bool, faults: &mut Faults, dice: &mut C
                     _ => later(LaterReason::Capacity, None),
                 });
             }
+            if faults.strike(Fault::Poison, dice) {
+                return Fate::Refused(refused(RefusalClass::Invalid));
+            }
+            changing_fate(faults, dice)
+        }
+        EffectKind::PatchCloudPod { .. } => {
             if faults.strike(Fault::Poison, dice) {
                 return Fate::Refused(refused(RefusalClass::Invalid));
             }

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use engine::{
-    Answer, CloudFacts, Condition, ConditionKind, ContainerState, ContainerStatus, Micros, Outcome, Phase,
-    PodStatus, Refusal, RefusalClass, Truth,
+    Answer, CloudFacts, Condition, ConditionKind, ContainerState, ContainerStatus, LaterReason, Micros,
+    Outcome, Phase, PodStatus, Refusal, RefusalClass, Truth,
 };
 
 use super::roster::{Entry, Id};
@@ -79,6 +79,17 @@ pub struct Fate {
     pub late: bool,
 }
 
+/// What an update asks for.
+#[derive(Clone, Copy, Debug)]
+pub struct Update<'a> {
+    /// The cloud's identity of the body.
+    pub cloud_uid: &'a str,
+    /// The manifest.
+    pub spec_digest: u64,
+    /// The cloud answers well and does nothing.
+    pub is_lost: bool,
+}
+
 /// One line of a list.
 pub type Seen = (Arc<CloudFacts>, u64);
 
@@ -119,8 +130,15 @@ impl Cloud {
 
     // === what the agent asks ===
 
-    /// Makes a body; `None` when the name is taken.
-    pub fn create(&mut self, now: Micros, id: Id, entry: &Entry, fate: Fate) -> Option<Answer> {
+    /// Makes a body from this manifest; `None` when the name is taken.
+    pub fn create(
+        &mut self,
+        now: Micros,
+        id: Id,
+        entry: &Entry,
+        spec_digest: u64,
+        fate: Fate,
+    ) -> Option<Answer> {
         if self.body(id).is_some() {
             return None;
         }
@@ -130,6 +148,7 @@ impl Cloud {
             cloud_uid: format!("c{}", self.bodies).into(),
             owner: entry.pod.clone(),
             status: status(Phase::Pending, self.bodies, 0, fate.words),
+            spec_digest,
             ..CloudFacts::default()
         };
         let turn = fate.turn.map(|(ms, phase)| {
@@ -160,6 +179,22 @@ impl Cloud {
             self.due(at);
         }
         Some(answer)
+    }
+
+    /// Brings the body with this identity in line with a manifest; one that is lost leaves it as it was.
+    pub fn update(&mut self, now: Micros, id: Id, entry: &Entry, update: Update<'_>) -> Outcome {
+        let Update { cloud_uid, spec_digest, is_lost } = update;
+        let shown = Outcome::Done(self.look_up(now, id, entry));
+        let Some(before) = shown.cloud_pod().cloned() else { return shown };
+        if *before.cloud_uid != *cloud_uid {
+            return super::calls::later(LaterReason::Conflict, None);
+        }
+        if is_lost || before.spec_digest == spec_digest {
+            return shown;
+        }
+        self.change(id, |facts| facts.spec_digest = spec_digest);
+        let facts = self.body(id).map_or(before, |body| body.facts.clone());
+        Outcome::Done(Answer::CloudPodTold { facts, warning: false, message: "updated".to_owned() })
     }
 
     /// Begins the end of the body with this identity. A stuck one does not end for long.
@@ -327,7 +362,7 @@ impl Cloud {
     /// Somebody else's object has the name.
     pub fn occupy(&mut self, id: Id, entry: &Entry) {
         if self.body(id).is_none() {
-            self.create(Micros(0), id, entry, Fate::default());
+            self.create(Micros(0), id, entry, 0, Fate::default());
             if let Some(body) = &mut self.place(id).body {
                 body.foreign = true;
             }

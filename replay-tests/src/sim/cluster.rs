@@ -7,6 +7,9 @@ use engine::{Deletion, Phase, PodFacts, PodRef, PodStatus, RestartPolicy};
 
 use super::roster::Id;
 
+/// The digest of a pod's first manifest; each edit makes it one more.
+pub const FIRST_MANIFEST: u64 = 1;
+
 /// What became of a pod; `None` when it is not there any more.
 pub type Change = (Id, Option<Arc<PodFacts>>);
 
@@ -80,7 +83,8 @@ impl Cluster {
     /// A pod is bound to our node.
     pub fn bind(&mut self, id: Id, pod: PodRef, restart_policy: RestartPolicy, deletion: Option<Deletion>) {
         let status_digest = self.empty_status;
-        self.set(id, PodFacts { pod, restart_policy, deletion, status_digest, ..PodFacts::default() });
+        let facts = PodFacts { pod, restart_policy, deletion, status_digest, ..PodFacts::default() };
+        self.set(id, PodFacts { spec_digest: FIRST_MANIFEST, ..facts });
     }
 
     /// Its deletion is asked; without grace it is gone at once.

@@ -98,6 +98,8 @@ faults! {
     // === the cloud by itself ===
     /// The cloud loses a pod, or somebody replaces or edits it.
     BehindOurBack: "29", 60;
+    /// An update is answered well and does nothing.
+    UpdateLost: "21", 40;
     /// Something of somebody else has the name, or gets it.
     Foreign: "30", 10;
     /// Something in our namespace has a copy of our mark, and another name.

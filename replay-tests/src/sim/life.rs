@@ -401,6 +401,7 @@ impl Life {
             EffectKind::ListCloudPods => process.border.begin_cloud_list(),
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::EnsureCloudNamespace
             | EffectKind::ReleasePod { .. }

@@ -4,6 +4,7 @@ use engine::{Answer, EffectKind, Event, LaterReason, Micros, Outcome, Phase, Pod
 
 use super::chance::Chance;
 use super::check::{Broken, unless};
+use super::cloud::Body;
 use super::history::Happened;
 use super::life::{Life, WAYS};
 use super::process::Watch;
@@ -15,6 +16,8 @@ const POLLS_TO_REST: u64 = 10;
 const POLLS_QUIET: u64 = 100;
 /// A body without an owner is gone after that, beyond the waits.
 const ORPHAN_MS: u64 = 60_000;
+/// The shortest wait before an update is asked for again that was answered and does not show.
+const UPDATE_WAIT_MS: u64 = 30_000;
 /// What proofs take: a look-up of an owner and of an absence wait for the next ones, a body may be too new to be
 /// missed, a deletion may be overdue only after its grace and some slack.
 const PROOF_MS: u64 = 60_000 + 30_000 + 30_000;
@@ -139,8 +142,16 @@ impl Life {
             };
             wait_ms = wait_ms.max(asked_ms.saturating_sub(clock.ms_since(record.at)) + PROOF_MS);
         }
+        wait_ms = wait_ms.max(self.updates_wait_ms() + PROOF_MS);
         let rests = process.rests.iter().map(|rest| rest.ms_since(self.now)).max().unwrap_or_default();
         wait_ms + rests
+    }
+
+    /// The longest wait of an update that was answered and does not show: it grows with each.
+    fn updates_wait_ms(&self) -> u64 {
+        let updated = self.cluster.live().iter().filter_map(|id| self.checks.told.pod(*id).updated);
+        let doubled = updated.map(|one| u64::from(self.policy.retry_base_ms) << one.times.min(20));
+        doubled.max().unwrap_or_default().clamp(UPDATE_WAIT_MS, self.policy.retry_cap_ms.into())
     }
 
     /// All that can be done without time is done.
@@ -229,6 +240,14 @@ impl Life {
             Some(body) if facts.status_digest != told_as(&body.facts.status, facts.phase) => {
                 broken("L1", &format!("is {:?}, and is not told so", body.facts.status.phase))
             }
+            Some(Body { facts: body, .. })
+                if body.spec_digest != facts.spec_digest && !body.status.phase.is_terminal() =>
+            {
+                broken(
+                    "L1",
+                    &format!("has manifest {}, and its body {}", facts.spec_digest, body.spec_digest),
+                )
+            }
             Some(_) => None,
         }
     }
@@ -243,8 +262,22 @@ impl Life {
             // The next poll will say that the cloud is well, and the node with it.
             && process.machine.state().cloud_failing().is_none()
             && rows <= self.cluster.live().len()
+            && self.updates_are_told()
             && self.checks.told.asked().is_empty()
             && process.machine.state().outstanding().next().is_none()
+    }
+
+    /// Whether the agent was told of every body that it is in line. A list that was under way during an update shows how
+    /// the body was before, and its answer can come last.
+    fn updates_are_told(&self) -> bool {
+        self.cluster.live().iter().all(|id| {
+            let body = self.checks.told.pod(*id).body.as_ref();
+            let facts = self.cluster.get(*id);
+            body.zip(facts).is_none_or(|(body, facts)| {
+                let has_ended = facts.phase.is_terminal() || body.status.phase.is_terminal();
+                has_ended || body.spec_digest == facts.spec_digest
+            })
+        })
     }
 
     fn unsettled(&self) -> Broken {

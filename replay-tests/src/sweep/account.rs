@@ -151,7 +151,7 @@ mod tests {
         let (mut cluster, mut cloud, web) = (Cluster::default(), Cloud::default(), pod("web#1"));
         cluster.bind(PodFacts { pod: web.clone(), ..PodFacts::default() });
         cloud.will_run("web#1", Runs::For { seconds: 1, exit_code: 1 });
-        cloud.make(NOW, &web, &CloudName::of(&web));
+        cloud.make(NOW, &web, &CloudName::of(&web), 1);
         (cluster, cloud, web)
     }
 
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(told(Phase::Running, Phase::Succeeded), ["S5"], "it has failed");
         assert!(told(Phase::Running, Phase::Failed).is_empty());
 
-        cloud.make(NOW, &web, &CloudName("another-name".into()));
+        cloud.make(NOW, &web, &CloudName("another-name".into()), 1);
         assert_eq!(breaches(|account| account.made(&cloud, &web, NOW)), ["S1"], "two at once");
 
         cluster.delete("web#1", 30);

@@ -199,7 +199,7 @@ impl Border {
     /// Notes what a direct answer said of a cloud pod.
     pub(super) fn noted(&mut self, name: &CloudName, outcome: &Outcome) {
         match outcome {
-            Outcome::Done(Answer::CloudPod(facts)) => {
+            Outcome::Done(Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. }) => {
                 self.cloud.observe_direct(&facts.name, facts.digest(), || facts.owner.clone());
             }
             Outcome::Done(Answer::CloudPodAbsent | Answer::CloudPodForeign { .. }) => {

@@ -20,6 +20,8 @@ struct Body {
     cloud_uid: String,
     made: Micros,
     runs: Runs,
+    /// From which manifest it was last made or changed.
+    spec_digest: u64,
     /// When it was told to end, and the end of its grace period.
     told: Option<(Micros, Micros)>,
 }
@@ -66,6 +68,7 @@ impl Body {
             deleting: self.told.is_some_and(|(told, _)| told <= now),
             status: status(self.phase(now), self.ends()),
             changed_at_us: 0,
+            spec_digest: self.spec_digest,
         }
     }
 }
@@ -169,7 +172,7 @@ impl Cloud {
     }
 
     /// Makes a pod.
-    pub fn make(&mut self, now: Micros, owner: &PodRef, name: &CloudName) -> Made {
+    pub fn make(&mut self, now: Micros, owner: &PodRef, name: &CloudName, spec_digest: u64) -> Made {
         if self.bodies.contains_key(name) || self.taken.contains(name) {
             return Made::Taken;
         }
@@ -179,10 +182,22 @@ impl Cloud {
         self.births += 1;
         let runs = self.runs.get(&*owner.uid.0).copied().unwrap_or(Runs::UntilTold { stop_s: 1 });
         let cloud_uid = format!("body-{}", self.births);
-        let body = Body { owner: owner.clone(), cloud_uid, made: now, runs, told: None };
+        let body = Body { owner: owner.clone(), cloud_uid, made: now, runs, spec_digest, told: None };
         let facts = body.facts(now);
         self.bodies.insert(name.clone(), body);
         Made::New(facts.into())
+    }
+
+    /// Brings a pod in line with a manifest; whether it was not so before. `None` when it is not there.
+    pub fn update(&mut self, name: &CloudName, cloud_uid: &str, spec_digest: u64) -> Option<bool> {
+        let body = self.bodies.get_mut(name).filter(|body| body.cloud_uid == cloud_uid)?;
+        Some(std::mem::replace(&mut body.spec_digest, spec_digest) != spec_digest)
+    }
+
+    /// From which manifest a pod was last made or changed.
+    #[must_use]
+    pub fn spec_digest(&self, owner: &PodRef) -> Option<u64> {
+        self.bodies.get(&CloudName::of(owner)).map(|body| body.spec_digest)
     }
 
     /// Tells a pod to end.

@@ -107,7 +107,7 @@ impl Cluster {
     /// A pod is bound to our node.
     pub fn bind(&mut self, facts: PodFacts) {
         let status_digest = PodStatus::default().digest();
-        self.put(PodFacts { status_digest, ..facts }, String::new(), Author::Other);
+        self.put(PodFacts { status_digest, spec_digest: 1, ..facts }, String::new(), Author::Other);
     }
 
     /// Deletion is asked. As the API server has it: a pod that has ended waits for nobody, and a grace period only

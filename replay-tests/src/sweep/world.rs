@@ -53,6 +53,7 @@ pub(super) fn changes(kind: &EffectKind) -> bool {
     match kind {
         EffectKind::CreateCloudPod { .. }
         | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. } => true,
         EffectKind::LookUpCloudPod { .. }
@@ -69,6 +70,7 @@ fn to_cloud(kind: &EffectKind) -> bool {
     match kind {
         EffectKind::CreateCloudPod { .. }
         | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchCloudPod { .. }
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace => true,
@@ -95,7 +97,7 @@ impl World {
             facts.phase.is_terminal()
                 || self.cloud.owners(now).any(|(owner, phase)| {
                     owner.uid == facts.pod.uid && phase == facts.phase && phase == Phase::Running
-                })
+                }) && self.cloud.spec_digest(&facts.pod) == Some(facts.spec_digest)
         };
         self.cloud.owners(now).all(|(owner, _)| owned(owner))
             && self.cluster.pods().all(|(facts, _)| facts.deletion.is_none() && in_step(facts))
@@ -114,6 +116,9 @@ impl World {
             EffectKind::CreateCloudPod { pod, name } => self.create(now, pod, name).into(),
             EffectKind::DeleteCloudPod { name, cloud_uid, owner, grace_s } => {
                 self.delete(now, name, cloud_uid, owner, *grace_s).into()
+            }
+            EffectKind::PatchCloudPod { pod, name, cloud_uid, .. } => {
+                self.update(now, pod, name, cloud_uid).into()
             }
             EffectKind::LookUpCloudPod { name, owner } => {
                 count(&mut self.account.look_ups, &owner.uid);
@@ -143,7 +148,8 @@ impl World {
         if *name != CloudName::of(pod) {
             self.account.breach(format!("S8: {} is made under the name {}", pod.uid, name.0));
         }
-        match self.cloud.make(now, pod, name) {
+        let spec_digest = self.cluster.pod(&pod.uid.0).map_or(1, |facts| facts.spec_digest);
+        match self.cloud.make(now, pod, name, spec_digest) {
             Made::New(facts) => {
                 self.account.made(&self.cloud, pod, now);
                 done(Answer::CloudPod(facts.into()))
@@ -157,6 +163,18 @@ impl World {
                 count(&mut self.account.refused, &pod.uid);
                 later(LaterReason::Capacity)
             }
+        }
+    }
+
+    /// The manifest is read when the call is carried out.
+    fn update(&mut self, now: Micros, pod: &PodRef, name: &CloudName, cloud_uid: &str) -> Outcome {
+        let Some(manifest) = self.cluster.pod(&pod.uid.0) else { return done(Answer::PodAbsent) };
+        let updated = self.cloud.update(name, cloud_uid, manifest.spec_digest);
+        match (updated, self.look_up(now, name)) {
+            (Some(true), Outcome::Done(Answer::CloudPod(facts))) => {
+                done(Answer::CloudPodTold { facts, warning: false, message: "updated".to_owned() })
+            }
+            (_, outcome) => outcome,
         }
     }
 

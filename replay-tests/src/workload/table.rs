@@ -35,6 +35,7 @@ pub fn all() -> Vec<Workload> {
         workload("lagging-look-up", lagging_look_up()),
         workload("lagging-watch", lagging_watch()),
         workload("status-undone", status_undone()),
+        workload("updated", updated()),
     ]
 }
 
@@ -290,6 +291,22 @@ fn lagging_list() -> Vec<Step> {
 /// A look-up in the cloud shows how things stood as long ago as a creation may take to be seen.
 fn lagging_look_up() -> Vec<Step> {
     come_and_go_under(Act::LookUpsLag { ms: 60_000 })
+}
+
+/// Pods are changed before they are made, while they start and while they run; one of them goes soon after.
+fn updated() -> Vec<Step> {
+    let edit = |pod: &str| Act::Edit(pod.to_owned());
+    vec![
+        step(ms(100), bind("web#1", SERVES)),
+        step(ms(1), edit("web#1")),
+        step(ms(300), edit("web#1")),
+        step(ms(10), bind("api#1", SERVES)),
+        step(running("web#1"), edit("web#1")),
+        step(running("api#1"), edit("api#1")),
+        step(ms(20), edit("api#1")),
+        step(ms(20), edit("web#1")),
+        step(ms(40), delete("web#1", 5)),
+    ]
 }
 
 /// The watch shows what has long been so: a pod that was forced away at once comes, changes and goes.

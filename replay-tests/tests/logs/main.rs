@@ -35,10 +35,10 @@ struct Recorded {
 }
 
 const fn recorded(name: &'static str, tell: fn() -> Story) -> Recorded {
-    Recorded { name, tell, state_version: 3 }
+    Recorded { name, tell, state_version: 4 }
 }
 
-const LOGS: [Recorded; 11] = [
+const LOGS: [Recorded; 12] = [
     recorded("life", stories::life),
     recorded("unknown-create", stories::unknown_create),
     recorded("same-name", stories::same_name),
@@ -50,6 +50,7 @@ const LOGS: [Recorded; 11] = [
     recorded("refusals", stories::refusals),
     recorded("cloud-away", stories::cloud_away),
     recorded("quarrels", stories::quarrels),
+    recorded("updated", stories::updated),
 ];
 
 /// The one file of a recorded log: a sealed segment that begins with the first record.

@@ -314,3 +314,39 @@ pub fn quarrels() -> Story {
     story.answer("delete_cloud_pod", done(Answer::CloudPodAbsent));
     story
 }
+
+/// A pod that is changed while it runs: carried over, refused and said once, and carried over by a later change.
+pub fn updated() -> Story {
+    let mut story = Story::ready();
+    let web = pod("web", "d4e5f6a7");
+    let made_from = |spec_digest| CloudFacts { spec_digest, ..cloud(&web, Phase::Running) };
+    let changed = |spec_digest, story: &Story| {
+        Event::PodObserved(PodFacts { spec_digest, ..story.facts_of(&web) }.into())
+    };
+    story.tell(Event::PodObserved(PodFacts { spec_digest: 1, ..facts(&web) }.into()));
+    story.answer("create_cloud_pod", done(Answer::CloudPod(made_from(1).into())));
+    story.finish("emit_notice");
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+
+    let change = changed(2, &story);
+    story.tell(change);
+    let message = "Updated web in the cloud: the image of main".to_owned();
+    let told = Answer::CloudPodTold { facts: made_from(2).into(), warning: false, message };
+    story.answer("patch_cloud_pod", done(told));
+    story.finish("emit_notice");
+
+    let change = changed(3, &story);
+    story.tell(change);
+    story.answer("patch_cloud_pod", refused(RefusalClass::Invalid, "CCI.01.400101", "it is no image"));
+    story.finish("emit_notice");
+    story.wait();
+    story.listed_if_asked();
+
+    let change = changed(4, &story);
+    story.tell(change);
+    story.answer("patch_cloud_pod", Outcome::Unknown { message: "the connection was closed".into() });
+    story.wait();
+    story.listed_if_asked();
+    story.answer("patch_cloud_pod", done(Answer::CloudPod(made_from(4).into())));
+    story
+}

@@ -266,7 +266,7 @@ impl Story {
             (&kind, &outcome)
         {
             self.written.insert(pod.uid.clone(), (**status).clone());
-        } else if let Outcome::Done(Answer::CloudPod(facts)) = &outcome {
+        } else if let Some(facts) = outcome.cloud_pod() {
             self.listed.insert(facts.name.clone());
         }
         let times = EffectTimes {

@@ -46,13 +46,17 @@ impl Pair {
         }
     }
 
-    /// Somebody binds a pod, or asks for a bound one's deletion: the served cluster first, whose identities and
+    /// Somebody binds a pod, changes it, or asks for a bound one's deletion: the served cluster first, whose identities and
     /// versions both sides then have.
     async fn somebody_acts(&mut self) {
         let name = NAMES[self.chance.below(NAMES.len())];
         let there = self.lean.cluster().find(|facts| &*facts.pod.name == name).cloned();
         let facts = match there {
             None => self.served.bind(name).await,
+            Some(facts) if facts.deletion.is_none() && self.chance.happens(50) => {
+                let image = format!("web:{}", 2 + self.chance.below(100));
+                self.served.edit(&facts, &image).await
+            }
             Some(facts) if facts.deletion.is_none() => self.served.delete(&facts.pod, 30).await,
             Some(_) => return,
         };
@@ -69,7 +73,7 @@ impl Pair {
         let name = CloudName::of(&pod);
         let there = self.lean.pod(&pod.uid);
         let ends = there.is_none_or(|facts| facts.deletion.is_some());
-        Some(match self.chance.below(7) {
+        Some(match self.chance.below(8) {
             0 if !ends => EffectKind::CreateCloudPod { pod, name },
             1 if ends && self.bodies.contains_key(&pod.uid) => EffectKind::DeleteCloudPod {
                 name,
@@ -85,6 +89,12 @@ impl Pair {
             },
             4 if ends && !self.lean.has_body(&pod) => EffectKind::ReleasePod { pod },
             5 => EffectKind::LookUpPod { pod },
+            6 if self.bodies.contains_key(&pod.uid) => EffectKind::PatchCloudPod {
+                name,
+                cloud_uid: self.bodies[&pod.uid][0].clone(),
+                spec_digest: facts.spec_digest,
+                pod,
+            },
             _ => EffectKind::ListCloudPods,
         })
     }
@@ -99,9 +109,8 @@ impl Pair {
         assert_eq!(words(&lean), words(&served), "{effect:?}\nlean: {lean:?}\nserved: {served:?}");
         *self.answers.entry(format!("{}: {}", effect.kind.name(), words(&lean).0)).or_default() += 1;
 
-        if let (Outcome::Done(Answer::CloudPod(lean)), Outcome::Done(Answer::CloudPod(served))) =
-            (&lean.1, &served.1)
-        {
+        if let (Some(lean), Some(served)) = (lean.1.cloud_pod(), served.1.cloud_pod()) {
+            assert_eq!(lean.spec_digest, served.spec_digest, "{effect:?}");
             let both = [lean.cloud_uid.clone(), served.cloud_uid.clone()];
             self.bodies.insert(lean.owner.uid.clone(), both);
         }
@@ -117,8 +126,10 @@ impl Pair {
     /// The same call, with the identity that the cloud pod has in the served world.
     fn as_served(&self, effect: &Effect) -> Effect {
         let mut effect = effect.clone();
-        if let EffectKind::DeleteCloudPod { owner, cloud_uid, .. } = &mut effect.kind {
-            *cloud_uid = self.bodies[&owner.uid][1].clone();
+        if let EffectKind::DeleteCloudPod { owner: pod, cloud_uid, .. }
+        | EffectKind::PatchCloudPod { pod, cloud_uid, .. } = &mut effect.kind
+        {
+            *cloud_uid = self.bodies[&pod.uid][1].clone();
         }
         effect
     }
@@ -127,7 +138,13 @@ impl Pair {
 /// What both worlds have to agree on: the answer, and which pods a list lacks.
 fn words((events, outcome): &(Vec<Event>, Outcome)) -> (String, Vec<String>) {
     let answer = match outcome {
-        Outcome::Done(Answer::CloudPod(facts)) => {
+        // The lean world adjusts no sizes, and so tells of none.
+        Outcome::Done(Answer::CloudPodTold { message, .. })
+            if message.to_lowercase().starts_with("updated") =>
+        {
+            "cloud pod, updated".to_owned()
+        }
+        Outcome::Done(Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. }) => {
             assert_eq!(facts.name, CloudName::of(&facts.owner));
             "cloud pod".to_owned()
         }
@@ -170,6 +187,10 @@ async fn the_lean_world_answers_as_the_served_one_does() {
         "look_up_cloud_pod: cloud pod",
         "look_up_cloud_pod: CloudPodAbsent",
         "look_up_pod: PodAbsent",
+        "patch_cloud_pod: cloud pod",
+        "patch_cloud_pod: cloud pod, updated",
+        "patch_cloud_pod: CloudPodAbsent",
+        "patch_cloud_pod: PodAbsent",
         "patch_pod_status: StatusWritten",
         "patch_pod_status: PodAbsent",
         "release_pod: Nothing",

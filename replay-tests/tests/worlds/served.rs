@@ -102,6 +102,22 @@ impl Served {
         self.until_seen(&uid, |facts| facts.deletion.is_none()).await
     }
 
+    /// Gives a pod another image; returns it as the watch shows it.
+    pub async fn edit(&mut self, facts: &PodFacts, image: &str) -> PodFacts {
+        let patch = json!({ "spec": { "containers": [{ "name": "main", "image": image }] } });
+        let uri = format!("/api/v1/namespaces/default/pods/{}", facts.pod.name);
+        let request = http::Request::builder().method("PATCH").uri(uri);
+        let request = request.header("content-type", "application/strategic-merge-patch+json");
+        let request = request.body(patch.to_string().into_bytes()).expect("a request");
+        let edited: Value = self.client.request(request).await.expect("the cluster does it");
+        let version = edited["metadata"]["resourceVersion"].as_str().unwrap_or_default().to_owned();
+        match version == facts.resource_version {
+            // It had this image already.
+            true => facts.clone(),
+            false => self.until_seen(&facts.pod.uid, |seen| seen.resource_version == version).await,
+        }
+    }
+
     /// Asks for a pod's deletion; returns it as the watch shows it.
     pub async fn delete(&mut self, pod: &PodRef, grace_s: u32) -> PodFacts {
         self.api("DELETE", &format!("/{}", pod.name), &json!({ "gracePeriodSeconds": grace_s })).await;

@@ -49,6 +49,7 @@ fn pod_facts() -> impl Strategy<Value = PodFacts> {
                 restart_policy,
                 deletion,
                 spec_digest,
+                closed_gates: readiness_gates.iter().take(1).cloned().collect(),
                 readiness_gates,
             }
         },
@@ -127,14 +128,15 @@ fn pod_status() -> impl Strategy<Value = PodStatus> {
 }
 
 fn cloud_facts() -> impl Strategy<Value = CloudFacts> {
-    (text(), text(), pod(), any::<bool>(), pod_status(), any::<u64>()).prop_map(
-        |(name, cloud_uid, owner, deleting, status, changed_at_us)| CloudFacts {
+    (text(), text(), pod(), any::<bool>(), pod_status(), any::<(u64, u64)>()).prop_map(
+        |(name, cloud_uid, owner, deleting, status, (changed_at_us, spec_digest))| CloudFacts {
             name: CloudName(name.into()),
             cloud_uid: cloud_uid.into(),
             owner,
             deleting,
             status,
             changed_at_us,
+            spec_digest,
         },
     )
 }
@@ -154,6 +156,9 @@ fn outcome() -> impl Strategy<Value = Outcome> {
     let answer = prop_oneof![
         proptest::sample::select(fixed),
         cloud_facts().prop_map(|facts| Answer::CloudPod(facts.into())),
+        (cloud_facts(), any::<bool>(), text()).prop_map(|(facts, warning, message)| {
+            Answer::CloudPodTold { facts: facts.into(), warning, message }
+        }),
         text().prop_map(|message| Answer::CloudPodForeign { message }),
         any::<(bool, u32)>().prop_map(|(complete, count)| Answer::Listed { complete, count }),
         any::<bool>().prop_map(|deleting| Answer::PodPresent { deleting }),

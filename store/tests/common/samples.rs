@@ -63,6 +63,7 @@ fn cloud_facts(phase: Phase) -> CloudFacts {
         deleting: phase == Phase::Failed,
         status: PodStatus { phase, ..status() },
         changed_at_us: 1_700_000_000_000_000,
+        spec_digest: 251,
     }
 }
 
@@ -76,6 +77,7 @@ fn pod_facts(restart_policy: RestartPolicy, deletion: Option<Deletion>) -> PodFa
         deletion,
         spec_digest: 250,
         readiness_gates: vec!["example.com/ready".into()],
+        closed_gates: vec!["example.com/ready".into()],
     }
 }
 
@@ -90,6 +92,11 @@ fn answers() -> Vec<Answer> {
         Answer::StatusWritten,
         Answer::PodAbsent,
         Answer::PodPresent { deleting: true },
+        Answer::CloudPodTold {
+            facts: cloud_facts(Phase::Running).into(),
+            warning: true,
+            message: "asked for less".into(),
+        },
     ];
     let place = |answer: &Answer| match answer {
         Answer::Nothing => 0,
@@ -101,6 +108,7 @@ fn answers() -> Vec<Answer> {
         Answer::StatusWritten => 6,
         Answer::PodAbsent => 7,
         Answer::PodPresent { .. } => 8,
+        Answer::CloudPodTold { .. } => 9,
     };
     assert!(all.iter().map(place).eq(0..all.len()));
     all

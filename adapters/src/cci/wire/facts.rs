@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use super::bounds::{CONTAINERS_MAX, POD_IPS_MAX, container_name, fit, is_address};
 use super::mark::{Annotations, ID_CHARS_MAX, Mark, Ownership};
+use super::sent::spec_digest;
 use crate::{cut, place};
 
 /// Set by the built-in cloud to the microsecond; the real one tells times to the second only.
@@ -104,6 +105,7 @@ pub(in crate::cci) fn read_pod(mark: &Mark, namespace: &str, json: &[u8]) -> Sig
         owner,
         deleting: head.metadata.deletion_timestamp.is_some(),
         changed_at_us: changed_at_us.unwrap_or_else(|| status.changed_at_us()),
+        spec_digest: spec_digest(&head.metadata.annotations),
         status: status.into_facts(),
     }))
 }

@@ -6,7 +6,7 @@ use engine::{PodRef, Uid};
 use serde_json::{Map, Value};
 
 /// Label that names the program an object belongs to.
-const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+pub(super) const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Value of [`MANAGED_BY`] on what is ours.
 const MANAGER: &str = "burst-agent";

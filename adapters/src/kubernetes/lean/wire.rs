@@ -254,6 +254,11 @@ impl LeanPod<'_> {
         }
 
         let spec_digest = self.spec_digest();
+        let is_open = |gate: &&ReadinessGate| {
+            self.status.conditions.iter().any(|one| one.kind == gate.condition_type && one.status == "True")
+        };
+        let closed = gates.iter().filter(|gate| !is_open(gate));
+        let closed_gates = closed.map(|gate| gate.condition_type.clone()).collect();
         let deletion = self.metadata.deletion_timestamp.as_ref().map(|at| Deletion {
             grace_s: self.metadata.deletion_grace_period_seconds.unwrap_or(0).clamp(0, u32::MAX.into())
                 as u32,
@@ -272,13 +277,14 @@ impl LeanPod<'_> {
             },
             deletion,
             spec_digest,
+            closed_gates,
             readiness_gates: spec.readiness_gates.into_iter().map(|gate| gate.condition_type).collect(),
         })
     }
 
     /// Over the raw text, which one API server always writes the same way. Another version of the server may
     /// add a default: then the digest changes once, and the pod is looked at once more.
-    fn spec_digest(&self) -> u64 {
+    pub(super) fn spec_digest(&self) -> u64 {
         let mut hasher = Xxh3Default::new();
         for part in [self.spec, self.metadata.labels, self.metadata.annotations] {
             hasher.update(part.map_or("", RawValue::get).as_bytes());

@@ -93,6 +93,7 @@ fn cloud(pod: &PodRef, phase: Phase, uid: &str, changed_at_us: u64) -> CloudFact
         deleting: false,
         status: PodStatus { phase, ..PodStatus::default() },
         changed_at_us,
+        spec_digest: 0,
     }
 }
 

@@ -17,6 +17,7 @@ pub(super) mod admit;
 mod command;
 mod life;
 mod log;
+mod patch;
 mod render;
 
 use std::collections::{BTreeMap, VecDeque};

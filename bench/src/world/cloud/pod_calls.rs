@@ -156,6 +156,20 @@ impl Cloud {
         Ok(Reply::new(200, pod.body()).applied())
     }
 
+    pub(super) fn patch_pod(&mut self, request: &Request) -> Result<Reply, Refusal> {
+        if !request.content_type.starts_with("application/strategic-merge-patch+json") {
+            return Err(Refusal::new(415, "unsupported content type").code("CCI.02.400103"));
+        }
+        self.pod_of(request)?;
+        let bad = |_| Refusal::new(400, "the patch cannot be applied").code("CCI.01.400101");
+        let patch: Value = serde_json::from_slice(&request.body).map_err(bad)?;
+        let key = PodKey::new(request.generation, &request.namespace, &request.name);
+        let group = request.generation.profile().core_group;
+        let pod = self.pods.get_mut(&key).ok_or_else(|| Refusal::not_found(group, "pods", &request.name))?;
+        pod.patch(&patch, self.now_us, &mut self.common)?;
+        Ok(Reply::new(200, pod.body()).applied())
+    }
+
     /// Takes a pod away; lists that run behind show it for a while.
     pub(super) fn pod_gone(&mut self, key: &PodKey) {
         let Some(mut pod) = self.pods.remove(key) else { return };

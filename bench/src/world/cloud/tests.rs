@@ -4,6 +4,7 @@ mod faults;
 mod identity;
 mod lists;
 mod namespaces;
+mod patches;
 mod pods;
 
 use serde_json::{Value, json};

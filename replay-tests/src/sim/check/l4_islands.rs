@@ -101,6 +101,7 @@ impl Islands {
             }
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::PatchPodStatus { .. }
             | EffectKind::ReleasePod { .. }

@@ -6,6 +6,9 @@ use engine::{Effect, EffectKind, Micros};
 use super::told::{Pod, Told, WRITES_FAST};
 use super::{Broken, unless};
 
+/// The least wait before an update that was answered is asked for again: it may not show yet.
+const UPDATE_AGAIN_MS: u64 = 30_000;
+
 pub fn decided(effect: &Effect, pod: &Pod, told: &Told, at: Micros) -> Result<(), Broken> {
     match &effect.kind {
         EffectKind::ReleasePod { pod: of } => {
@@ -20,6 +23,19 @@ pub fn decided(effect: &Effect, pod: &Pod, told: &Told, at: Micros) -> Result<()
                 format!(
                     "the status of {} was written {} times, and is again after {waited_ms} ms",
                     of.uid, written.times
+                )
+            })
+        }
+        EffectKind::PatchCloudPod { pod: of, spec_digest, .. } => {
+            let Some(updated) = pod.updated.filter(|updated| updated.digest == *spec_digest) else {
+                return Ok(());
+            };
+            let waited_ms = at.ms_since(updated.at);
+            let wait_ms = UPDATE_AGAIN_MS.max(wait_ms(told, updated.times));
+            unless(waited_ms >= wait_ms, "S13", || {
+                format!(
+                    "the body of {} was updated {} times, and is again after {waited_ms} ms",
+                    of.uid, updated.times
                 )
             })
         }

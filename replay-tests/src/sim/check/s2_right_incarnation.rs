@@ -16,6 +16,7 @@ pub fn decided(effect: &Effect, roster: &Roster) -> Result<(), Broken> {
     match &effect.kind {
         EffectKind::CreateCloudPod { name, .. }
         | EffectKind::DeleteCloudPod { name, .. }
+        | EffectKind::PatchCloudPod { name, .. }
         | EffectKind::LookUpCloudPod { name, .. } => {
             unless(*name == entry.name, "S8", || format!("{} calls {} {name}", effect.id, pod.uid))
         }

@@ -61,6 +61,8 @@ pub struct Pod {
     pub end_asked: bool,
     /// The status that was last written.
     pub written: Option<Written>,
+    /// The update of its body that was last answered, by the manifest that was asked for.
+    pub updated: Option<Written>,
 }
 
 /// A status that was written.
@@ -73,6 +75,9 @@ pub struct Written {
     /// When last.
     pub at: Micros,
 }
+
+/// What is refused is tried again as slowly as what has done nothing so often.
+pub const REFUSED_TIMES: u32 = 16;
 
 /// As often one status is written as fast as somebody undoes it.
 pub const WRITES_FAST: u32 = 3;
@@ -95,7 +100,7 @@ impl Pod {
 
     /// Its object is gone, and with it whatever was written to it.
     fn forget_writes(&mut self) {
-        (self.told_to_go, self.written) = (false, None);
+        (self.told_to_go, self.written, self.updated) = (false, None, None);
     }
 
     /// Whether there may be a body.
@@ -122,6 +127,8 @@ pub enum What {
     Create,
     /// End it there.
     Delete,
+    /// Change it there, to this manifest.
+    Update(u64),
     /// Read it there.
     LookUpCloud,
     /// Read all.
@@ -143,6 +150,7 @@ impl What {
         match kind {
             EffectKind::CreateCloudPod { .. } => What::Create,
             EffectKind::DeleteCloudPod { .. } => What::Delete,
+            EffectKind::PatchCloudPod { spec_digest, .. } => What::Update(*spec_digest),
             EffectKind::LookUpCloudPod { .. } => What::LookUpCloud,
             EffectKind::ListCloudPods => What::List,
             EffectKind::PatchPodStatus { resource_version, status, .. } => {
@@ -321,6 +329,7 @@ impl Told {
         match asked.what {
             What::Create => self.created(id, outcome),
             What::Patch(_, _, digest) => self.patched(id, digest, outcome),
+            What::Update(digest) => self.updated(id, digest, outcome),
             What::Delete | What::LookUpCloud | What::List | What::Release | What::LookUp | What::Else => {}
         }
         if let Outcome::Done(answer) = outcome {
@@ -340,6 +349,18 @@ impl Told {
         pod.written = Some(Written { digest, times: times + 1, at });
     }
 
+    fn updated(&mut self, id: Id, digest: u64, outcome: &Outcome) {
+        let at = self.at;
+        let pod = self.of(id);
+        let times = pod.updated.filter(|updated| updated.digest == digest).map_or(0, |updated| updated.times);
+        let times = match outcome {
+            outcome if outcome.cloud_pod().is_some() => times + 1,
+            Outcome::Refused(_) => times + REFUSED_TIMES,
+            Outcome::Done(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => return,
+        };
+        pod.updated = Some(Written { digest, times, at });
+    }
+
     fn created(&mut self, id: Id, outcome: &Outcome) {
         let pod = self.of(id);
         pod.asked = false;
@@ -357,7 +378,9 @@ impl Told {
         let seq = self.seq;
         let pod = self.of(id);
         match answer {
-            Answer::CloudPod(facts) => self.body(id, facts),
+            Answer::CloudPod(facts) | Answer::CloudPodTold { facts, .. } => self.body(id, facts),
+            // No proof: a look-up has to say so too.
+            Answer::CloudPodAbsent if matches!(what, What::Update(_)) => {}
             Answer::CloudPodForeign { .. } => {
                 (pod.maybe, pod.body, pod.absences) = (false, None, u32::MAX);
             }

@@ -103,6 +103,7 @@ impl Stage {
             }
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::EnsureCloudNamespace
             | EffectKind::ReleasePod { .. }
@@ -152,6 +153,7 @@ impl Stage {
             }
             EffectKind::CreateCloudPod { pod, .. }
             | EffectKind::DeleteCloudPod { owner: pod, .. }
+            | EffectKind::PatchCloudPod { pod, .. }
             | EffectKind::ReleasePod { pod }
                 if !listed =>
             {
@@ -159,6 +161,7 @@ impl Stage {
             }
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::ListCloudPods
             | EffectKind::EnsureCloudNamespace
@@ -186,6 +189,7 @@ impl Stage {
         let back_ms = match flight.effect.kind {
             EffectKind::CreateCloudPod { .. } => CREATED_BACK_MS,
             EffectKind::DeleteCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::ListCloudPods
             | EffectKind::EnsureCloudNamespace
@@ -221,6 +225,7 @@ impl Stage {
             EffectKind::PatchPodStatus { pod, .. } => life.border.end_write(pod, &sent, reply.written),
             EffectKind::CreateCloudPod { name, .. }
             | EffectKind::DeleteCloudPod { name, .. }
+            | EffectKind::PatchCloudPod { name, .. }
             | EffectKind::LookUpCloudPod { name, .. } => life.border.noted(name, &outcome),
             EffectKind::LookUpPod { pod } => {
                 let present = matches!(outcome, Outcome::Done(Answer::PodPresent { .. }));

@@ -197,7 +197,7 @@ impl Behaviour {
     }
 }
 
-fn containers(spec: &Value, field: &str) -> Vec<Container> {
+pub(super) fn containers(spec: &Value, field: &str) -> Vec<Container> {
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
     let container = |container: &Value| {
         let image = text(&container["image"]);
