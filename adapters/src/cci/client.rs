@@ -60,10 +60,8 @@ impl CciClient {
     /// When a setting makes no sense or a credential file cannot be used.
     pub fn new(config: CciConfig, auth: Auth, profile: Profile) -> Result<CciClient, Error> {
         config.check()?;
-        if !profile.size_policies.contains(&config.size_policy) {
-            let reason = format!("{} is not a policy of {}", config.size_policy.name(), profile.name);
-            return Err(Error::Setting { setting: "size policy", reason });
-        }
+        let setting = "size policy";
+        profile.check_policy(config.size_policy).map_err(|reason| Error::Setting { setting, reason })?;
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
         Ok(CciClient { config, profile, mark, transport, listed: Mutex::default() })

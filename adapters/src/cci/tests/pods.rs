@@ -305,5 +305,8 @@ fn a_policy_of_another_generation_is_not_accepted() {
     let auth = access_key(directory.path());
     let config = CciConfig { size_policy: engine::size::SizePolicy::Cci20, ..config("http://127.0.0.1:1") };
     let error = CciClient::new(config, auth, Profile::CCI_1_0).err().unwrap();
-    assert_eq!(error.to_string(), "size policy: cci-2.0 is not a policy of cci-1.0");
+    assert_eq!(
+        error.to_string(),
+        "size policy: cci-2.0 does not size pods of cci-1.0: give cci-1.0/1.2.5 or cci-1.0/1.2.4"
+    );
 }
