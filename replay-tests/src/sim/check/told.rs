@@ -176,6 +176,8 @@ pub struct Told {
     pub policy: Policy,
     /// An operator let the brake go.
     pub brake_released: bool,
+    /// The cloud has said that a person must act before it makes pods, and has made or judged none since.
+    pub person_needed: bool,
     pods: Vec<Pod>,
     asked: BTreeMap<EffectId, Asked>,
     seq: Seq,
@@ -268,7 +270,7 @@ impl Told {
     fn start(&mut self) {
         self.started = self.seq;
         self.lists = (false, false);
-        self.brake_released = false;
+        (self.brake_released, self.person_needed) = (false, false);
         // What is still owed is decided again.
         self.asked.clear();
         for pod in &mut self.pods {
@@ -362,13 +364,24 @@ impl Told {
     }
 
     fn created(&mut self, id: Id, outcome: &Outcome) {
+        self.person_needed = match outcome {
+            Outcome::Done(_) => false,
+            Outcome::Refused(refusal) => match refusal.class {
+                RefusalClass::OperatorAction => true,
+                RefusalClass::Invalid | RefusalClass::AlreadyExists => false,
+                RefusalClass::NotFound | RefusalClass::Forbidden | RefusalClass::NotAdmitted => {
+                    self.person_needed
+                }
+            },
+            Outcome::Later { .. } | Outcome::Unknown { .. } => self.person_needed,
+        };
         let pod = self.of(id);
         pod.asked = false;
         match outcome {
             Outcome::Unknown { .. } => pod.maybe = true,
             Outcome::Refused(refusal) => {
                 pod.maybe |= refusal.class == RefusalClass::AlreadyExists;
-                pod.refused |= refusal.class == RefusalClass::Invalid;
+                pod.refused |= matches!(refusal.class, RefusalClass::Invalid | RefusalClass::NotAdmitted);
             }
             Outcome::Later { .. } | Outcome::Done(_) => {}
         }
