@@ -44,6 +44,8 @@ pub(crate) struct CreateHold {
     pub(crate) message: String,
     /// Its code: the same is not told again.
     pub(crate) code: String,
+    /// When it was last heard: what was sent before says nothing against it.
+    pub(crate) since: Micros,
     /// Then one pod is tried.
     pub(crate) until: Micros,
 }

@@ -69,7 +69,7 @@ impl Turn<'_> {
 
     fn pod_effect_finished(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
         let Some(uid) = effect.kind.uid().cloned() else { return };
-        self.heard_of_creation(effect, outcome);
+        self.heard_of_creation(effect, outcome, sent);
         match outcome {
             Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer, sent),
             Outcome::Refused(refusal) => self.pod_effect_refused(effect, &uid, refusal),

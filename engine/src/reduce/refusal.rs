@@ -10,6 +10,7 @@ use crate::failure::{CreateHold, Failure, FailureKind};
 use crate::id::{PodRef, Uid};
 use crate::reduce::turn::Turn;
 use crate::state::{HoldReason, Pod, State};
+use crate::time::Micros;
 
 /// How often one pod is tried while a person has to act: one call in that time harms nobody, and an account that is mended
 /// is soon noticed.
@@ -75,7 +76,7 @@ impl Turn<'_> {
 
     /// Makes no more pods but one now and then; whether people are to be told, which they are once.
     fn hold_creates(&mut self, refusal: &Refusal) -> bool {
-        let until = self.state.at.plus_ms(TRY_ONE_MS.into());
+        let (since, until) = (self.state.at, self.state.at.plus_ms(TRY_ONE_MS.into()));
         let message = text(refusal);
         let is_told = |hold: &CreateHold| match refusal.code.is_empty() {
             true => hold.message == message,
@@ -83,11 +84,12 @@ impl Turn<'_> {
         };
         match &mut self.state.create_hold {
             Some(hold) if is_told(hold) => {
-                hold.until = until;
+                (hold.since, hold.until) = (since, until);
                 false
             }
             Some(_) | None => {
-                self.state.create_hold = Some(CreateHold { message, code: refusal.code.clone(), until });
+                self.state.create_hold =
+                    Some(CreateHold { message, code: refusal.code.clone(), since, until });
                 true
             }
         }
@@ -101,9 +103,9 @@ impl Turn<'_> {
         }
     }
 
-    /// What an answer to a creation says of all pods: one that is made, or refused for its own sake, shows that the
-    /// cloud makes pods again.
-    pub(crate) fn heard_of_creation(&mut self, effect: &Effect, outcome: &Outcome) {
+    /// What an answer to a creation, which left at `sent`, says of all pods: one that is made, or refused for its own
+    /// sake, shows that the cloud makes pods again.
+    pub(crate) fn heard_of_creation(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
         let EffectKind::CreateCloudPod { .. } = effect.kind else { return };
         let makes_pods = match outcome {
             Outcome::Done(_) => true,
@@ -116,7 +118,9 @@ impl Turn<'_> {
             },
             Outcome::Later { .. } | Outcome::Unknown { .. } => false,
         };
-        if makes_pods && !mutant!(CreatesStayHeld) && self.state.create_hold.take().is_some() {
+        let is_news = self.state.create_hold.as_ref().is_some_and(|hold| sent >= hold.since);
+        if makes_pods && is_news && !mutant!(CreatesStayHeld) {
+            self.state.create_hold = None;
             self.make_pods_again();
         }
     }

@@ -109,6 +109,22 @@ fn the_first_pod_that_is_made_sets_the_others_free() {
 }
 
 #[test]
+fn a_pod_that_was_sent_before_the_refusal_says_nothing_against_it() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.tell(Event::PodObserved(facts(&b).into()));
+    let (refused, made) = (story.take("create_cloud_pod"), story.take("create_cloud_pod"));
+    let sent = story.now();
+    story.later(1_000);
+    story.finish(refused, arrears(), sent);
+    told(&mut story);
+    let said = story.finish(made, Outcome::Done(Answer::CloudPod(cloud(&b, Phase::Pending).into())), sent);
+    assert!(!said.contains("create"), "{said}");
+    assert!(story.state.operator_needed().is_some());
+}
+
+#[test]
 fn a_refusal_for_the_pods_own_sake_shows_that_the_account_is_in_order() {
     let mut story = Story::ready();
     let [a, b] = [pod("a", "u1"), pod("b", "u2")];

@@ -28,7 +28,7 @@ impl Fairness {
             && facts.phase == Phase::Pending
             && facts.deletion.is_none()
             && told.both_listed()
-            && !told.person_needed
+            && told.person_needed.is_none()
         {
             self.due = roster.id(&facts.pod.uid).filter(|id| !told.pod(*id).is_known());
         }
