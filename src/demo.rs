@@ -63,7 +63,8 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let mut cluster = KubernetesOptions::default();
     cluster.cluster.seed = rand_seed();
     simulation.serve_cluster(args.cluster, cluster, &worlds_stop).await?;
-    simulation.serve_cloud(args.cloud, CloudOptions::default(), 1, &worlds_stop).await?;
+    let cloud = CloudOptions { only: Some(simulate::generation(args.profile)), ..CloudOptions::default() };
+    simulation.serve_cloud(args.cloud, cloud, 1, &worlds_stop).await?;
     simulation.write_kubeconfig("--kubeconfig", &args.kubeconfig)?;
     let credentials = scratch.path().join("credentials");
     simulation.write_credentials(&credentials)?;
@@ -112,11 +113,12 @@ fn agent_config(
     let accepted = cloud.credentials();
     let endpoint = format!("http://{address}");
     let path = |path: &Path| path.as_os_str().to_owned();
-    let options: [(&str, OsString); 17] = [
+    let options: [(&str, OsString); 18] = [
         ("--kubeconfig", path(&args.kubeconfig)),
         ("--cluster-id", "demo".into()),
         // Everybody's pods may come: this cluster has no other node.
         ("--node-taints", "".into()),
+        ("--cci-profile", args.profile.profile().name.into()),
         ("--cci-endpoint", endpoint.clone().into()),
         ("--iam-endpoint", endpoint.into()),
         ("--cci-project", accepted.project.into()),
@@ -296,9 +298,25 @@ fn welcome(kubeconfig: &Path, addresses: Addresses) {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
+    use clap::{Parser, ValueEnum};
 
     use super::*;
+    use crate::config::ProfileName;
+
+    /// The whole way in both generations: pods that come, run and go, and nothing that is left in the cloud.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn pods_come_and_go_in_every_generation() {
+        // A second test of this process has installed it already.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        for profile in ProfileName::value_variants() {
+            let directory = tempfile::tempdir().unwrap();
+            let kubeconfig = directory.path().join("kubeconfig").display().to_string();
+            let name = profile.profile().name;
+            let typed = ["burst-agent", "demo", "--once", "--profile", name, "--kubeconfig", &kubeconfig];
+            let Command::Demo(args) = args::Args::try_parse_from(typed).unwrap().command else { panic!() };
+            demo(args).await.unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
     async fn a_log_that_somebody_else_writes_is_named_with_its_writer() {

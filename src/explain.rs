@@ -78,13 +78,13 @@ fn input(args: &ExplainArgs) -> io::Result<Vec<u8>> {
 
 /// What is said to this input. What can be read of it is explained, whatever stands beside it.
 fn answer(args: &ExplainArgs, name: &str, input: &[u8]) -> Answer {
-    let profile = args.profile.profile();
-    let policy = args.policy.unwrap_or_else(|| profile.size_policy());
+    let (profile, policy) = match rules(args) {
+        Ok(rules) => rules,
+        Err(remark) => {
+            return Answer { remarks: vec![remark], exit_code: EXIT_USAGE, ..Answer::default() };
+        }
+    };
     let mut answer = Answer::default();
-    if !profile.size_policies.contains(&policy) {
-        let (policy, profile) = (policy.name(), profile.name);
-        answer.remarks.push(format!("{policy} does not size pods of {profile}: run does not take both"));
-    }
     let (documents, torn) = read::documents(input);
     let mut errors: Vec<Error> = torn.into_iter().collect();
     let (mut skipped, mut found) = (Vec::new(), 0);
@@ -110,6 +110,19 @@ fn answer(args: &ExplainArgs, name: &str, input: &[u8]) -> Answer {
     }
     answer.remarks.extend(errors.iter().map(|error| format!("{name}{error}")));
     answer
+}
+
+/// The profile and the policy that are asked for. Each follows from the other; both must go together, as in `run`.
+fn rules(args: &ExplainArgs) -> Result<(Profile, SizePolicy), String> {
+    let sizes_by =
+        |profile: &Profile| args.policy.is_none_or(|policy| profile.size_policies.contains(&policy));
+    let profile = match args.profile {
+        Some(named) => named.profile(),
+        None => Profile::ALL.into_iter().find(sizes_by).unwrap_or_default(),
+    };
+    let policy = args.policy.unwrap_or_else(|| profile.size_policy());
+    profile.check_policy(policy).map_err(|remedy| format!("--policy: {remedy}"))?;
+    Ok((profile, policy))
 }
 
 impl Answer {

@@ -11,13 +11,14 @@ use std::time::Duration;
 
 use bench::serve::cci::{self, CloudHandle};
 use bench::serve::kubernetes::{self, Kubernetes, KubernetesOptions};
-use bench::world::cloud::CloudOptions;
+use bench::world::cloud::{CloudOptions, Generation};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
 use crate::args::EXIT_USAGE;
 use crate::args::simulate::{Serve, SimulateArgs};
+use crate::config::ProfileName;
 use crate::runtime::runtime;
 use crate::{run, telemetry};
 
@@ -192,11 +193,20 @@ fn cloud_options(args: &SimulateArgs) -> CloudOptions {
         read_latency_ms: latency_ms,
         delete_latency_ms: latency_ms,
         start_latency_ms: u64::from(args.pod_start_ms),
+        only: args.profile.map(generation),
         faults: args.faults.clone().unwrap_or_default(),
         ..CloudOptions::default()
     };
     options.rate_limits.all_per_s = args.cloud_rate_limit;
     options
+}
+
+/// The generation of the simulated cloud that a profile speaks to.
+pub fn generation(profile: ProfileName) -> Generation {
+    match profile {
+        ProfileName::Cci1 => Generation::One,
+        ProfileName::Cci2 => Generation::Two,
+    }
 }
 
 /// Where everything is, for the program that started us: one line of JSON.

@@ -231,6 +231,11 @@ pub enum NodeReadiness {
         /// What it said, or did not.
         message: String,
     },
+    /// The cloud makes no pods until a person has acted.
+    OperatorNeeded {
+        /// What it said, and what is to be done.
+        message: String,
+    },
 }
 
 /// What the world answered to one attempt of an effect.
@@ -332,8 +337,11 @@ pub enum RefusalClass {
     NotFound,
     /// We have not the right.
     Forbidden,
-    /// A person must act: arrears, frozen, no agency, quota.
+    /// A person must act before the cloud makes anything for anybody: arrears, frozen, no agency, no right.
     OperatorAction,
+    /// Our own rules refuse it, and nobody was asked: nothing changes that but another manifest, or an agent with
+    /// another configuration.
+    NotAdmitted,
 }
 
 /// Kinds of "not now".

@@ -20,6 +20,7 @@ pub mod digest;
 pub mod effect;
 pub mod event;
 pub mod facts;
+mod failure;
 pub mod id;
 pub mod mirror;
 mod plan;

@@ -142,6 +142,8 @@ mutants! {
     WrittenOverNewer => "L1",
     /// A status that was refused is written again at once.
     RefusedStatusRepeated => "S13",
+    /// That pods are made again after a person has acted is not heard: one goes now and then.
+    CreatesStayHeld => "L1",
     /// That the namespace is gone is not heard.
     NamespaceGoneUnheard => "L1",
 

@@ -37,6 +37,8 @@ pub(crate) struct Gates<'a> {
     pub(crate) cloud_listed: bool,
     /// Whether more pods are to be ended from absence alone than go without a second look.
     pub(crate) braking: bool,
+    /// Until when no pods are made, because a person has to act.
+    pub(crate) creates_rest: Option<Micros>,
 }
 
 impl State {
@@ -49,6 +51,7 @@ impl State {
             kubernetes_listed: self.kubernetes.listed.is_some(),
             cloud_listed: self.cloud.listed.is_some(),
             braking: self.too_many_absent(policy) && !self.brake_released,
+            creates_rest: self.create_hold.as_ref().map(|hold| hold.until),
         }
     }
 
@@ -158,9 +161,16 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
     plan
 }
 
+/// A pod that our own rules refuse is not asked about again until it, or the agent, is another one.
 fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
+    if row.is_refused_by_us() {
+        return;
+    }
     plan.hold = first_missing(gates);
-    if plan.hold.is_none() || mutant!(CreateBeforeLists) {
+    if let (None, Some(time)) = (plan.hold, gates.creates_rest.filter(|time| *time > gates.at)) {
+        plan.hold = Some(HoldReason::OperatorAction);
+        plan.wake = Some(plan.wake.map_or(time, |wake| wake.min(time)));
+    } else if plan.hold.is_none() || mutant!(CreateBeforeLists) {
         change(gates, row, plan, EffectKind::CreateCloudPod { pod: row.pod.clone(), name: row.cloud_name() });
     }
 }

@@ -3,6 +3,7 @@
 mod cloud;
 mod kubernetes;
 mod outcome;
+mod refusal;
 mod start;
 mod times;
 mod turn;

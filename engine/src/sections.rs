@@ -23,6 +23,7 @@ impl State {
             ("effects", each(self.effects.iter())),
             ("wakes", each(self.wakes.iter())),
             ("brake", digest_of(&(self.absent_owners.len(), self.brake_released))),
+            ("creates", digest_of(&self.create_hold)),
             ("decisions", self.decisions),
         ]
     }

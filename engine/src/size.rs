@@ -145,8 +145,9 @@ pub enum Rule {
     SomeCpu,
     /// At least one container has CPU and memory, unless the annotation names a flavor (CCI 2.0 user guide, bursting).
     SomeCpuAndMemory,
-    /// CPU of a container in steps of 0.25, its memory at least 0.2 GiB (CCE add-on page, Automatic Resource
-    /// Adjustment, first rule).
+    /// CPU of a container in steps of 0.25 and at least one of them, its memory at least 0.2 GiB; one that asks for
+    /// nothing stays as it is (CCE add-on page, Automatic Resource Adjustment, first rule; CCI 1.0 API, create pod,
+    /// constraints).
     ContainerSteps,
     /// Memory of the pod in whole GiB (second rule).
     WholeGib,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Effect, NodeReadiness, Outstanding};
 use crate::event::Identity;
 use crate::facts::{CloudFacts, PodFacts};
+use crate::failure::{CreateHold, Failure, FailureKind};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
 use crate::policy::Policy;
 use crate::time::Micros;
@@ -34,6 +35,8 @@ pub struct State {
     /// Pods whose API object is gone by absence alone: what the mass-delete brake counts.
     pub(crate) absent_owners: BTreeSet<Uid>,
     pub(crate) brake_released: bool,
+    /// Set while no pods are made because a person has to act first.
+    pub(crate) create_hold: Option<CreateHold>,
     /// Rolling digest of every decision so far.
     pub(crate) decisions: u64,
     #[serde(skip)]
@@ -238,15 +241,6 @@ impl CloudView {
     }
 }
 
-/// A refusal of the cloud that the pod's status tells of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Failure {
-    pub(crate) message: String,
-    /// Whether another try cannot help: a pod that runs only once has then failed.
-    pub(crate) permanent: bool,
-    pub(crate) at: Micros,
-}
-
 /// Why a step is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum HoldReason {
@@ -256,6 +250,8 @@ pub enum HoldReason {
     CloudNotListed,
     /// Too many deletions from absence at once: a second look-up is needed (invariant S3).
     Brake,
+    /// The cloud makes no pods until a person has acted: one pod tries now and then.
+    OperatorAction,
 }
 
 impl HoldReason {
@@ -266,6 +262,7 @@ impl HoldReason {
             HoldReason::KubernetesNotListed => "the first complete list of the API server is not there yet",
             HoldReason::CloudNotListed => "the first complete list of the cloud is not there yet",
             HoldReason::Brake => "mass-delete brake: absence must be confirmed a second time",
+            HoldReason::OperatorAction => "the cloud makes no pods until a person has acted",
         }
     }
 }
@@ -367,6 +364,20 @@ impl Pod {
     #[must_use]
     pub fn cloud_state(&self) -> &'static str {
         self.cloud.name()
+    }
+
+    /// Whether it is made no more as it is: our own rules refuse its manifest.
+    pub(crate) fn is_refused_by_us(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.kind == FailureKind::NotAdmitted)
+    }
+
+    /// Lets it be tried again although our own rules refused it: its manifest or the agent is another one.
+    pub(crate) fn admit_again(&mut self) {
+        if let Some(failure) =
+            self.failure.as_mut().filter(|failure| failure.kind == FailureKind::NotAdmitted)
+        {
+            failure.kind = FailureKind::Passing;
+        }
     }
 
     /// Why nothing is being done for it, when something is to be done.
@@ -480,6 +491,12 @@ impl State {
     #[must_use]
     pub fn cloud_failing(&self) -> Option<&str> {
         self.cloud.failing.as_ref().map(|trouble| trouble.message.as_str())
+    }
+
+    /// What a person has to do before the cloud makes pods again, if anything.
+    #[must_use]
+    pub fn operator_needed(&self) -> Option<&str> {
+        self.create_hold.as_ref().map(|hold| hold.message.as_str())
     }
 
     /// How many pods the mass-delete brake holds.

@@ -10,7 +10,8 @@ use crate::facts::{
     Condition, ConditionKind, ContainerState, ContainerStatus, Phase, PodFacts, PodStatus, RestartPolicy,
     Truth,
 };
-use crate::state::{CloudView, Failure, KubernetesView, Pod};
+use crate::failure::Failure;
+use crate::state::{CloudView, KubernetesView, Pod};
 use crate::time::Micros;
 
 /// Exit code of a container whose end nobody saw (virtual-kubelet rule VK-S7).
@@ -157,7 +158,7 @@ fn vanished(last: PodStatus, at: Micros) -> PodStatus {
 /// to run once.
 fn refused(facts: &PodFacts, failure: &Failure) -> PodStatus {
     let ends = match facts.restart_policy {
-        RestartPolicy::Never => failure.permanent,
+        RestartPolicy::Never => failure.kind.ends(),
         RestartPolicy::Always | RestartPolicy::OnFailure => false,
     } || mutant!(RefusalEndsPod);
     PodStatus {

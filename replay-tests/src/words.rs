@@ -169,6 +169,9 @@ fn effect(kind: &EffectKind) -> String {
             NodeReadiness::NeverAnswered { message } => {
                 format!("the node's cloud never answered: \"{message}\"")
             }
+            NodeReadiness::OperatorNeeded { message } => {
+                format!("the node's cloud needs a person: \"{message}\"")
+            }
         },
     }
 }

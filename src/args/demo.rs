@@ -3,8 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use crate::config::Logging;
 use crate::config::values::{between, loopback_address, socket_address};
+use crate::config::{Logging, ProfileName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -24,6 +24,9 @@ pub struct DemoArgs {
     /// End when the pods have come and gone, instead of serving until interrupted.
     #[arg(long)]
     pub once: bool,
+    /// Which generation of CCI is served, and spoken by the agent.
+    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileName::Cci1)]
+    pub profile: ProfileName,
     /// Where to write the kubeconfig of the simulated cluster.
     #[arg(long, value_name = "FILE", default_value = "burst-agent-demo.kubeconfig")]
     pub kubeconfig: PathBuf,

@@ -15,6 +15,8 @@ Examples:
       what of a chart would be refused, and why
   burst-agent explain -f deployment.yaml --policy cci-1.0/1.2.4
       the same by the rules of an older add-on
+  burst-agent explain -f deployment.yaml --profile cci-2.0
+      the same in CCI 2.0, which has flavors
 
 Exit code: 0 when everything is admitted, 1 when something is refused, 2 when something cannot be read.";
 
@@ -25,9 +27,9 @@ pub struct ExplainArgs {
     /// File with Pods or what makes them, in YAML or JSON; - is standard input.
     #[arg(short, long, value_name = "FILE")]
     pub file: PathBuf,
-    /// Which generation of CCI is spoken.
-    #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileName::Cci1)]
-    pub profile: ProfileName,
+    /// Which generation of CCI is spoken; without it that of the policy, or cci-1.0.
+    #[arg(long, value_enum, value_name = "PROFILE")]
+    pub profile: Option<ProfileName>,
     /// How pods are sized; without it as the newest add-on of the generation does.
     #[arg(long, value_name = "POLICY", value_parser = size_policy())]
     pub policy: Option<SizePolicy>,

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 
 use bench::world::cloud::FaultRules;
 
-use crate::config::Logging;
 use crate::config::values::{between, socket_address};
+use crate::config::{Logging, ProfileName};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -30,6 +30,9 @@ pub struct SimulateArgs {
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8081", value_parser = socket_address, help_heading = "Addresses")]
     pub cloud: SocketAddr,
 
+    /// The generation of CCI that the cloud serves; without it both, side by side as the real one does.
+    #[arg(long, value_enum, value_name = "PROFILE", help_heading = "World")]
+    pub profile: Option<ProfileName>,
     /// How long the cluster takes for each call.
     #[arg(long, value_name = "MS", default_value_t = 0, value_parser = between::<u32>(0, 60_000, "milliseconds"), help_heading = "World")]
     pub cluster_latency_ms: u32,

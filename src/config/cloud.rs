@@ -44,7 +44,8 @@ pub struct CloudOptions {
     /// Id of the account (domain) that the project belongs to.
     #[arg(long, value_name = "ID", value_parser = cloud_id)]
     pub cci_domain_id: String,
-    /// Namespace in CCI, for this agent alone; without it cce-burst-CLUSTER_ID. Created if it is absent.
+    /// Namespace in CCI, for this agent alone; without it that of the add-on: cce-burst-CLUSTER_ID, or
+    /// bursting-CLUSTER_ID in CCI 2.0. Created if it is absent.
     #[arg(long, value_name = "NAME", value_parser = dns_label)]
     pub cci_namespace: Option<String>,
     /// Which generation of CCI is spoken.
@@ -63,22 +64,22 @@ pub struct CloudOptions {
     /// Name of the network in the namespace. Created if it is absent, from the options that follow.
     #[arg(long, value_name = "NAME", default_value = "cce-burst-net", value_parser = dns_label, help_heading = NETWORK)]
     pub cci_network_name: String,
-    /// Id of the VPC of the pods.
+    /// Id of the VPC of the pods. CCI 2.0 knows it from the subnet.
     #[arg(long, value_name = "ID", value_parser = cloud_id, help_heading = NETWORK)]
-    pub cci_vpc_id: String,
-    /// Neutron id of the network (not that of the VPC subnet).
+    pub cci_vpc_id: Option<String>,
+    /// Neutron id of the network (not that of the VPC subnet). CCI 2.0 knows it from the subnet.
     #[arg(long, value_name = "ID", value_parser = cloud_id, help_heading = NETWORK)]
-    pub cci_network_id: String,
+    pub cci_network_id: Option<String>,
     /// Neutron id of the subnet (not that of the VPC subnet).
     #[arg(long, value_name = "ID", value_parser = cloud_id, help_heading = NETWORK)]
     pub cci_subnet_id: String,
     /// Id of the security group of the pods.
     #[arg(long, value_name = "ID", value_parser = cloud_id, help_heading = NETWORK)]
     pub cci_security_group: String,
-    /// Availability zone, such as cn-north-4a; without it anywhere in the region.
+    /// Availability zone, such as cn-north-4a; without it anywhere in the region. CCI 2.0 has no such setting.
     #[arg(long, value_name = "ZONE", value_parser = cloud_id, help_heading = NETWORK)]
     pub cci_availability_zone: Option<String>,
-    /// Address range of the subnet, such as 192.168.0.0/24.
+    /// Address range of the subnet, such as 192.168.0.0/24. CCI 2.0 has no such setting.
     #[arg(long, value_name = "CIDR", value_parser = network_cidr, help_heading = NETWORK)]
     pub cci_network_cidr: Option<String>,
 }
@@ -102,6 +103,9 @@ pub enum ProfileName {
     /// CCI 1.0, which the add-on in the field drives.
     #[value(name = "cci-1.0")]
     Cci1,
+    /// CCI 2.0, with flavors, where the service goes.
+    #[value(name = "cci-2.0")]
+    Cci2,
 }
 
 impl ProfileName {
@@ -109,8 +113,21 @@ impl ProfileName {
     pub fn profile(self) -> Profile {
         match self {
             ProfileName::Cci1 => Profile::CCI_1_0,
+            ProfileName::Cci2 => Profile::CCI_2_0,
         }
     }
+}
+
+/// What the chosen generation needs, and the others do not, and was not set.
+pub fn lacking(settings: &Settings) -> Vec<ConfigError> {
+    let chosen = settings.value("cci-profile");
+    let named = |profile: &Profile| chosen.is_some_and(|name| name == profile.name);
+    let profile = Profile::ALL.into_iter().find(named).unwrap_or_default();
+    [("cci-vpc-id", "vpc_id"), ("cci-network-id", "network_id")]
+        .into_iter()
+        .filter(|(key, placeholder)| profile.needs(placeholder) && settings.value(key).is_none())
+        .map(|(key, _)| ConfigError::Missing { key: key.to_owned(), hint: String::new() })
+        .collect()
 }
 
 /// Reads the name of a sizing policy.
@@ -120,7 +137,8 @@ pub fn size_policy() -> impl TypedValueParser<Value = SizePolicy> {
         .map(move |name| named(name).expect("the names are those of the policies"))
 }
 
-/// Longest cluster id: the namespace that is named after it is a DNS label of 63 characters.
+/// Longest cluster id: the namespace that is named after it, with the longest prefix of all generations, is a DNS label
+/// of 63 characters.
 const CLUSTER_ID_CHARS_MAX: usize = 63 - Profile::CCI_1_0.namespace_prefix.len();
 
 fn cluster_id(text: &str) -> Result<String, String> {
@@ -184,17 +202,8 @@ impl CloudOptions {
     ) -> Option<Cloud> {
         let profile = self.cci_profile.profile();
         let size_policy = self.cci_size_policy.unwrap_or_else(|| profile.size_policy());
-        if !profile.size_policies.contains(&size_policy) {
-            let names: Vec<&str> = profile.size_policies.iter().map(|policy| policy.name()).collect();
-            errors.push(ConfigError::Conflict {
-                place: settings.place("cci-size-policy"),
-                remedy: format!(
-                    "{} does not size pods of {}: give {}",
-                    size_policy.name(),
-                    profile.name,
-                    names.join(" or ")
-                ),
-            });
+        if let Err(remedy) = profile.check_policy(size_policy) {
+            errors.push(ConfigError::Conflict { place: settings.place("cci-size-policy"), remedy });
         }
         let service = |name: &str| {
             let region = self.cci_region.as_ref()?;
@@ -231,8 +240,8 @@ impl CloudOptions {
         NetworkConfig {
             name: self.cci_network_name.clone(),
             security_group: self.cci_security_group.clone(),
-            vpc_id: self.cci_vpc_id.clone(),
-            network_id: self.cci_network_id.clone(),
+            vpc_id: self.cci_vpc_id.clone().unwrap_or_default(),
+            network_id: self.cci_network_id.clone().unwrap_or_default(),
             subnet_id: self.cci_subnet_id.clone(),
             cidr: self.cci_network_cidr.clone(),
             availability_zone: self.cci_availability_zone.clone(),

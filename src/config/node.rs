@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::str::FromStr;
 
+use adapters::cci::Profile;
 use adapters::kubernetes::{NodeSettings, Taint};
 
 use crate::config::values::{between, ip_address, is_dns_label, node_name};
@@ -12,8 +13,8 @@ use crate::config::values::{between, ip_address, is_dns_label, node_name};
 #[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Node")]
 pub struct Node {
-    /// Name of the virtual node.
-    #[arg(long, value_name = "NAME", default_value = "virtual-kubelet", value_parser = node_name)]
+    /// Name of the virtual node. With CCI 2.0 the default is bursting-node.
+    #[arg(long, value_name = "NAME", default_value = Profile::CCI_1_0.node_name, default_value_if("cci_profile", Profile::CCI_2_0.name, Profile::CCI_2_0.node_name), value_parser = node_name)]
     pub node_name: String,
     /// Labels of the node beside the standard ones, as a list KEY=VALUE,…
     #[arg(long, value_name = "LABELS", default_value = "", hide_default_value = true)]

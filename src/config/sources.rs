@@ -10,6 +10,7 @@ use clap::ArgMatches;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::parser::ValueSource;
 
+use crate::config::cloud::lacking;
 use crate::config::credentials::is_credential;
 use crate::config::error::{ConfigError, PREFIX, Place, Source, variable};
 use crate::config::file;
@@ -38,6 +39,11 @@ impl Settings {
     /// The settings as flags.
     pub fn flags(&self) -> Vec<String> {
         self.settings.iter().map(|(key, (value, _))| format!("--{key}={value}")).collect()
+    }
+
+    /// What an option was set to.
+    pub fn value(&self, key: &str) -> Option<&str> {
+        self.settings.get(key).map(|(value, _)| value.as_str())
     }
 
     /// Where an option was set.
@@ -98,7 +104,7 @@ pub fn resolve(
 
     // What a file that cannot be used would have set is not known to be missing.
     let missing_counts = file_errors.is_empty();
-    let checks = command.get_arguments().filter_map(|arg| check(arg, &settings));
+    let checks = command.get_arguments().filter_map(|arg| check(arg, &settings)).chain(lacking(&settings));
     errors.extend(file_errors);
     errors.extend(environment_credentials(&keys, environment));
     errors.extend(checks.filter(|error| missing_counts || !matches!(error, ConfigError::Missing { .. })));

@@ -134,6 +134,37 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
     .assert_debug_eq(&(config.identity(), config.cloud));
 }
 
+/// The second generation has its own names and policy, and asks for less.
+#[test]
+fn defaults_follow_from_the_profile() {
+    let of_one = |flag: &&str| flag.contains("vpc") || flag.contains("network");
+    let needed: Vec<&str> =
+        NEEDED.into_iter().filter(|flag| !of_one(flag)).chain(["--cci-profile=cci-2.0"]).collect();
+    let config = configure(&needed, &[], None).unwrap();
+    expect![[r#"
+        Identity {
+            cluster_id: "0f3c",
+            node: "bursting-node",
+            cloud_namespace: "bursting-0f3c",
+            profile: "cci-2.0",
+        }
+    "#]]
+    .assert_debug_eq(&config.identity());
+    assert_eq!(config.cloud.cci.size_policy, engine::size::SizePolicy::Cci20);
+    let named = [&*needed, &["--node-name=burst"]].concat();
+    assert_eq!(configure(&named, &[], None).unwrap().node.node_name, "burst");
+
+    let lines = "cci-profile: cci-2.0\ncci-size-policy: cci-1.0/1.2.5\n";
+    check_refused(
+        &[],
+        &[],
+        Some(("yaml", lines)),
+        expect![[r#"
+            cci-size-policy in DIR/agent.yaml: cci-1.0/1.2.5 does not size pods of cci-2.0: give cci-2.0
+        "#]],
+    );
+}
+
 const TOML: &str = r#"
 node-name = "burst-1"
 node-labels = { team = "shop", "example.com/zone" = "a" }
@@ -243,7 +274,7 @@ fn every_kind_of_value_has_a_remedy() {
             --iam-endpoint: "http://iam.example.com" is not accepted: give https:// and a host, without user, path or query, such as https://cci.cn-north-4.myhuaweicloud.com; http:// is for loopback only
             --cci-project: "" is not accepted: give 1 to 128 letters, digits, dashes, underscores and dots, as the cloud's console shows it
             --cci-namespace: "Burst" is not accepted: give 1 to 63 lower-case letters, digits and dashes, no dash at either end
-            --cci-profile: "cci-3.0" is not accepted: give cci-1.0
+            --cci-profile: "cci-3.0" is not accepted: give cci-1.0 or cci-2.0
             --cci-size-policy: "1.2.5" is not accepted: give cci-1.0/1.2.4 or cci-1.0/1.2.5 or cci-2.0
             --cci-proxy: "proxy:3128" is not accepted: give http:// or https://, a host and a port, without user and password
             --cci-network-cidr: "10.247.3.0/24" is not accepted: 10.247.0.0/16 is reserved by CCI: give a range outside of it
@@ -264,10 +295,10 @@ fn what_is_needed_and_missing_is_named() {
         cci-credentials-dir is not set: give --cci-credentials-dir, BURST_AGENT_CCI_CREDENTIALS_DIR or cci-credentials-dir in the configuration file
         cci-project-id is not set: give --cci-project-id, BURST_AGENT_CCI_PROJECT_ID or cci-project-id in the configuration file
         cci-domain-id is not set: give --cci-domain-id, BURST_AGENT_CCI_DOMAIN_ID or cci-domain-id in the configuration file
-        cci-vpc-id is not set: give --cci-vpc-id, BURST_AGENT_CCI_VPC_ID or cci-vpc-id in the configuration file
-        cci-network-id is not set: give --cci-network-id, BURST_AGENT_CCI_NETWORK_ID or cci-network-id in the configuration file
         cci-subnet-id is not set: give --cci-subnet-id, BURST_AGENT_CCI_SUBNET_ID or cci-subnet-id in the configuration file
         cci-security-group is not set: give --cci-security-group, BURST_AGENT_CCI_SECURITY_GROUP or cci-security-group in the configuration file
+        cci-vpc-id is not set: give --cci-vpc-id, BURST_AGENT_CCI_VPC_ID or cci-vpc-id in the configuration file
+        cci-network-id is not set: give --cci-network-id, BURST_AGENT_CCI_NETWORK_ID or cci-network-id in the configuration file
     "#]].assert_eq(&configure(&[], &[], None).unwrap_err());
     expect![[r#"
         cci-endpoint is not set: give --cci-endpoint, BURST_AGENT_CCI_ENDPOINT or cci-endpoint in the configuration file, or a region with cci-region

@@ -7,8 +7,7 @@ use super::*;
 use crate::config::ProfileName;
 
 fn args(output: Output) -> ExplainArgs {
-    let (file, profile) = (PathBuf::from("pod.yaml"), ProfileName::Cci1);
-    ExplainArgs { file, profile, policy: None, output, json: false }
+    ExplainArgs { file: PathBuf::from("pod.yaml"), profile: None, policy: None, output, json: false }
 }
 
 fn text(input: &str) -> Answer {
@@ -138,8 +137,39 @@ fn the_size_is_that_of_the_policy() {
         assert_eq!(line["admitted"], admitted, "{policy:?}");
         assert_eq!(line["pod"]["cpu_milli"].as_u64(), cpu_milli, "{policy:?}");
         assert_eq!(answer.exit_code, u8::from(!admitted));
-        let strange = policy == Some(SizePolicy::Cci20);
-        assert_eq!(answer.remarks.len(), usize::from(strange), "{:?}", answer.remarks);
+        let profile = policy.map_or("cci-1.0", |policy| policy.name().split('/').next().unwrap());
+        assert_eq!((&line["profile"], answer.remarks), (&json!(profile), vec![]));
+    }
+}
+
+#[test]
+fn the_second_generation_is_asked_for_by_its_profile_its_policy_or_both() {
+    let (profile, policy) = (Some(ProfileName::Cci2), Some(SizePolicy::Cci20));
+    for (profile, policy) in [(profile, policy), (profile, None), (None, policy)] {
+        let args = ExplainArgs { profile, policy, ..args(Output::Text) };
+        let answer = answer(&args, "pod.yaml", DEPLOYMENT.as_bytes());
+        assert_eq!((answer.exit_code, answer.remarks), (0, vec![]));
+        expect_file!["expected/admitted-2.0.txt"].assert_eq(&answer.told);
+    }
+}
+
+#[test]
+fn a_profile_and_a_policy_that_do_not_go_together_are_no_rules() {
+    for (profile, policy, remark) in [
+        (
+            ProfileName::Cci1,
+            SizePolicy::Cci20,
+            "--policy: cci-2.0 does not size pods of cci-1.0: give cci-1.0/1.2.5 or cci-1.0/1.2.4",
+        ),
+        (
+            ProfileName::Cci2,
+            SizePolicy::Cci10V124,
+            "--policy: cci-1.0/1.2.4 does not size pods of cci-2.0: give cci-2.0",
+        ),
+    ] {
+        let args = ExplainArgs { profile: Some(profile), policy: Some(policy), ..args(Output::Text) };
+        let answer = answer(&args, "pod.yaml", DEPLOYMENT.as_bytes());
+        assert_eq!((answer.exit_code, &*answer.told, answer.remarks), (2, "", vec![remark.to_owned()]));
     }
 }
 

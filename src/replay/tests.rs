@@ -176,10 +176,11 @@ fn trouble_is_told_with_its_reason_and_the_next_attempt() {
                                                  -> 10.0 (attempt 2) look up cloud pod shop-web-0-5ps6xssgkg [because of #7, #10]
             2026-03-01T10:15:08.700Z        #17  10.0 (attempt 2) look up cloud pod: done, the cloud has no such pod; took 89 ms (queued 1, permitted 8, sent 1, answered 79)
                                                  -> 17.0 create cloud pod shop-web-0-5ps6xssgkg [because of #13, #17]
-            2026-03-01T10:15:08.800Z        #18  17.0 create cloud pod: REFUSED as operator action: CCI.01.403: in arrears; took 89 ms (queued 1, permitted 8, sent 1, answered 79); next attempt at 2026-03-01T10:20:08.800Z
+            2026-03-01T10:15:08.800Z        #18  17.0 create cloud pod: REFUSED as operator action: CCI.01.403: in arrears; took 89 ms (queued 1, permitted 8, sent 1, answered 79); next attempt at 2026-03-01T10:16:08.800Z
                                                  -> 18.0 emit notice: Warning ProviderCreateFailed: CCI.01.403: in arrears [because of #18]
+                                                 -> HELD: the cloud makes no pods until a person has acted [because of #13, #17, #18]
                                                  -> 18.1 patch pod status: Pending (ProviderFailed: CCI.01.403: in arrears) [because of #13, #17, #18]
-            2026-03-01T10:15:08.800Z        #18  at the end: Pending in the cluster, unknown in the cloud; 17.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:20:08.800Z; 18.0 emit notice, attempt 1, in flight; 18.1 patch pod status, attempt 1, in flight
+            2026-03-01T10:15:08.800Z        #18  at the end: Pending in the cluster, unknown in the cloud; held: the cloud makes no pods until a person has acted; 17.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:16:08.800Z; 18.0 emit notice, attempt 1, in flight; 18.1 patch pod status, attempt 1, in flight
         "#]],
     );
 }
@@ -200,16 +201,18 @@ fn a_program_reads_one_object_a_line() {
             {"type":"event","seq":7,"at":"2026-03-01T10:15:00.700Z","pod":"shop/web-0","uid":"u1","event":"pod_observed","message":"in the cluster: Pending, resource version 41"}
             {"type":"effect","seq":7,"at":"2026-03-01T10:15:00.700Z","pod":"shop/web-0","uid":"u1","effect":"7.0","attempt":1,"kind":"create_cloud_pod","causes":[7],"message":"create cloud pod shop-web-0-5ps6xssgkg"}
             {"type":"outcome","seq":8,"at":"2026-03-01T10:15:00.800Z","pod":"shop/web-0","uid":"u1","event":"effect_finished","effect":"7.0","attempt":1,"kind":"create_cloud_pod","outcome":"later","reason":"capacity","bucket":"cloud_create","latency":{"total_ms":89,"queued_ms":1,"permitted_ms":8,"sent_ms":1,"answered_ms":79},"retry_at":"2026-03-01T10:15:01.201Z","message":"create cloud pod: NOT NOW: capacity: full; took 89 ms (queued 1, permitted 8, sent 1, answered 79); next attempt at 2026-03-01T10:15:01.201Z"}
+            {"type":"effect","seq":8,"at":"2026-03-01T10:15:00.800Z","pod":"shop/web-0","uid":"u1","effect":"8.0","attempt":1,"kind":"emit_notice","causes":[8],"message":"emit notice: Warning ProviderCreateFailed: full"}
+            {"type":"effect","seq":8,"at":"2026-03-01T10:15:00.800Z","pod":"shop/web-0","uid":"u1","effect":"8.1","attempt":1,"kind":"patch_pod_status","causes":[7,8],"message":"patch pod status: Pending (ProviderFailed: full)"}
             {"type":"event","seq":9,"at":"2026-03-01T10:15:00.900Z","event":"started","message":"agent started: version 0.1.0, boot 000000000000b007, cluster c1, node virtual-kubelet, cloud namespace cce-burst-c1, profile cci-1.0"}
             {"type":"held","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","causes":[7,9],"reason":"kubernetes_not_listed","message":"HELD: the first complete list of the API server is not there yet"}
-            {"type":"pod","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","message":"at the end: Pending in the cluster, unproven in the cloud; held: the first complete list of the API server is not there yet; 7.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:15:00.900Z"}
+            {"type":"pod","seq":9,"at":"2026-03-01T10:15:00.900Z","pod":"shop/web-0","uid":"u1","message":"at the end: Pending in the cluster, unproven in the cloud; held: the first complete list of the API server is not there yet; 7.0 create cloud pod, attempt 1, next attempt at 2026-03-01T10:15:00.900Z; 8.1 patch pod status, attempt 1, next attempt at 2026-03-01T10:15:00.900Z"}
         "#]],
     );
     check(
         &journal,
         "--output json",
         expect![[r#"
-            {"type":"summary","records":9,"first":1,"first_at":"2026-03-01T10:15:00.100Z","last":9,"last_at":"2026-03-01T10:15:00.900Z","cluster":"c1","node":"virtual-kubelet","starts":2,"versions":["0.1.0"],"effects_decided":7,"steps_held":1,"pods":{"unproven":1},"pods_held":{"kubernetes_not_listed":1},"outstanding":{"create_cloud_pod":1,"ensure_cloud_namespace":1,"patch_node":1},"decisions":"1b6d39d692db1a51","frames_compared":2,"states_compared":0}
+            {"type":"summary","records":9,"first":1,"first_at":"2026-03-01T10:15:00.100Z","last":9,"last_at":"2026-03-01T10:15:00.900Z","cluster":"c1","node":"virtual-kubelet","starts":2,"versions":["0.1.0"],"effects_decided":9,"steps_held":1,"pods":{"unproven":1},"pods_held":{"kubernetes_not_listed":1},"outstanding":{"create_cloud_pod":1,"ensure_cloud_namespace":1,"patch_node":1,"patch_pod_status":1},"decisions":"d4fbfba10d8b7e85","frames_compared":2,"states_compared":0}
         "#]],
     );
 }

@@ -133,6 +133,9 @@ pub fn effect(kind: &EffectKind) -> String {
             NodeReadiness::NeverAnswered { message } => {
                 format!("patch node: starting; the cloud has not answered yet: {message}")
             }
+            NodeReadiness::OperatorNeeded { message } => {
+                format!("patch node: ready; a person has to act before pods are made: {message}")
+            }
         },
     }
 }
@@ -201,6 +204,7 @@ fn refusal_name(class: RefusalClass) -> &'static str {
         RefusalClass::NotFound => "not_found",
         RefusalClass::Forbidden => "forbidden",
         RefusalClass::OperatorAction => "operator_action",
+        RefusalClass::NotAdmitted => "not_admitted",
     }
 }
 
@@ -219,6 +223,7 @@ pub fn hold_name(reason: HoldReason) -> &'static str {
         HoldReason::KubernetesNotListed => "kubernetes_not_listed",
         HoldReason::CloudNotListed => "cloud_not_listed",
         HoldReason::Brake => "brake",
+        HoldReason::OperatorAction => "operator_action",
     }
 }
 

@@ -1,5 +1,7 @@
 //! The calls of CCI that the agent makes, each answered with exactly one outcome.
 
+use std::time::Duration;
+
 use bytes::Bytes;
 use engine::{Answer, CloudFacts, CloudName, LaterReason, Outcome, PodRef, Refusal, RefusalClass};
 use reqwest::Method;
@@ -16,6 +18,11 @@ use super::sizing;
 use super::transport::{Call, Failure, Reply, Transport};
 use super::wire::{self, Mark, Sighting};
 use parking_lot::Mutex;
+use tokio::time::Instant;
+
+/// How long creations are answered with a refusal that calls for a person, without being sent: long enough for those that
+/// were on their way, and far shorter than the time after which the reducer lets one pod try.
+const STOPPED_MAX: Duration = Duration::from_secs(5);
 
 /// What a 404 may be about and still mean that the pod is absent.
 pub(super) const POD_KINDS: [&str; 2] = ["pods", "Pod"];
@@ -49,6 +56,8 @@ pub struct CciClient {
     pub(super) transport: Transport,
     /// What the last list held.
     pub(super) listed: Mutex<Listed>,
+    /// Why pods are not made before a person has acted, and when that was said.
+    stopped: Mutex<Option<(Instant, Refusal)>>,
 }
 
 impl CciClient {
@@ -60,13 +69,12 @@ impl CciClient {
     /// When a setting makes no sense or a credential file cannot be used.
     pub fn new(config: CciConfig, auth: Auth, profile: Profile) -> Result<CciClient, Error> {
         config.check()?;
-        if !profile.size_policies.contains(&config.size_policy) {
-            let reason = format!("{} is not a policy of {}", config.size_policy.name(), profile.name);
-            return Err(Error::Setting { setting: "size policy", reason });
-        }
+        let setting = "size policy";
+        profile.check_policy(config.size_policy).map_err(|reason| Error::Setting { setting, reason })?;
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
-        Ok(CciClient { config, profile, mark, transport, listed: Mutex::default() })
+        let (listed, stopped) = (Mutex::default(), Mutex::default());
+        Ok(CciClient { config, profile, mark, transport, listed, stopped })
     }
 
     /// Makes the cloud pod of `pod` under `name` (CCI API, create pod).
@@ -78,12 +86,31 @@ impl CciClient {
             Ok(cloud_pod) => cloud_pod,
             Err(outcome) => return outcome.into(),
         };
+        if let Some(refusal) = self.stopped() {
+            return Outcome::Refused(refusal).into();
+        }
         let body = cloud_pod.json.to_string().into_bytes();
         let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };
-        match self.transport.call(&call).await {
+        let answered = match self.transport.call(&call).await {
             Ok(reply) => sized(self.pod_answer(&reply, name, pod, Intent::Write), &cloud_pod.json).into(),
             Err(failure) => failure.answered(Intent::Write),
+        };
+        if let Outcome::Refused(refusal) = &answered.outcome
+            && refusal.class == RefusalClass::OperatorAction
+        {
+            *self.stopped.lock() = Some((Instant::now(), refusal.clone()));
         }
+        answered
+    }
+
+    /// Why no pod is made now. The reducer makes no more once it has heard it; what was on its way then would only be
+    /// refused in its turn.
+    fn stopped(&self) -> Option<Refusal> {
+        let stopped = self.stopped.lock();
+        stopped
+            .as_ref()
+            .filter(|(since, _)| since.elapsed() < STOPPED_MAX)
+            .map(|(_, refusal)| refusal.clone())
     }
 
     /// Begins the end of a cloud pod (CCI API, delete pod), but of no other pod of that name.
@@ -197,9 +224,17 @@ fn sized(outcome: Outcome, sent: &Value) -> Outcome {
     }
 }
 
-pub(super) fn invalid(message: String) -> Outcome {
-    let message = crate::cut(&message);
-    Outcome::Refused(Refusal { class: RefusalClass::Invalid, code: String::new(), message })
+fn invalid(message: String) -> Outcome {
+    refused(RefusalClass::Invalid, &message)
+}
+
+/// Refused by our own rules, without a call.
+pub(super) fn not_admitted(message: String) -> Outcome {
+    refused(RefusalClass::NotAdmitted, &message)
+}
+
+fn refused(class: RefusalClass, message: &str) -> Outcome {
+    Outcome::Refused(Refusal { class, code: String::new(), message: crate::cut(message) })
 }
 
 pub(super) fn later(reason: LaterReason, message: &str) -> Outcome {

@@ -5,11 +5,14 @@
 //! All become a [`Problem`], and a problem becomes an [`Outcome`] by the table of CCI's error codes first, the
 //! HTTP status second.
 
+mod codes;
+
 use engine::{LaterReason, Micros, Outcome, Refusal, RefusalClass};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::cut;
+use codes::{class_of_code, remedy};
 
 /// Longest wait that a `Retry-After` can impose: an absurd value must not put the agent to sleep for a day.
 pub(super) const WAIT_MS_MAX: u32 = 300_000;
@@ -136,9 +139,7 @@ impl Problem {
 
     /// What it means for the effect.
     pub(super) fn outcome(&self, intent: Intent) -> Outcome {
-        let class = class_of_code(&self.code)
-            .or_else(|| class_of_words(self.status, &self.message))
-            .unwrap_or_else(|| class_of_status(self, intent));
+        let class = self.class(intent);
         let later = |reason| Outcome::Later { wait_ms: self.wait_ms, reason, message: self.sentence() };
         match class {
             Class::Throttled => later(LaterReason::Throttled),
@@ -154,9 +155,24 @@ impl Problem {
         }
     }
 
+    /// By the code first, then by words, then by the status.
+    fn class(&self, intent: Intent) -> Class {
+        class_of_code(&self.code)
+            .or_else(|| class_of_words(self.status, &self.message))
+            .unwrap_or_else(|| class_of_status(self, intent))
+    }
+
     pub(super) fn refusal(&self, class: RefusalClass) -> Outcome {
         let code = if self.code.is_empty() { &self.reason } else { &self.code };
-        let message = if self.message.is_empty() { self.sentence() } else { self.message.clone() };
+        let words = if self.message.is_empty() { self.sentence() } else { self.message.clone() };
+        let message = match class {
+            RefusalClass::OperatorAction => with_remedy(&words, remedy(&self.code, self.status)),
+            RefusalClass::Invalid
+            | RefusalClass::AlreadyExists
+            | RefusalClass::NotFound
+            | RefusalClass::Forbidden
+            | RefusalClass::NotAdmitted => words,
+        };
         Outcome::Refused(Refusal { class, code: cut(code), message })
     }
 }
@@ -175,37 +191,18 @@ enum Class {
     OperatorAction,
 }
 
-/// CCI's and the gateway's error codes (CCI API, error codes) that say more than the HTTP status.
-fn class_of_code(code: &str) -> Option<Class> {
-    Some(match code {
-        "APIGW.0308" => Class::Throttled,
-        // NoAllocatedCluster.
-        "CCI.02.400116" => Class::Capacity,
-        "CCI.02.409101" => Class::AlreadyExists,
-        // The account has no agency for CCI, or IAM has no room for one.
-        "CCI.01.400104" | "CCI.01.401102" | "CCI.01.403122" | "CCI.01.404101" => Class::OperatorAction,
-        // In arrears, frozen, of another account, without the right.
-        "CCI.01.403009" | "CCI.01.403010" | "CCI.01.403103" | "CCI.01.403104" => Class::OperatorAction,
-        // The user lacks one of CCI's fine-grained rights.
-        "CCI.01.403105" | "CCI.01.403106" | "CCI.01.403107" | "CCI.01.403108" | "CCI.01.403109"
-        | "CCI.01.403110" | "CCI.01.403111" | "CCI.01.403112" | "CCI.01.403113" | "CCI.01.403114" => {
-            Class::OperatorAction
-        }
-        // The quota of namespaces.
-        "CCI.02.400106" => Class::OperatorAction,
-        // GPU and OBS need an invitation: the pod asks for what this account does not have.
-        "CCI.01.403101" | "CCI.01.403102" => Class::Invalid,
-        "APIGW.0301" | "APIGW.0302" | "APIGW.0303" => Class::OperatorAction,
-        // The gateway knows no such API: the endpoint is wrong, nothing is absent.
-        "APIGW.0101" => Class::OperatorAction,
-        _ => return None,
-    })
+/// What the cloud says and what to do, the latter whole: the former is cut where both are too long.
+fn with_remedy(words: &str, remedy: &str) -> String {
+    let room = crate::TEXT_BYTES_MAX.saturating_sub(remedy.len() + 2);
+    let end = words.floor_char_boundary(room.min(words.len()));
+    format!("{}; {remedy}", &words[..end])
 }
 
 /// Refusals that only their words tell apart.
 fn class_of_words(status: u16, message: &str) -> Option<Class> {
     match status {
-        403 if message.contains("exceeded quota") => Some(Class::OperatorAction),
+        // Of pods: there is room again when one ends.
+        403 if message.contains("exceeded quota") => Some(Class::Capacity),
         403 if message.contains("being terminated") => Some(Class::Transient),
         403 if message.contains("resource requirement") => Some(Class::Invalid),
         403 if message.contains("limit and request") => Some(Class::Invalid),
@@ -267,5 +264,6 @@ pub(super) fn redact(text: &str, secrets: &[&str]) -> String {
 }
 
 #[cfg(test)]
-#[path = "error/tests.rs"]
+mod table;
+#[cfg(test)]
 mod tests;

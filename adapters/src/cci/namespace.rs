@@ -103,7 +103,7 @@ impl CciClient {
         } else {
             text(shape.state)
         };
-        if state == shape.ready {
+        if shape.ready.contains(&state) {
             return Outcome::Done(Answer::Nothing);
         }
         let state_told =

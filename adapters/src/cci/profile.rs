@@ -1,5 +1,9 @@
 //! What differs between the generations of CCI, as data: paths, templates, accepted fields.
 
+mod one;
+mod pod;
+mod two;
+
 use engine::size::SizePolicy;
 use serde_json::Value;
 
@@ -14,6 +18,8 @@ pub struct Profile {
     pub network_path: &'static str,
     /// Name prefix of the namespace that the add-on of this generation keeps.
     pub namespace_prefix: &'static str,
+    /// Name of the virtual node that this add-on registers.
+    pub node_name: &'static str,
     /// The namespace.
     pub namespace: ObjectShape,
     /// The network.
@@ -32,8 +38,8 @@ pub struct ObjectShape {
     pub template: &'static str,
     /// Where the answer says what state the object is in (a JSON pointer).
     pub state: &'static str,
-    /// The state in which it serves.
-    pub ready: &'static str,
+    /// The states in which it serves.
+    pub ready: &'static [&'static str],
     /// The states that it does not leave by itself.
     pub failed: &'static [&'static str],
     /// Where the answer explains the state.
@@ -78,156 +84,31 @@ pub struct PodShape {
 }
 
 impl Profile {
-    /// CCI 1.0, as the add-on in the field drives it.
-    ///
-    /// Paths, annotations and states are those of the CCI 1.0 API reference. Of the pod, the fields are those
-    /// that both generations document, and `imagePullPolicy`, which only this one has. What speaks of the
-    /// cluster's own nodes (node name and selector, affinity, tolerations, spread, scheduler) means nothing to
-    /// CCI's nodes; a readiness gate is set in the cluster, so a cloud pod with one would never be ready. The kinds of
-    /// volume are those that the add-on takes (CCE add-on page, Notes and Constraints): a generic ephemeral volume
-    /// would become a claim of the cloud's own, and an NFS server is reached as SFS Turbo, through a claim.
-    pub const CCI_1_0: Profile = Profile {
-        name: "cci-1.0",
-        core_path: "/api/v1",
-        network_path: "/apis/networking.cci.io/v1beta1",
-        namespace_prefix: "cce-burst-",
-        namespace: ObjectShape {
-            template: r#"{
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {
-                    "name": "{namespace}",
-                    "annotations": {
-                        "namespace.kubernetes.io/flavor": "general-computing",
-                        "namespace.kubernetes.io/allowed-on-shared-node": "false",
-                        "network.cci.io/ready-before-pod-run": "vpc-network-ready"
-                    }
-                },
-                "spec": {"finalizers": ["kubernetes"]}
-            }"#,
-            state: "/status/phase",
-            ready: "Active",
-            failed: &[],
-            message: "/status/message",
-            fixed: &[],
-            project_annotations: &["tenant.kubernetes.io/project-id"],
-        },
-        network: ObjectShape {
-            template: r#"{
-                "apiVersion": "networking.cci.io/v1beta1",
-                "kind": "Network",
-                "metadata": {
-                    "name": "{network_name}",
-                    "annotations": {
-                        "network.alpha.kubernetes.io/default-security-group": "{security_group}",
-                        "network.alpha.kubernetes.io/domain-id": "{domain_id}",
-                        "network.alpha.kubernetes.io/project-id": "{project_id}"
-                    }
-                },
-                "spec": {
-                    "attachedVPC": "{vpc_id}",
-                    "networkID": "{network_id}",
-                    "subnetID": "{subnet_id}",
-                    "networkType": "underlay_neutron",
-                    "cidr": "{cidr}",
-                    "availableZone": "{availability_zone}"
-                }
-            }"#,
-            state: "/status/state",
-            ready: "Active",
-            failed: &["Failed"],
-            message: "/status/message",
-            fixed: &["/spec/attachedVPC", "/spec/networkID", "/spec/subnetID"],
-            project_annotations: &["network.alpha.kubernetes.io/project-id"],
-        },
-        pod: PodShape {
-            api_version: "v1",
-            spec: &[
-                "activeDeadlineSeconds",
-                "containers",
-                "dnsConfig",
-                "dnsPolicy",
-                "hostAliases",
-                "hostname",
-                "imagePullSecrets",
-                "initContainers",
-                "restartPolicy",
-                "securityContext",
-                "setHostnameAsFQDN",
-                "shareProcessNamespace",
-                "terminationGracePeriodSeconds",
-                "volumes",
-            ],
-            security_context: &[
-                "fsGroup",
-                "fsGroupChangePolicy",
-                "runAsGroup",
-                "runAsNonRoot",
-                "runAsUser",
-                "supplementalGroups",
-                "sysctls",
-            ],
-            container: &[
-                "args",
-                "command",
-                "env",
-                "envFrom",
-                "image",
-                "imagePullPolicy",
-                "lifecycle",
-                "livenessProbe",
-                "name",
-                "ports",
-                "readinessProbe",
-                "resources",
-                "securityContext",
-                "startupProbe",
-                "stdin",
-                "stdinOnce",
-                "terminationMessagePath",
-                "terminationMessagePolicy",
-                "tty",
-                "volumeMounts",
-                "workingDir",
-            ],
-            container_security_context: &[
-                "capabilities",
-                "procMount",
-                "readOnlyRootFilesystem",
-                "runAsGroup",
-                "runAsNonRoot",
-                "runAsUser",
-            ],
-            port: &["containerPort", "name", "protocol"],
-            volume_mount: &["mountPath", "name", "readOnly", "subPath", "subPathExpr"],
-            volumes: &[
-                "configMap",
-                "downwardAPI",
-                "emptyDir",
-                "persistentVolumeClaim",
-                "projected",
-                "secret",
-            ],
-            projected_sources: &["configMap", "downwardAPI", "secret"],
-            probes: &["exec", "httpGet", "tcpSocket"],
-            lifecycle: &["exec", "httpGet"],
-            env_sources: &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"],
-            containers_max: 5,
-            // CCI 1.0 API reference, update pod; images are those of both lists of containers.
-            in_place: &[
-                "metadata.labels",
-                "metadata.annotations",
-                "spec.containers[].image",
-                "spec.activeDeadlineSeconds",
-            ],
-        },
-        size_policies: &[SizePolicy::Cci10V125, SizePolicy::Cci10V124],
-    };
+    /// All generations, the default first.
+    pub const ALL: [Profile; 2] = [Profile::CCI_1_0, Profile::CCI_2_0];
 
     /// How its pods are sized unless another policy is asked for.
     #[must_use]
     pub fn size_policy(&self) -> SizePolicy {
         *self.size_policies.first().expect("every profile has a size policy")
+    }
+
+    /// Sees that its pods may be sized by a policy.
+    ///
+    /// # Errors
+    /// What does not go together, and what would.
+    pub fn check_policy(&self, policy: SizePolicy) -> Result<(), String> {
+        if self.size_policies.contains(&policy) {
+            return Ok(());
+        }
+        let names: Vec<&str> = self.size_policies.iter().map(|policy| policy.name()).collect();
+        Err(format!("{} does not size pods of {}: give {}", policy.name(), self.name, names.join(" or ")))
+    }
+
+    /// Whether its network is made from this setting, by the name of its placeholder, such as `vpc_id`.
+    #[must_use]
+    pub fn needs(&self, placeholder: &str) -> bool {
+        self.network.template.contains(&format!("\"{{{placeholder}}}\""))
     }
 
     /// The namespace that the add-on of this generation keeps for a cluster.
@@ -268,6 +149,8 @@ fn fill<'a>(template: Value, value_of: &impl Fn(&str) -> Option<&'a str>) -> Opt
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::cci::tests::config;
 
@@ -281,13 +164,56 @@ mod tests {
         assert_eq!(network.pointer("/spec/cidr"), None);
         let annotations = network.pointer("/metadata/annotations").unwrap();
         assert_eq!(annotations["network.alpha.kubernetes.io/project-id"], "project-1");
-        let namespace = Profile::CCI_1_0.namespace.fill(|name| config.value_of(name));
-        assert_eq!(namespace.pointer("/metadata/name").unwrap(), "cce-burst-c1");
-        assert!(!format!("{network}{namespace}").contains("\"{"), "no placeholder is left");
+
+        let network = Profile::CCI_2_0.network.fill(|name| config.value_of(name));
+        assert_eq!(
+            network["spec"],
+            json!({
+                "networkType": "underlay_neutron", "ipFamilies": ["IPv4"], "securityGroups": ["group-1"],
+                "subnets": [{"subnetID": "subnet-1"}],
+            })
+        );
+        assert_eq!(network.pointer("/metadata/annotations/yangtse.io~1domain-id").unwrap(), "domain-1");
     }
 
     #[test]
-    fn the_namespace_is_the_add_ons() {
-        assert_eq!(Profile::default().namespace_of("0f3c"), "cce-burst-0f3c");
+    fn every_template_is_filled_to_the_last_placeholder() {
+        let mut config = config("http://unused");
+        config.network.availability_zone = Some("zone-1".to_owned());
+        for profile in Profile::ALL {
+            for shape in [&profile.namespace, &profile.network] {
+                let object = shape.fill(|name| config.value_of(name));
+                assert!(!object.to_string().contains("\"{"), "{object}");
+                assert_eq!(object.to_string().matches("null").count(), 0, "{object}");
+                let filled = shape.template.matches("\"{").count();
+                let left_out = shape.fill(|_| None).to_string().matches("\"{").count();
+                assert!(filled > 0 && left_out == 0, "{}", profile.name);
+                for pointer in shape.fixed {
+                    assert!(
+                        object.pointer(pointer).is_some(),
+                        "{pointer} is of no object of {}",
+                        profile.name
+                    );
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_generation_needs_what_its_network_is_made_from() {
+        for (placeholder, needed) in
+            [("vpc_id", [true, false]), ("network_id", [true, false]), ("subnet_id", [true, true])]
+        {
+            assert_eq!(Profile::ALL.map(|profile| profile.needs(placeholder)), needed, "{placeholder}");
+        }
+    }
+
+    #[test]
+    fn the_names_are_the_add_ons() {
+        assert_eq!(Profile::default().name, "cci-1.0");
+        assert_eq!(
+            Profile::ALL.map(|profile| profile.namespace_of("0f3c")),
+            ["cce-burst-0f3c", "bursting-0f3c"]
+        );
     }
 }

@@ -21,12 +21,16 @@ const PODS: &str = "/api/v1/namespaces/cce-burst-c1/pods";
 const POD: &str = "/api/v1/namespaces/cce-burst-c1/pods/shop-web-0-x";
 
 pub(super) fn config(endpoint: &str) -> CciConfig {
+    config_for(&Profile::CCI_1_0, endpoint)
+}
+
+fn config_for(profile: &Profile, endpoint: &str) -> CciConfig {
     CciConfig {
         endpoint: endpoint.to_owned(),
         iam_endpoint: endpoint.to_owned(),
         project_name: "cn-north-4".into(),
         project_id: "project-1".into(),
-        namespace: "cce-burst-c1".into(),
+        namespace: profile.namespace_of("c1"),
         network: NetworkConfig {
             name: "burst-net".into(),
             security_group: "group-1".into(),
@@ -39,7 +43,7 @@ pub(super) fn config(endpoint: &str) -> CciConfig {
         },
         cluster_id: "c1".into(),
         node: "virtual-kubelet".into(),
-        size_policy: Profile::CCI_1_0.size_policy(),
+        size_policy: profile.size_policy(),
         request_timeout: Duration::from_secs(30),
         proxy: None,
         plain_http: false,
@@ -68,16 +72,25 @@ fn password(directory: &Path) -> Auth {
 }
 
 fn client_with(config: CciConfig, auth: Auth) -> CciClient {
+    made(config, auth, Profile::CCI_1_0)
+}
+
+fn made(config: CciConfig, auth: Auth, profile: Profile) -> CciClient {
     // Installed once a process; a later test finds it there.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    CciClient::new(config, auth, Profile::CCI_1_0).unwrap()
+    CciClient::new(config, auth, profile).unwrap()
 }
 
 /// A client that signs.
 fn client(endpoint: &str) -> CciClient {
+    client_for(&Profile::CCI_1_0, endpoint)
+}
+
+/// The same, of any generation.
+fn client_for(profile: &Profile, endpoint: &str) -> CciClient {
     let directory = tempfile::tempdir().unwrap();
     let auth = access_key(directory.path());
-    client_with(config(endpoint), auth)
+    made(config_for(profile, endpoint), auth, profile.clone())
 }
 
 fn owner() -> PodRef {

@@ -267,7 +267,7 @@ impl Transport {
     pub(super) async fn call(&self, call: &Call) -> Result<Reply, Failure> {
         if call.body.len() > REQUEST_BYTES_MAX {
             let message = format!("the object is longer than {REQUEST_BYTES_MAX} bytes");
-            return Err(Fault::not_tried(RefusalClass::Invalid, message).into());
+            return Err(Fault::not_tried(RefusalClass::NotAdmitted, message).into());
         }
         let (used, reply) = self.attempt(call).await?;
         let Some(problem) = problem_of(call, &used, &reply) else { return Ok(reply) };

@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use super::CciClient;
 use super::admission;
-use super::client::{Answered, POD_KINDS, invalid, later};
+use super::client::{Answered, POD_KINDS, later, not_admitted};
 use super::error::Intent;
 use super::transport::{Call, Failure};
 use super::wire::{self, Update};
@@ -75,13 +75,13 @@ impl CciClient {
     ) -> Result<wire::CloudPod, Outcome> {
         let spec_digest = crate::kubernetes::lean::spec_digest(manifest.get()).unwrap_or(0);
         let manifest: Value = serde_json::from_str(manifest.get())
-            .map_err(|error| invalid(format!("the manifest cannot be read: {error}")))?;
+            .map_err(|error| not_admitted(format!("the manifest cannot be read: {error}")))?;
         if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
             return Err(later(LaterReason::Conflict, "the manifest is of another incarnation of the pod"));
         }
         let (shape, policy) = (&self.profile.pod, self.config.size_policy);
         let mut cloud_pod = wire::build(shape, policy, &self.mark, pod, name, &manifest)
-            .map_err(|reasons| invalid(admission::sentence(&reasons)))?;
+            .map_err(|reasons| not_admitted(admission::sentence(&reasons)))?;
         wire::note(&mut cloud_pod.json, &manifest, spec_digest);
         Ok(cloud_pod)
     }

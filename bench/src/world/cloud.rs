@@ -172,6 +172,9 @@ impl Cloud {
     /// at once; the answer arrives after [`Reply::delay_ms`].
     pub fn call(&mut self, now_us: u64, request: &Request) -> Reply {
         self.advance(now_us);
+        if self.common.options.only.is_some_and(|only| only != request.generation) {
+            return Request::unknown_path();
+        }
         let class = request.class();
         self.count(class);
         self.count_pod_call(request);

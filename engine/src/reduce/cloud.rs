@@ -252,6 +252,7 @@ impl Turn<'_> {
             return;
         }
         self.state.cloud.failing = None;
+        self.forget_hold_without_pods();
         let age_ms = sent.ms_since(self.state.agent.since);
         self.state.agent.is_settled |= age_ms >= SETTLED_LAGS * u64::from(self.state.policy.create_lag_ms);
         if self.state.cloud.listed.is_none() {

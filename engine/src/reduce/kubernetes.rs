@@ -30,6 +30,9 @@ impl Turn<'_> {
             // It has run since our log: whether it still does is to be seen, and it is not made again.
             row.cloud = CloudView::Unproven { proofs: 0 };
         }
+        if row.facts().is_none_or(|before| before.spec_digest != facts.spec_digest) {
+            row.admit_again();
+        }
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;
         row.look_again = None;

@@ -1,18 +1,18 @@
 //! Answers to our effects, and what to do when there is none.
 
-use alloc::boxed::Box;
 use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 
 use crate::backoff::delay_ms;
 use crate::effect::{Answer, Effect, EffectKind, LaterReason, Outcome, Refusal, RefusalClass};
 use crate::facts::{Phase, PodStatus};
+use crate::failure::FailureKind;
 use crate::id::{EffectId, Uid};
 use crate::plan::SAME_STATUS_WRITES_MAX;
+use crate::reduce::refusal::text;
 use crate::reduce::turn::Turn;
 use crate::reduce::update::Said;
-use crate::state::{CloudView, Failure, KubernetesView, Pod, Written};
+use crate::state::{CloudView, KubernetesView, Pod, Written};
 use crate::time::Micros;
 
 /// Attempts at a notice: a person who is told nothing loses less than a pod whose turn is taken.
@@ -69,6 +69,7 @@ impl Turn<'_> {
 
     fn pod_effect_finished(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
         let Some(uid) = effect.kind.uid().cloned() else { return };
+        self.heard_of_creation(effect, outcome, sent);
         match outcome {
             Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer, sent),
             Outcome::Refused(refusal) => self.pod_effect_refused(effect, &uid, refusal),
@@ -77,7 +78,12 @@ impl Turn<'_> {
                 let delay = delay_ms(&self.state.policy, effect.id, 1, *wait_ms);
                 self.repeat_at(effect.id, self.state.at.plus_ms(delay));
             }
-            Outcome::Later { wait_ms, .. } => {
+            Outcome::Later { wait_ms, reason, message } => {
+                if let (EffectKind::CreateCloudPod { pod, .. }, LaterReason::Capacity) =
+                    (&effect.kind, reason)
+                {
+                    self.fail(&uid, message.clone(), FailureKind::Passing, pod);
+                }
                 let cap_ms = match effect.kind {
                     EffectKind::CreateCloudPod { .. } => self.state.policy.retry_cap_ms,
                     EffectKind::DeleteCloudPod { .. }
@@ -197,14 +203,7 @@ impl Turn<'_> {
     fn pod_effect_refused(&mut self, effect: &Effect, uid: &Uid, refusal: &Refusal) {
         let cap_ms = self.state.policy.retry_cap_ms;
         match (&effect.kind, refusal.class) {
-            (EffectKind::CreateCloudPod { .. }, RefusalClass::AlreadyExists) => {
-                self.create_unknown(effect.id, uid)
-            }
-            (EffectKind::CreateCloudPod { pod, .. }, _) => {
-                let permanent = refusal.class == RefusalClass::Invalid;
-                self.retry_later(effect.id, Some(cap_ms));
-                self.fail(uid, text(refusal), permanent, "ProviderCreateFailed", pod);
-            }
+            (EffectKind::CreateCloudPod { pod, .. }, _) => self.create_refused(effect, uid, pod, refusal),
             (EffectKind::DeleteCloudPod { owner, .. }, _) => {
                 // A deletion is owed for ever: it is said once, and tried again at the cap.
                 self.retry_later(effect.id, Some(cap_ms));
@@ -228,7 +227,7 @@ impl Turn<'_> {
     }
 
     /// The fate of a create is not known: only a look-up may follow.
-    fn create_unknown(&mut self, id: EffectId, uid: &Uid) {
+    pub(crate) fn create_unknown(&mut self, id: EffectId, uid: &Uid) {
         self.end(id);
         self.pause(id, uid);
         self.cloud_pod_may_be_there(uid);
@@ -273,18 +272,8 @@ impl Turn<'_> {
         self.retry_later(effect.id, cap_ms);
         if let Some(pod) = effect.kind.pod() {
             let said = format!("the name in the cloud is taken by an object that is not ours: {message}");
-            self.fail(uid, said, false, "ProviderCreateFailed", pod);
+            self.fail(uid, said, FailureKind::Passing, pod);
         }
-    }
-
-    fn fail(&mut self, uid: &Uid, message: String, permanent: bool, reason: &str, pod: &crate::id::PodRef) {
-        let at = self.state.at;
-        let Some(row) = self.state.pods.get_mut(uid) else { return };
-        if row.failure.as_ref().is_some_and(|failure| failure.message == message) {
-            return;
-        }
-        row.failure = Some(Box::new(Failure { message: message.clone(), permanent, at }));
-        self.notice(pod, true, reason, &message);
     }
 
     /// The API server refused a status: it counts as one that somebody undoes at once.
@@ -392,13 +381,5 @@ fn had_a_body(row: &Pod) -> bool {
         | CloudView::Gone { .. } => true,
         CloudView::Unproven { .. } => row.facts().is_none_or(|facts| facts.phase != Phase::Pending),
         CloudView::Never | CloudView::Unknown { .. } => false,
-    }
-}
-
-pub(crate) fn text(refusal: &Refusal) -> String {
-    if refusal.code.is_empty() {
-        refusal.message.clone()
-    } else {
-        format!("{}: {}", refusal.code, refusal.message)
     }
 }

@@ -24,6 +24,7 @@ impl Turn<'_> {
         }
         state.node = Default::default();
         state.brake_released = false;
+        state.create_hold = None;
         state.wakes.retain(|(_, wake)| matches!(wake, Wake::Pod(_)));
         state.effects.retain(|_, outstanding| outlives_a_start(&outstanding.effect.kind));
         let uids: alloc::vec::Vec<Uid> = state.pods.keys().cloned().collect();
@@ -83,6 +84,7 @@ impl Turn<'_> {
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         row.released = false;
         row.look_again = None;
+        row.admit_again();
         for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
             if let Some(outstanding) = self.state.effects.get_mut(&id)
                 && !mutant!(InFlightForever)

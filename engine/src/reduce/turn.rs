@@ -150,7 +150,11 @@ impl<'a> Turn<'a> {
         let State { applied, at, pods, effects, wakes, .. } = &mut *self.state;
         let Some(row) = pods.get_mut(uid) else { return };
         let (applied, at, emitted) = (*applied, *at, &mut self.emitted);
-        Desk { uid, row, effects, wakes, applied, at, emitted }.carry_out(plan);
+        let is_create = matches!(plan.cloud, Some(EffectKind::CreateCloudPod { .. }));
+        let issued = Desk { uid, row, effects, wakes, applied, at, emitted }.carry_out(plan);
+        if is_create && issued == Some(Lane::Cloud) {
+            self.one_is_tried();
+        }
     }
 
     fn forget(&mut self, uid: &Uid) {
@@ -213,7 +217,10 @@ impl<'a> Turn<'a> {
 impl State {
     fn node_readiness(&self) -> NodeReadiness {
         match (self.kubernetes.listed, self.cloud.listed, &self.cloud.failing) {
-            (Some(_), Some(_), None) => NodeReadiness::Ready,
+            (Some(_), Some(_), None) => match &self.create_hold {
+                Some(hold) => NodeReadiness::OperatorNeeded { message: hold.message.clone() },
+                None => NodeReadiness::Ready,
+            },
             (Some(_), Some(_), Some(told)) => NodeReadiness::CloudAway { message: told.message.clone() },
             (_, None, Some(told)) => NodeReadiness::NeverAnswered { message: told.message.clone() },
             (_, None, None) | (None, Some(_), _) => NodeReadiness::Starting,
@@ -261,12 +268,17 @@ struct Desk<'a> {
 }
 
 impl Desk<'_> {
-    fn carry_out(mut self, plan: Plan) {
+    /// Returns the lane in which an effect went out, if one did.
+    fn carry_out(mut self, plan: Plan) -> Option<Lane> {
         self.hold(plan.hold);
         let Plan { kubernetes, cloud, mut wake, .. } = plan;
-        let issued =
-            self.step(Lane::Kubernetes, kubernetes, &mut wake) || self.step(Lane::Cloud, cloud, &mut wake);
-        self.set_wake(if issued { None } else { wake });
+        let issued = if self.step(Lane::Kubernetes, kubernetes, &mut wake) {
+            Some(Lane::Kubernetes)
+        } else {
+            self.step(Lane::Cloud, cloud, &mut wake).then_some(Lane::Cloud)
+        };
+        self.set_wake(if issued.is_some() { None } else { wake });
+        issued
     }
 
     fn hold(&mut self, hold: Option<HoldReason>) {
@@ -330,7 +342,7 @@ impl Desk<'_> {
     }
 }
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 enum Lane {
     Cloud,
     Kubernetes,

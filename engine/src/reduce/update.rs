@@ -7,7 +7,7 @@ use alloc::sync::Arc;
 use crate::effect::{Effect, EffectKind, Refusal};
 use crate::facts::CloudFacts;
 use crate::id::Uid;
-use crate::reduce::outcome::text;
+use crate::reduce::refusal::text;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, Written};
 

@@ -5,7 +5,8 @@ use alloc::string::String;
 
 use super::{GIB, Given, Rule, Size, Step, Unfit};
 
-/// CPU comes in quarters.
+/// CPU comes in quarters, and a container that asks for anything has at least one of them: the cloud takes none with
+/// less (CCI 1.0 API, create pod, constraints).
 const CPU_STEP_MILLI: u64 = 250;
 /// 0.2 GiB, in whole bytes.
 const CONTAINER_MEMORY_MIN_BYTES: u64 = GIB.div_ceil(5);
@@ -47,7 +48,7 @@ pub(super) fn adjust(mut given: Given) -> Result<Given, Unfit> {
 
 fn in_steps(size: Size) -> Size {
     Size {
-        cpu_milli: up(size.cpu_milli, CPU_STEP_MILLI),
+        cpu_milli: up(size.cpu_milli, CPU_STEP_MILLI).max(CPU_STEP_MILLI),
         memory_bytes: size.memory_bytes.max(CONTAINER_MEMORY_MIN_BYTES),
     }
 }

@@ -69,7 +69,9 @@ fn worked_cases_of_several_containers() {
     check(&["300m/100Mi", "300m/100Mi"], &[], "1/2Gi", &["500m/1932735283", "500m/214748365"]);
     check(&["-/-", "1/1Gi"], &[], "1/2Gi", &["-/-", "1/2Gi"]);
     check(&["1/2Gi", "-/-"], &[], "1/2Gi", &["1/2Gi", "-/-"]);
-    check(&["1/2Gi", "-/7Gi"], &[], "1250m/9Gi", &["1250m/2Gi", "-/7Gi"]);
+    // What asks for memory alone is not BestEffort: it has the least CPU that a container can have.
+    check(&["1/2Gi", "-/7Gi"], &[], "1250m/9Gi", &["1/2Gi", "250m/7Gi"]);
+    check(&["1/2Gi"], &["-/1Gi", "-/-"], "1/2Gi", &["1/2Gi"]);
     check(&["250m/1Gi", "250m/1Gi", "250m/1Gi"], &[], "750m/3Gi", &["250m/1Gi", "250m/1Gi", "250m/1Gi"]);
 }
 
@@ -241,12 +243,12 @@ proptest! {
                 prop_assert_eq!(before, after, "BestEffort stays as it is");
                 continue;
             }
-            prop_assert_eq!(after.cpu_milli % 250, 0);
+            prop_assert!(after.cpu_milli % 250 == 0 && after.cpu_milli >= 250);
             prop_assert!(u128::from(after.memory_bytes) * 5 >= u128::from(GIB));
             prop_assert!(after.cpu_milli >= before.cpu_milli && after.memory_bytes >= before.memory_bytes);
         }
         let raised = before.iter().zip(&given.containers).enumerate().filter(|(_, (before, after))| {
-            after.cpu_milli >= before.cpu_milli + 250 || after.memory_bytes > before.memory_bytes.max(GIB.div_ceil(5))
+            after.cpu_milli >= before.cpu_milli.max(1) + 250 || after.memory_bytes > before.memory_bytes.max(GIB.div_ceil(5))
         });
         let first = before.iter().position(|size| !size.is_nothing());
         prop_assert!(raised.map(|(index, _)| Some(index)).all(|index| index == first), "the first one alone is raised");

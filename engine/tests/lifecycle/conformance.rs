@@ -51,15 +51,20 @@ fn a_pod_that_runs_once_outlives_throttles_and_lost_answers() {
     let job = pod("job", "u1");
     story.tell(Event::PodObserved(PodFacts { restart_policy: RestartPolicy::Never, ..facts(&job) }.into()));
     let later = |reason| Outcome::Later { wait_ms: Some(1_000), reason, message: "not now".into() };
-    for reason in [LaterReason::Throttled, LaterReason::Transient, LaterReason::Capacity] {
+    for reason in [LaterReason::Throttled, LaterReason::Transient] {
         story.answer("create_cloud_pod", later(reason));
         story.later(2_000);
     }
+    // That there is no room is said, and ends nothing.
+    let said = story.answer("create_cloud_pod", later(LaterReason::Capacity));
+    assert!(said.contains("write shop/job: Pending ProviderFailed"), "{said}");
+    story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    story.later(2_000);
     story.answer("create_cloud_pod", Outcome::Unknown { message: "timeout".into() });
     story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
     story.later(400_000);
     assert!(story.kinds().contains(&"create_cloud_pod"), "{:?}", story.kinds());
-    assert!(!story.kinds().contains(&"patch_pod_status"), "nothing is said of it: {:?}", story.kinds());
+    assert!(!story.kinds().contains(&"patch_pod_status"), "nothing more is said of it: {:?}", story.kinds());
 }
 
 fn ready(status: Truth, since_s: i64) -> Condition {

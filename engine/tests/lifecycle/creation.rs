@@ -196,6 +196,8 @@ fn a_refusal_does_not_take_back_what_somebody_else_said_of_the_pod() {
         story.answer("create_cloud_pod", Outcome::Refused(refusal)),
         expect![[r#"
             9.0 say of shop/web: ProviderCreateFailed no quota because of #9
+            held shop/web: OperatorAction because of #8 #9
+            9.1 node is OperatorNeeded { message: "no quota" } because of #9
         "#]],
     );
 }

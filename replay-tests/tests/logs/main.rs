@@ -38,16 +38,17 @@ const fn recorded(name: &'static str, tell: fn() -> Story) -> Recorded {
     Recorded { name, tell, state_version: 4 }
 }
 
-const LOGS: [Recorded; 12] = [
+const LOGS: [Recorded; 13] = [
     recorded("life", stories::life),
     recorded("unknown-create", stories::unknown_create),
     recorded("same-name", stories::same_name),
     recorded("restart", stories::restart),
     recorded("orphan", stories::orphan),
-    recorded("throttled", stories::throttled),
+    Recorded { state_version: 5, ..recorded("throttled", stories::throttled) },
     recorded("vanished", stories::vanished),
     recorded("brake", stories::brake),
     recorded("refusals", stories::refusals),
+    Recorded { state_version: 5, ..recorded("arrears", stories::arrears) },
     recorded("cloud-away", stories::cloud_away),
     recorded("quarrels", stories::quarrels),
     recorded("updated", stories::updated),

@@ -177,6 +177,8 @@ pub fn throttled() -> Story {
         story.wait();
     }
     story.answer("create_cloud_pod", later(LaterReason::Capacity, None, "no room in this zone"));
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+    story.finish("emit_notice");
     story.wait();
     story.answer("create_cloud_pod", in_cloud(&patient, Phase::Running));
     story.answer("patch_pod_status", later(LaterReason::Conflict, None, "the object has been modified"));
@@ -258,6 +260,32 @@ pub fn refusals() -> Story {
     story.listed(vec![]);
     story.answer("delete_cloud_pod", done(Answer::DeleteAccepted));
     story.answer("create_cloud_pod", in_cloud(&web, Phase::Running));
+    story
+}
+
+/// The account is in arrears: creation rests, one pod is tried now and then, and what we refuse ourselves is not tried
+/// again.
+pub fn arrears() -> Story {
+    let mut story = Story::ready();
+    let (web, next, unfit) = (pod("web", "a1"), pod("next", "b2"), pod("unfit", "c3"));
+    let owes =
+        || refused(RefusalClass::OperatorAction, "CCI.01.403009", "in arrears; pay what the account owes");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", owes());
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+    story.finish("emit_notice");
+    story.finish("patch_node");
+    story.tell_all(vec![Event::PodObserved(facts(&next).into()), Event::PodObserved(facts(&unfit).into())]);
+    while !story.issues("create_cloud_pod") {
+        story.wait();
+        story.listed_if_asked();
+    }
+    story.answer("create_cloud_pod", in_cloud(&next, Phase::Running));
+    story.finish("patch_node");
+    story.finish("emit_notice");
+    story.answer("create_cloud_pod", in_cloud(&web, Phase::Running));
+    let host = refused(RefusalClass::NotAdmitted, "", "spec.hostNetwork: remove it (host-network)");
+    story.answer("create_cloud_pod", host);
     story
 }
 

@@ -39,13 +39,13 @@ pub struct Served {
 }
 
 impl Served {
-    /// Serves two empty sides, in which everything happens at once.
-    pub async fn start() -> Served {
+    /// Serves two empty sides, in which everything happens at once; the cloud in one generation.
+    pub async fn start(profile: &Profile) -> Served {
         // A second test of this process has installed it already.
         let _ = rustls::crypto::ring::default_provider().install_default();
         let (stop, clock) = (CancellationToken::new(), Clock::starting_at(Micros(0)));
         let (kubernetes, client) = cluster(&stop).await;
-        let (cloud, cci) = cloud(&stop).await;
+        let (cloud, cci) = cloud(profile, &stop).await;
         let (mirror, manifests) = (Arc::new(PodMirror::knowing([])), Arc::new(Manifests::default()));
 
         let (seen, watched) = tokio::sync::mpsc::channel(64);
@@ -168,7 +168,7 @@ async fn cluster(stop: &CancellationToken) -> (Arc<Kubernetes>, kube::Client) {
     (kubernetes, client)
 }
 
-async fn cloud(stop: &CancellationToken) -> (CloudHandle, CciClient) {
+async fn cloud(profile: &Profile, stop: &CancellationToken) -> (CloudHandle, CciClient) {
     let options = CloudOptions {
         authentication: false,
         start_latency_ms: 0,
@@ -182,10 +182,10 @@ async fn cloud(stop: &CancellationToken) -> (CloudHandle, CciClient) {
     let url = format!("http://{}", listener.local_addr().expect("an address"));
     tokio::spawn(bench::serve::cci::serve(listener, cloud.clone(), stop.clone()));
     let project_id = cloud.credentials().project_id;
-    (cloud, cci_client(url, project_id))
+    (cloud, cci_client(profile, url, project_id))
 }
 
-fn cci_client(url: String, project_id: String) -> CciClient {
+fn cci_client(profile: &Profile, url: String, project_id: String) -> CciClient {
     let directory = tempfile::tempdir().expect("a directory");
     for name in ["access-key", "secret-key"] {
         let path = directory.path().join(name);
@@ -193,16 +193,16 @@ fn cci_client(url: String, project_id: String) -> CciClient {
         std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o400)).expect("it is ours");
     }
     let auth = Auth::from_directory(directory.path()).expect("credentials");
-    CciClient::new(config(url, project_id), auth, Profile::CCI_1_0).expect("a client")
+    CciClient::new(config(profile, url, project_id), auth, profile.clone()).expect("a client")
 }
 
-fn config(url: String, project_id: String) -> CciConfig {
+fn config(profile: &Profile, url: String, project_id: String) -> CciConfig {
     CciConfig {
         endpoint: url.clone(),
         iam_endpoint: url,
         project_name: String::new(),
         project_id,
-        namespace: "cce-burst-c1".into(),
+        namespace: profile.namespace_of("c1"),
         network: NetworkConfig {
             name: "burst-net".into(),
             security_group: "group".into(),
@@ -214,7 +214,7 @@ fn config(url: String, project_id: String) -> CciConfig {
         },
         cluster_id: "c1".into(),
         node: NODE.into(),
-        size_policy: Profile::CCI_1_0.size_policy(),
+        size_policy: profile.size_policy(),
         request_timeout: PATIENCE,
         proxy: None,
         plain_http: false,

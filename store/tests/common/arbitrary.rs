@@ -143,8 +143,9 @@ fn cloud_facts() -> impl Strategy<Value = CloudFacts> {
 
 fn outcome() -> impl Strategy<Value = Outcome> {
     use LaterReason::{Capacity, Conflict, Throttled, Transient};
-    use RefusalClass::{AlreadyExists, Forbidden, Invalid, NotFound, OperatorAction};
-    let class = proptest::sample::select(vec![Invalid, AlreadyExists, NotFound, Forbidden, OperatorAction]);
+    use RefusalClass::{AlreadyExists, Forbidden, Invalid, NotAdmitted, NotFound, OperatorAction};
+    let classes = vec![Invalid, AlreadyExists, NotFound, Forbidden, OperatorAction, NotAdmitted];
+    let class = proptest::sample::select(classes);
     let reason = proptest::sample::select(vec![Throttled, Transient, Conflict, Capacity]);
     let fixed = vec![
         Answer::Nothing,

@@ -209,6 +209,15 @@ fn events() -> Vec<Event> {
     all
 }
 
+/// Of what the vocabulary has had since the first: at the end, so that the recorded bytes of the others stay.
+fn later_events() -> Vec<Event> {
+    let refusal =
+        Refusal { class: RefusalClass::NotAdmitted, code: String::new(), message: "spec.hostNetwork".into() };
+    let (id, times) = (EffectId { seq: Seq(4), position: 99 }, EffectTimes::default());
+    let (outcome, bucket) = (Outcome::Refused(refusal), Bucket::CloudCreate);
+    vec![Event::EffectFinished { id, attempt: 1, outcome, times, bucket }]
+}
+
 /// One record of every kind, from sequence number 1 on.
 pub fn records() -> Vec<Record> {
     let number = |(index, event)| {
@@ -220,5 +229,5 @@ pub fn records() -> Vec<Record> {
             event,
         }
     };
-    events().into_iter().enumerate().map(number).collect()
+    events().into_iter().chain(later_events()).enumerate().map(number).collect()
 }

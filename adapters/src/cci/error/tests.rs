@@ -1,3 +1,5 @@
+//! The shapes and classes of answers. What follows from each code stands in `error/table.rs`.
+
 use super::*;
 
 /// Seconds of 2026-01-01T00:00:00Z.
@@ -60,43 +62,13 @@ fn every_shape_of_error_is_read() {
 }
 
 #[test]
-fn error_codes_decide_before_the_status() {
-    for (status, code, expected) in [
-        (400, "CCI.01.400101", "Invalid"),
-        (400, "CCI.01.400104", "OperatorAction"),
-        (400, "CCI.02.400106", "OperatorAction"),
-        (400, "CCI.02.400116", "Capacity"),
-        (401, "CCI.01.401102", "OperatorAction"),
-        (403, "CCI.01.403009", "OperatorAction"),
-        (403, "CCI.01.403010", "OperatorAction"),
-        (403, "CCI.01.403101", "Invalid"),
-        (403, "CCI.01.403110", "OperatorAction"),
-        (403, "CCI.01.403122", "OperatorAction"),
-        (404, "CCI.01.404101", "OperatorAction"),
-        (404, "CCI.02.404101", "NotFound"),
-        (409, "CCI.02.409101", "AlreadyExists"),
-        (500, "CCI.01.500101", "Unknown"),
-        (200, "APIGW.0308", "Throttled"),
-        (401, "APIGW.0301", "OperatorAction"),
-        (404, "APIGW.0101", "OperatorAction"),
-    ] {
-        let body = if code.starts_with("APIGW") {
-            format!(r#"{{"error_code":"{code}","error_msg":"x"}}"#)
-        } else {
-            status_body(status, "Whatever", "x", code)
-        };
-        assert_eq!(class(status, &body, Intent::Write), expected, "{code}");
-    }
-}
-
-#[test]
 fn without_a_code_the_status_and_its_words_decide() {
     for (status, reason, message, write, read) in [
         (400, "BadRequest", "bad", "Invalid", "Invalid"),
         (401, "Unauthorized", "no", "OperatorAction", "OperatorAction"),
         (402, "", "pay", "OperatorAction", "OperatorAction"),
         (403, "Forbidden", "no", "Forbidden", "Forbidden"),
-        (403, "Forbidden", "exceeded quota: pods", "OperatorAction", "OperatorAction"),
+        (403, "Forbidden", "exceeded quota: pods", "Capacity", "Capacity"),
         (403, "Forbidden", "pod without specifying resource requirement", "Invalid", "Invalid"),
         (403, "Forbidden", "namespace is being terminated", "Transient", "Transient"),
         (404, "NotFound", "gone", "NotFound", "NotFound"),
@@ -179,4 +151,15 @@ fn secrets_and_tokens_are_taken_out_before_the_text_is_cut() {
     let long = format!("{}s3cr3t-word", "word ".repeat(101));
     assert!(!redact(&long, &["s3cr3t-word"]).contains("s3cr"), "a secret is not cut in two and kept");
     assert!(redact(&"word ".repeat(1_000), &[]).len() <= crate::TEXT_BYTES_MAX);
+}
+
+#[test]
+fn what_to_do_is_told_whole_however_long_the_cloud_talks() {
+    let body = status_body(403, "Forbidden", &"word ".repeat(300), "CCI.01.403009");
+    let Outcome::Refused(refusal) = read(403, &body).outcome(Intent::Write) else { panic!() };
+    assert!(refusal.message.ends_with("; pay what the account owes, and pods are made again by themselves"));
+    assert!(refusal.message.len() <= crate::TEXT_BYTES_MAX);
+    let invalid = status_body(400, "BadRequest", "bad", "CCI.01.400101");
+    let Outcome::Refused(refusal) = read(400, &invalid).outcome(Intent::Write) else { panic!() };
+    assert_eq!(refusal.message, "bad");
 }

@@ -131,8 +131,8 @@ fn containers_of_class_best_effort_are_left_alone_and_init_containers_are_sized(
             Value::Null,
             json!({}),
             both(json!({"cpu": "0", "ephemeral-storage": "1Gi"})),
-            // Memory alone: no CPU is made up for it, and the pod is raised here.
-            both(json!({"memory": "1932735283"})),
+            // Memory alone is not BestEffort: it has the least CPU that there is, and the pod is raised here.
+            both(json!({"cpu": "250m", "memory": "3006477107"})),
             both(json!({"cpu": "1", "memory": "214748365"})),
         ]
     );

@@ -63,12 +63,35 @@ async fn a_create_is_refused_by_what_the_cloud_says() {
     let invalid = create(status(422, "Invalid", "label", "Pod")).await;
     assert_eq!(refusal_class(&invalid), RefusalClass::Invalid);
     let quota = create(status(403, "Forbidden", "exceeded quota: pods", "pods")).await;
-    assert_eq!(refusal_class(&quota), RefusalClass::OperatorAction);
+    assert_eq!(later_reason(&quota), LaterReason::Capacity);
     let arrears = json!({"kind": "Status", "message": "arrears", "code": 403, "errorCode": "CCI.01.403009"});
     let arrears = create(Reply::json(403, &arrears)).await;
     assert_eq!(refusal_class(&arrears), RefusalClass::OperatorAction);
     let Outcome::Refused(refusal) = arrears else { unreachable!() };
-    assert_eq!((refusal.code.as_str(), refusal.message.as_str()), ("CCI.01.403009", "arrears"));
+    assert_eq!(refusal.code, "CCI.01.403009");
+    assert!(refusal.message.starts_with("arrears; pay "), "{}", refusal.message);
+}
+
+/// Creations that were on their way when a person was called for are not sent after the first.
+#[tokio::test]
+async fn what_calls_for_a_person_is_asked_once_and_then_now_and_then() {
+    let frozen = json!({"kind": "Status", "message": "frozen", "code": 403, "errorCode": "CCI.01.403010"});
+    let server = Server::answering(Reply::json(403, &frozen)).await;
+    let client = client(&server.url());
+    let first = client.create_pod(&owner(), &name(), &manifest()).await.outcome;
+    assert_eq!(refusal_class(&first), RefusalClass::OperatorAction);
+    for _ in 0..5 {
+        assert_eq!(client.create_pod(&owner(), &name(), &manifest()).await.outcome, first);
+    }
+    assert_eq!(server.seen().len(), 1);
+    // What is there is still read.
+    client.look_up_pod(&name(), &owner()).await;
+    assert_eq!(server.seen().len(), 2);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(6)).await;
+    tokio::time::resume();
+    assert_eq!(client.create_pod(&owner(), &name(), &manifest()).await.outcome, first);
+    assert_eq!(server.seen().len(), 3);
 }
 
 #[tokio::test]
@@ -166,13 +189,13 @@ async fn nothing_is_sent_for_a_pod_that_cannot_be_made() {
     let host = serde_json::value::to_raw_value(&host).unwrap();
     assert_eq!(
         refusal_class(&client.create_pod(&owner(), &name(), &host).await.outcome),
-        RefusalClass::Invalid
+        RefusalClass::NotAdmitted
     );
     let long = json!({"metadata": {"uid": "uid-1", "labels": {"a": "x".repeat(3 << 20)}}, "spec": {}});
     let long = serde_json::value::to_raw_value(&long).unwrap();
     assert_eq!(
         refusal_class(&client.create_pod(&owner(), &name(), &long).await.outcome),
-        RefusalClass::Invalid
+        RefusalClass::NotAdmitted
     );
     assert!(server.seen().is_empty());
 }
@@ -290,7 +313,7 @@ async fn a_pod_that_the_cloud_cannot_run_is_refused_without_a_call() {
     let server = Server::answering(Reply::json(201, &cloud_pod())).await;
     let manifest = serde_json::value::to_raw_value(&manifest).unwrap();
     let outcome = client(&server.url()).create_pod(&owner(), &name(), &manifest).await.outcome;
-    assert_eq!(refusal_class(&outcome), RefusalClass::Invalid);
+    assert_eq!(refusal_class(&outcome), RefusalClass::NotAdmitted);
     let Outcome::Refused(refusal) = outcome else { unreachable!() };
     for told in ["metadata.ownerReferences[0].kind: ", "(daemon-set)", "spec.hostNetwork: ", "(host-network)"]
     {
@@ -305,5 +328,8 @@ fn a_policy_of_another_generation_is_not_accepted() {
     let auth = access_key(directory.path());
     let config = CciConfig { size_policy: engine::size::SizePolicy::Cci20, ..config("http://127.0.0.1:1") };
     let error = CciClient::new(config, auth, Profile::CCI_1_0).err().unwrap();
-    assert_eq!(error.to_string(), "size policy: cci-2.0 is not a policy of cci-1.0");
+    assert_eq!(
+        error.to_string(),
+        "size policy: cci-2.0 does not size pods of cci-1.0: give cci-1.0/1.2.5 or cci-1.0/1.2.4"
+    );
 }

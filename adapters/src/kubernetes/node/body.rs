@@ -225,6 +225,10 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
             ),
             (Truth::False, "CloudAway", message.as_str()),
         ),
+        NodeReadiness::OperatorNeeded { message } => (
+            (Truth::True, "KubeletReady", "the node takes pods; new ones wait until a person has acted"),
+            (Truth::False, "OperatorActionNeeded", message.as_str()),
+        ),
     };
     vec![
         ("Ready", ready.0, ready.1, ready.2),

@@ -3,11 +3,14 @@
 use serde::{Deserialize, Serialize};
 
 use super::faults::FaultRules;
+use super::profile::Generation;
 
 /// How the cloud behaves. The default is a quick, healthy cloud.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CloudOptions {
+    /// The only generation that is served; both when none is named.
+    pub only: Option<Generation>,
     /// Whether calls over HTTP must carry a token or a signature.
     pub authentication: bool,
     /// How long an issued token is valid, in seconds.
@@ -71,6 +74,7 @@ pub struct CloudOptions {
 impl Default for CloudOptions {
     fn default() -> CloudOptions {
         CloudOptions {
+            only: None,
             authentication: true,
             token_valid_s: 24 * 3_600,
             create_latency_ms: 0,

@@ -171,16 +171,21 @@ impl Request {
         self.verb == verb && self.resource == resource
     }
 
+    /// The gateway's answer to a path that leads nowhere.
+    pub(super) fn unknown_path() -> Reply {
+        Reply::gateway(404, "APIGW.0101", "The API does not exist", "unknown-path")
+    }
+
     /// What an HTTP request means. `query` holds decoded pairs.
     ///
     /// # Errors
     /// The gateway's 404 for a path that the service does not have, its 405 for a method, or a 400 for a
     /// parameter that cannot be read.
     pub fn parse(method: &str, path: &str, query: &[(String, String)]) -> Result<Request, Box<Reply>> {
-        let unknown =
-            || Box::new(Reply::gateway(404, "APIGW.0101", "The API does not exist", "unknown-path"));
-        let (generation, resource, namespace, name) =
-            Generation::ALL.into_iter().find_map(|generation| place(generation, path)).ok_or_else(unknown)?;
+        let (generation, resource, namespace, name) = Generation::ALL
+            .into_iter()
+            .find_map(|generation| place(generation, path))
+            .ok_or_else(|| Box::new(Request::unknown_path()))?;
         let verb = match (method, name.is_empty()) {
             ("POST", true) => Verb::Create,
             ("GET", true) => Verb::List,

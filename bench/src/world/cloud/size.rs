@@ -55,7 +55,7 @@ impl Size {
 /// Why a size is not accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Unfit {
-    /// A container names no resources.
+    /// The pod has no size: no container asks for CPU (CCI 1.0), or for CPU and memory (CCI 2.0).
     Missing,
     /// Requests and limits differ (CCI 1.0).
     Unequal,
@@ -65,14 +65,25 @@ pub(super) enum Unfit {
 
 /// The size of a pod with this spec: what `specs` (the annotation `resource.cci.io/pod-size-specs`) asks
 /// for, or the larger of the containers' sum and the largest init container, in a size that is offered.
+///
+/// A container may ask for nothing beside one that does: the add-on leaves it as it is, in both generations (CCE add-on
+/// page, Automatic Resource Adjustment; CCI 2.0 user guide, bursting). A pod without any size is what was seen refused.
 pub(super) fn pod_size(generation: Generation, spec: &Value, specs: Option<&str>) -> Result<Size, Unfit> {
-    let containers = container_sizes(generation, spec, "containers", specs.is_some())?;
-    let starters = container_sizes(generation, spec, "initContainers", specs.is_some())?;
+    let containers = container_sizes(generation, spec, "containers")?;
+    let starters = container_sizes(generation, spec, "initContainers")?;
     let sum = containers.iter().copied().fold(Size::default(), Size::plus);
     let needed = starters.iter().copied().fold(sum, Size::max);
+    let is_sized = |size: &Size| match generation {
+        Generation::One => size.cpu_milli > 0,
+        Generation::Two => size.cpu_milli > 0 && size.memory_bytes > 0,
+    };
+    let is_named = generation == Generation::Two && specs.is_some();
+    if !is_named && !containers.iter().any(is_sized) {
+        return Err(Unfit::Missing);
+    }
     match generation {
         Generation::One => {
-            for size in containers.iter().chain(&starters) {
+            for size in containers.iter().chain(&starters).filter(|size| **size != Size::default()) {
                 check_container_one(*size)?;
             }
             check_pod_one(needed).map(|()| needed)
@@ -81,36 +92,24 @@ pub(super) fn pod_size(generation: Generation, spec: &Value, specs: Option<&str>
     }
 }
 
-fn container_sizes(
-    generation: Generation,
-    spec: &Value,
-    field: &str,
-    size_is_given: bool,
-) -> Result<Vec<Size>, Unfit> {
+fn container_sizes(generation: Generation, spec: &Value, field: &str) -> Result<Vec<Size>, Unfit> {
     let containers = spec[field].as_array().map(Vec::as_slice).unwrap_or_default();
-    containers.iter().map(|container| container_size(generation, container, size_is_given)).collect()
+    containers.iter().map(|container| container_size(generation, container)).collect()
 }
 
-fn container_size(generation: Generation, container: &Value, size_is_given: bool) -> Result<Size, Unfit> {
+fn container_size(generation: Generation, container: &Value) -> Result<Size, Unfit> {
     let resources = &container["resources"];
-    let amount = |resource: &str| -> Result<Option<u128>, Unfit> {
+    let amount = |resource: &str| -> Result<u128, Unfit> {
         let limit = read_quantity(&resources["limits"][resource])?;
         let request = read_quantity(&resources["requests"][resource])?;
         // A limit alone is its own request, as Kubernetes defaults it; a request alone has no such limit.
         if generation == Generation::One && request.is_some() && request != limit {
             return Err(Unfit::Unequal);
         }
-        Ok(limit.or(request).filter(|amount| *amount > 0))
+        Ok(limit.or(request).unwrap_or_default())
     };
-    let (cpu, memory) = (amount("cpu")?, amount("memory")?);
-    if (cpu.is_none() || memory.is_none()) && !size_is_given {
-        return Err(Unfit::Missing);
-    }
     let bounded = |amount: u128| u64::try_from(amount).unwrap_or(u64::MAX);
-    Ok(Size {
-        cpu_milli: bounded(cpu.unwrap_or(0)),
-        memory_bytes: bounded(memory.unwrap_or(0).div_ceil(1_000)),
-    })
+    Ok(Size { cpu_milli: bounded(amount("cpu")?), memory_bytes: bounded(amount("memory")?.div_ceil(1_000)) })
 }
 
 fn read_quantity(value: &Value) -> Result<Option<u128>, Unfit> {
@@ -290,11 +289,33 @@ mod tests {
     #[test]
     fn missing_and_unequal_resources_are_told_apart() {
         let missing = json!({"containers": [{"name": "web"}]});
-        assert_eq!(pod_size(Generation::One, &missing, None), Err(Unfit::Missing));
+        for generation in Generation::ALL {
+            assert_eq!(pod_size(generation, &missing, None), Err(Unfit::Missing));
+        }
+        assert_eq!(pod_size(Generation::Two, &missing, Some("0.25_0.5")).unwrap().text(), "0.25_0.5");
         let unequal = json!({"containers": [{"resources": {
             "limits": {"cpu": "1", "memory": "2Gi"}, "requests": {"cpu": "500m", "memory": "2Gi"}}}]});
         assert_eq!(pod_size(Generation::One, &unequal, None), Err(Unfit::Unequal));
         assert_eq!(pod_size(Generation::Two, &unequal, None).unwrap().text(), "1.00_2.0");
+    }
+
+    #[test]
+    fn a_container_may_ask_for_nothing_beside_one_that_has_a_size() {
+        let mut beside = spec(&[("1", "2Gi")]);
+        beside["containers"].as_array_mut().unwrap().push(json!({"name": "best-effort"}));
+        beside["initContainers"] = json!([{"name": "best-effort-too", "resources": {}}]);
+        for generation in Generation::ALL {
+            assert_eq!(pod_size(generation, &beside, None).unwrap().text(), "1.00_2.0");
+        }
+        // What asks for memory alone has a size, and CCI 1.0 has none without CPU.
+        let memory = json!({"name": "cache", "resources": {"limits": {"memory": "1Gi"}}});
+        beside["containers"][1] = memory.clone();
+        let least = Unfit::NotOffered("a container needs at least 0.25 CPU and 0.2 GB of memory".into());
+        assert_eq!(pod_size(Generation::One, &beside, None), Err(least));
+        assert_eq!(pod_size(Generation::Two, &beside, None).unwrap().text(), "1.00_3.0");
+        for generation in Generation::ALL {
+            assert_eq!(pod_size(generation, &json!({"containers": [memory]}), None), Err(Unfit::Missing));
+        }
     }
 
     #[test]

@@ -1,5 +1,5 @@
 //! L5: one pod's trouble is its own. A pod that comes new while both sides are known is made at once, whatever has become of
-//! the others.
+//! the others; unless the cloud has said of all of them that a person must act first.
 
 use engine::{Event, Phase, Record};
 
@@ -28,6 +28,7 @@ impl Fairness {
             && facts.phase == Phase::Pending
             && facts.deletion.is_none()
             && told.both_listed()
+            && told.person_needed.is_none()
         {
             self.due = roster.id(&facts.pod.uid).filter(|id| !told.pod(*id).is_known());
         }

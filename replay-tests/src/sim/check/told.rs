@@ -176,6 +176,9 @@ pub struct Told {
     pub policy: Policy,
     /// An operator let the brake go.
     pub brake_released: bool,
+    /// When the cloud last said that a person must act before it makes pods, unless it has made or judged one that was
+    /// sent since.
+    pub person_needed: Option<Micros>,
     pods: Vec<Pod>,
     asked: BTreeMap<EffectId, Asked>,
     seq: Seq,
@@ -259,7 +262,9 @@ impl Told {
                     self.of(id).listed = Seq(0);
                 }
             }
-            Event::EffectFinished { id, attempt, outcome, .. } => self.finished(*id, *attempt, outcome),
+            Event::EffectFinished { id, attempt, outcome, times, .. } => {
+                self.finished(*id, *attempt, outcome, times.sent);
+            }
             Event::OperatorCommanded(Command::ReleaseBrake) => self.brake_released = true,
             Event::Tick | Event::NodeGone => {}
         }
@@ -268,7 +273,7 @@ impl Told {
     fn start(&mut self) {
         self.started = self.seq;
         self.lists = (false, false);
-        self.brake_released = false;
+        (self.brake_released, self.person_needed) = (false, None);
         // What is still owed is decided again.
         self.asked.clear();
         for pod in &mut self.pods {
@@ -317,7 +322,7 @@ impl Told {
         (pod.body, pod.last) = (Some(facts.clone()), Some(facts.clone()));
     }
 
-    fn finished(&mut self, effect: EffectId, attempt: u32, outcome: &Outcome) {
+    fn finished(&mut self, effect: EffectId, attempt: u32, outcome: &Outcome, sent: Micros) {
         let Some(asked) = self.asked.get(&effect).copied().filter(|asked| asked.attempt == attempt) else {
             return;
         };
@@ -327,7 +332,7 @@ impl Told {
         }
         let Some(id) = asked.pod else { return };
         match asked.what {
-            What::Create => self.created(id, outcome),
+            What::Create => self.created(id, outcome, sent),
             What::Patch(_, _, digest) => self.patched(id, digest, outcome),
             What::Update(digest) => self.updated(id, digest, outcome),
             What::Delete | What::LookUpCloud | What::List | What::Release | What::LookUp | What::Else => {}
@@ -361,14 +366,27 @@ impl Told {
         pod.updated = Some(Written { digest, times, at });
     }
 
-    fn created(&mut self, id: Id, outcome: &Outcome) {
+    fn created(&mut self, id: Id, outcome: &Outcome, sent: Micros) {
+        let judges = match outcome {
+            Outcome::Done(_) => true,
+            Outcome::Refused(refusal) => match refusal.class {
+                RefusalClass::OperatorAction => {
+                    self.person_needed = Some(self.at);
+                    false
+                }
+                RefusalClass::Invalid | RefusalClass::AlreadyExists => true,
+                RefusalClass::NotFound | RefusalClass::Forbidden | RefusalClass::NotAdmitted => false,
+            },
+            Outcome::Later { .. } | Outcome::Unknown { .. } => false,
+        };
+        self.person_needed = self.person_needed.filter(|since| !judges || sent < *since);
         let pod = self.of(id);
         pod.asked = false;
         match outcome {
             Outcome::Unknown { .. } => pod.maybe = true,
             Outcome::Refused(refusal) => {
                 pod.maybe |= refusal.class == RefusalClass::AlreadyExists;
-                pod.refused |= refusal.class == RefusalClass::Invalid;
+                pod.refused |= matches!(refusal.class, RefusalClass::Invalid | RefusalClass::NotAdmitted);
             }
             Outcome::Later { .. } | Outcome::Done(_) => {}
         }

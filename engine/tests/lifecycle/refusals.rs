@@ -1,0 +1,243 @@
+//! What the cloud, or we ourselves, refuse to make.
+
+use engine::*;
+use expect_test::expect;
+
+use crate::check;
+use crate::story::*;
+
+fn refused(class: RefusalClass, code: &str, message: &str) -> Outcome {
+    Outcome::Refused(Refusal { class, code: code.into(), message: message.into() })
+}
+
+fn arrears() -> Outcome {
+    refused(RefusalClass::OperatorAction, "CCI.01.403009", "arrears; pay")
+}
+
+fn unfit() -> Outcome {
+    refused(RefusalClass::NotAdmitted, "", "spec.hostNetwork: remove it (host-network)")
+}
+
+/// Has what is told to people and the API server done.
+fn told(story: &mut Story) {
+    while let Some(kind) = story
+        .kinds()
+        .into_iter()
+        .find(|kind| matches!(*kind, "emit_notice" | "patch_pod_status" | "patch_node" | "list_cloud_pods"))
+    {
+        let answer = match kind {
+            "patch_pod_status" => Answer::StatusWritten,
+            "list_cloud_pods" => Answer::Listed { complete: true, count: 0 },
+            _ => Answer::Nothing,
+        };
+        story.answer(kind, Outcome::Done(answer));
+    }
+}
+
+/// Lets so many seconds pass, with the polls in them; returns what is then to be done beside them.
+fn pass(story: &mut Story, seconds: u64) -> String {
+    let mut said = String::new();
+    for _ in 0..seconds {
+        said += &story.later(1_000);
+        told(story);
+    }
+    said.lines().filter(|line| !line.contains("list the cloud")).map(|line| format!("{line}\n")).collect()
+}
+
+#[test]
+fn an_account_in_arrears_stops_creation_is_told_once_and_tried_now_and_then() {
+    let mut story = Story::ready();
+    let [a, b, c] = [pod("a", "u1"), pod("b", "u2"), pod("c", "u3")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.tell(Event::PodObserved(facts(&b).into()));
+    check(
+        story.answer("create_cloud_pod", arrears()),
+        expect![[r#"
+            9.0 say of shop/a: ProviderCreateFailed CCI.01.403009: arrears; pay because of #9
+            held shop/a: OperatorAction because of #7 #9
+            9.1 write shop/a: Pending ProviderFailed CCI.01.403009: arrears; pay because of #7 #9
+            9.2 node is OperatorNeeded { message: "CCI.01.403009: arrears; pay" } because of #9
+        "#]],
+    );
+    // This one was on its way: its status tells it, and nobody is warned a second time.
+    check(
+        story.answer("create_cloud_pod", arrears()),
+        expect![[r#"
+            held shop/b: OperatorAction because of #8 #10
+            10.0 write shop/b: Pending ProviderFailed CCI.01.403009: arrears; pay because of #8 #10
+        "#]],
+    );
+    told(&mut story);
+    check(
+        story.tell(Event::PodObserved(facts(&c).into())),
+        expect![[r#"
+            held shop/c: OperatorAction because of #15
+        "#]],
+    );
+    check(pass(&mut story, 29), expect![""]);
+    // One is tried, and the others wait for what comes of it.
+    check(
+        pass(&mut story, 1),
+        expect![[r#"
+            50.1 create shop/c (u3) because of #15 #50
+        "#]],
+    );
+    check(
+        story.answer("create_cloud_pod", arrears()),
+        expect![[r#"
+        held shop/c: OperatorAction because of #15 #52
+        52.0 write shop/c: Pending ProviderFailed CCI.01.403009: arrears; pay because of #15 #52
+    "#]],
+    );
+    check(pass(&mut story, 29), expect![""]);
+    assert_eq!(story.state.operator_needed(), Some("CCI.01.403009: arrears; pay"));
+}
+
+#[test]
+fn the_first_pod_that_is_made_sets_the_others_free() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.answer("create_cloud_pod", arrears());
+    told(&mut story);
+    story.tell(Event::PodObserved(facts(&b).into()));
+    pass(&mut story, 30);
+    let made = Outcome::Done(Answer::CloudPod(cloud(&b, Phase::Pending).into()));
+    let said = story.answer("create_cloud_pod", made);
+    assert!(said.contains("create shop/a (u1) attempt 2") && said.contains("node is Ready"), "{said}");
+    assert_eq!(story.state.operator_needed(), None);
+}
+
+#[test]
+fn a_pod_that_was_sent_before_the_refusal_says_nothing_against_it() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.tell(Event::PodObserved(facts(&b).into()));
+    let (refused, made) = (story.take("create_cloud_pod"), story.take("create_cloud_pod"));
+    let sent = story.now();
+    story.later(1_000);
+    story.finish(refused, arrears(), sent);
+    told(&mut story);
+    let said = story.finish(made, Outcome::Done(Answer::CloudPod(cloud(&b, Phase::Pending).into())), sent);
+    assert!(!said.contains("create"), "{said}");
+    assert!(story.state.operator_needed().is_some());
+}
+
+#[test]
+fn a_refusal_for_the_pods_own_sake_shows_that_the_account_is_in_order() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.answer("create_cloud_pod", arrears());
+    told(&mut story);
+    story.tell(Event::PodObserved(facts(&b).into()));
+    pass(&mut story, 30);
+    let said = story.answer("create_cloud_pod", refused(RefusalClass::Invalid, "", "bad label"));
+    assert!(said.contains("create shop/a (u1) attempt 2"), "{said}");
+}
+
+#[test]
+fn with_nobody_left_to_be_made_the_node_does_not_say_for_ever_that_nobody_can() {
+    let mut story = Story::ready();
+    let a = pod("a", "u1");
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.answer("create_cloud_pod", arrears());
+    told(&mut story);
+    story.tell(Event::PodGone { pod: a, how: Gone::Deleted });
+    let said = pass(&mut story, 5);
+    assert!(said.is_empty(), "{said}");
+    assert_eq!(story.state.operator_needed(), None);
+}
+
+#[test]
+fn what_we_refuse_ourselves_rests_until_its_manifest_is_another_one() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    check(
+        story.answer("create_cloud_pod", unfit()),
+        expect![[r#"
+            8.0 say of shop/web: ProviderCreateFailed spec.hostNetwork: remove it (host-network) because of #8
+            8.1 write shop/web: Pending ProviderFailed spec.hostNetwork: remove it (host-network) because of #7 #8
+        "#]],
+    );
+    told(&mut story);
+    assert_eq!(story.state.outstanding().count(), 0, "nothing is owed to it");
+    check(pass(&mut story, 1_200), expect![""]);
+
+    // Other news of it changes nothing; another manifest does, and the same refusal is not told again.
+    let told_facts = |spec_digest, status: &PodStatus| PodFacts {
+        spec_digest,
+        status_digest: status.digest(),
+        resource_version: "2".into(),
+        ..facts(&web)
+    };
+    let others = PodStatus { reason: "Others".into(), ..PodStatus::default() };
+    let said = story.tell(Event::PodObserved(told_facts(0, &others).into()));
+    assert!(!said.contains("create"), "{said}");
+    told(&mut story);
+    let said = story.tell(Event::PodObserved(told_facts(7, &others).into()));
+    assert!(said.contains("write shop/web"), "{said}");
+    let said = story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    assert!(said.contains("create shop/web (u1)"), "{said}");
+    check(story.answer("create_cloud_pod", unfit()), expect![""]);
+    check(pass(&mut story, 1_200), expect![""]);
+}
+
+#[test]
+fn a_manifest_that_changed_while_we_refused_it_is_looked_at_once_more() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.tell(Event::PodObserved(PodFacts { spec_digest: 7, ..facts(&web) }.into()));
+    let said = story.answer("create_cloud_pod", unfit());
+    assert!(said.contains("write shop/web: Pending ProviderFailed"), "{said}");
+    let said = story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    assert!(said.contains("create shop/web (u1)"), "{said}");
+    story.answer("create_cloud_pod", unfit());
+    told(&mut story);
+    check(pass(&mut story, 1_200), expect![""]);
+}
+
+#[test]
+fn a_start_looks_again_at_what_we_refused() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", unfit());
+    told(&mut story);
+    story.issued.clear();
+    story.start();
+    story.tell(Event::PodObserved(facts(&web).into()));
+    let mut said = story.list_both();
+    said += &story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    assert!(said.contains("create shop/web (u1)"), "{said}");
+    let said = story.answer("create_cloud_pod", unfit());
+    assert!(!said.contains("say of"), "it was told already: {said}");
+}
+
+#[test]
+fn a_pod_that_runs_once_has_failed_when_we_refuse_it_and_not_when_there_is_no_room() {
+    let once = |uid| PodFacts { restart_policy: RestartPolicy::Never, ..facts(&pod("job", uid)) };
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(once("u1").into()));
+    let said = story.answer("create_cloud_pod", unfit());
+    assert!(said.contains("write shop/job: Failed ProviderFailed"), "{said}");
+
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(once("u1").into()));
+    let message = String::from("NoAllocatedCluster");
+    let full = Outcome::Later { wait_ms: None, reason: LaterReason::Capacity, message };
+    check(
+        story.answer("create_cloud_pod", full.clone()),
+        expect![[r#"
+            8.0 say of shop/job: ProviderCreateFailed NoAllocatedCluster because of #8
+            8.1 write shop/job: Pending ProviderFailed NoAllocatedCluster because of #7 #8
+        "#]],
+    );
+    told(&mut story);
+    let said = pass(&mut story, 2);
+    assert!(said.contains("create shop/job (u1) attempt 2"), "{said}");
+    check(story.answer("create_cloud_pod", full), expect![""]);
+}
