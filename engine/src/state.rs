@@ -451,7 +451,7 @@ impl State {
     /// The pods whose API object exists as far as the watch has said: what its mirror starts from.
     #[must_use]
     pub fn known_pods(&self) -> Vec<PodRef> {
-        let is_known = |pod: &&Box<Pod>| match pod.kubernetes {
+        let is_known = |pod: &&Pod| match pod.kubernetes {
             KubernetesView::Bound { .. }
             | KubernetesView::Doubted { .. }
             | KubernetesView::Gone { word: Word::Awaited, .. } => true,
@@ -459,7 +459,7 @@ impl State {
                 false
             }
         };
-        self.pods.values().filter(is_known).map(|pod| pod.pod.clone()).collect()
+        self.pods().filter(is_known).map(|pod| pod.pod.clone()).collect()
     }
 
     /// The cloud pods that exist as far as we know, with their owners: what a cloud mirror starts from.

@@ -73,10 +73,9 @@ fn ready(status: Truth, since_s: i64) -> Condition {
 }
 
 fn written(story: &mut Story) -> PodStatus {
-    match story.take("patch_pod_status").kind {
-        EffectKind::PatchPodStatus { status, .. } => (*status).clone(),
-        other => panic!("{other:?}"),
-    }
+    let kind = story.take("patch_pod_status").kind;
+    let EffectKind::PatchPodStatus { status, .. } = kind else { panic!("{kind:?}") };
+    (*status).clone()
 }
 
 /// VK-S10: the cloud knows nothing of readiness gates, and the pod is ready only with them.

@@ -35,7 +35,7 @@ struct Recorded {
 }
 
 const fn recorded(name: &'static str, tell: fn() -> Story) -> Recorded {
-    Recorded { name, tell, state_version: 4 }
+    Recorded { name, tell, state_version: 5 }
 }
 
 const LOGS: [Recorded; 13] = [
@@ -44,11 +44,11 @@ const LOGS: [Recorded; 13] = [
     recorded("same-name", stories::same_name),
     recorded("restart", stories::restart),
     recorded("orphan", stories::orphan),
-    Recorded { state_version: 5, ..recorded("throttled", stories::throttled) },
+    recorded("throttled", stories::throttled),
     recorded("vanished", stories::vanished),
     recorded("brake", stories::brake),
     recorded("refusals", stories::refusals),
-    Recorded { state_version: 5, ..recorded("arrears", stories::arrears) },
+    recorded("arrears", stories::arrears),
     recorded("cloud-away", stories::cloud_away),
     recorded("quarrels", stories::quarrels),
     recorded("updated", stories::updated),

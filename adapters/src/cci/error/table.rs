@@ -155,6 +155,7 @@ impl Agent {
                 }
                 EffectKind::ListCloudPods => Answer::Listed { complete: true, count: 0 },
                 EffectKind::DeleteCloudPod { .. }
+                | EffectKind::PatchCloudPod { .. }
                 | EffectKind::EnsureCloudNamespace
                 | EffectKind::ReleasePod { .. }
                 | EffectKind::LookUpPod { .. }
