@@ -116,12 +116,26 @@ impl Turn<'_> {
                 | RefusalClass::OperatorAction
                 | RefusalClass::NotAdmitted => false,
             },
-            Outcome::Later { .. } | Outcome::Unknown { .. } => false,
+            Outcome::Later { .. } => {
+                self.waits_for_itself(effect);
+                false
+            }
+            Outcome::Unknown { .. } => false,
         };
         let is_news = self.state.create_hold.as_ref().is_some_and(|hold| sent >= hold.since);
         if makes_pods && is_news && !mutant!(CreatesStayHeld) {
             self.state.create_hold = None;
             self.make_pods_again();
+        }
+    }
+
+    /// A pod that was asked to come later waits for that, and no more for a person.
+    fn waits_for_itself(&mut self, effect: &Effect) {
+        let row = effect.kind.uid().and_then(|uid| self.state.pods.get_mut(uid));
+        if let Some(failure) = row.and_then(|row| row.failure.as_mut())
+            && failure.kind == FailureKind::OperatorAction
+        {
+            failure.kind = FailureKind::Passing;
         }
     }
 

@@ -241,3 +241,28 @@ fn a_pod_that_runs_once_has_failed_when_we_refuse_it_and_not_when_there_is_no_ro
     assert!(said.contains("create shop/job (u1) attempt 2"), "{said}");
     check(story.answer("create_cloud_pod", full), expect![""]);
 }
+
+/// The pod that was tried meanwhile has a time of its own to wait for (seed 109).
+#[test]
+fn a_pod_that_was_asked_to_come_later_is_not_tried_sooner_because_others_are_free() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.answer("create_cloud_pod", arrears());
+    told(&mut story);
+    story.tell(Event::PodObserved(facts(&b).into()));
+    story.later(120_000);
+    let tried = story.take("create_cloud_pod");
+    let (first, second) = if tried.kind.pod() == Some(&a) { (a, b) } else { (b, a) };
+    let later =
+        Outcome::Later { wait_ms: Some(200_000), reason: LaterReason::Throttled, message: "later".into() };
+    let now = story.now();
+    story.finish(tried, later, now);
+    story.later(60_000);
+    let tried = story.take("create_cloud_pod");
+    assert_eq!(tried.kind.pod(), Some(&second), "the other one's turn");
+    let now = story.now();
+    let made = Outcome::Done(Answer::CloudPod(cloud(&second, Phase::Pending).into()));
+    let said = story.finish(tried, made, now);
+    assert!(!said.contains(&format!("create {first}")), "{said}");
+}
