@@ -106,7 +106,14 @@ impl Turn<'_> {
     /// What an answer to a creation, which left at `sent`, says of all pods: one that is made, or refused for its own
     /// sake, shows that the cloud makes pods again.
     pub(crate) fn heard_of_creation(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
-        let EffectKind::CreateCloudPod { .. } = effect.kind else { return };
+        let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return };
+        // What it waits for now is not the person, and is not cut short when that one has acted.
+        if let Outcome::Later { .. } = outcome
+            && let Some(failure) = self.state.pods.get_mut(&pod.uid).and_then(|row| row.failure.as_mut())
+            && failure.kind == FailureKind::OperatorAction
+        {
+            failure.kind = FailureKind::Passing;
+        }
         let makes_pods = match outcome {
             Outcome::Done(_) => true,
             Outcome::Refused(refusal) => match refusal.class {
