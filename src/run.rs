@@ -200,6 +200,7 @@ pub async fn serve(
     let counts = sides.watch.counts();
     tokio::spawn(sides.node.run_heartbeat(reports.clone(), clock, stop.clone()));
     tokio::spawn(sides.watch.run(stop.clone()));
+    tokio::spawn(sides.object_watch.run(stop.clone()));
     drop(reports);
     run_loop.run(&stop, &counts).await.map_err(log)?;
     let drained = async {

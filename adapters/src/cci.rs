@@ -16,6 +16,7 @@ mod fuzz_targets;
 mod iam;
 mod listing;
 mod namespace;
+mod objects;
 mod profile;
 mod sign;
 mod sizing;

@@ -139,7 +139,7 @@ impl<W: Perform> Executor<W> {
     pub fn submit(&self, effect: Effect, durable: Micros) {
         let times = EffectTimes { durable, queued: self.clock.now(), ..EffectTimes::default() };
         let bucket = effect.kind.bucket();
-        let namespace = effect.kind.pod().map(|pod| pod.namespace.clone()).unwrap_or_default();
+        let namespace = effect.kind.namespace().cloned().unwrap_or_default();
         if let Some((_, class)) = self.classes.iter().find(|(name, _)| *name == bucket) {
             class.queue.lock().push(&namespace, Job { effect, times });
             class.arrived.notify_one();

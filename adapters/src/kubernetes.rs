@@ -10,6 +10,7 @@ mod manifests;
 mod mirror;
 mod node;
 mod notice;
+mod objects;
 pub mod render;
 mod transport;
 mod watch;
@@ -23,5 +24,6 @@ pub use node::{
     STATUS_REFRESH_PERIOD, Taint, TaintEffect, VirtualNode,
 };
 pub use notice::{Notices, REMEMBERED_NOTICES_MAX};
+pub use objects::{ObjectReader, ReadObject};
 pub use watch::{PAGE_PODS_MAX, PodWatch, WATCH_PERIOD_S_MAX, WatchCounts, WatchSettings};
 pub use writer::PodWriter;

@@ -5,6 +5,7 @@ pub mod cci;
 pub mod clock;
 pub mod execute;
 pub mod kubernetes;
+pub mod objects;
 pub mod pace;
 pub mod world;
 

@@ -126,7 +126,8 @@ impl Teller {
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchCloudPod { .. }
-            | EffectKind::PatchNode { .. } => Answer::Nothing,
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => Answer::Nothing,
         };
         let at = |ms: u64| self.state.at().plus_ms(ms);
         let times =

@@ -51,6 +51,15 @@ impl State {
     pub(crate) fn check_pod(&self, uid: &Uid) -> Result<(), Violation> {
         let Some(row) = self.pods.get(uid) else { return Ok(()) };
         let broken = |invariant, detail| Err(Violation { seq: self.applied, invariant, detail });
+        for one in row.uses.iter() {
+            let object = self.objects.get(&one.object(&row.pod.namespace));
+            if !object.is_some_and(|object| object.users.contains(uid)) && !mutant!(CopySharedLost) {
+                return broken(
+                    "an object knows the pods that need it",
+                    format!("{} of {}", one.name, row.pod),
+                );
+            }
+        }
         let mut in_flight = 0;
         for id in [row.lanes.cloud, row.lanes.kubernetes].into_iter().flatten() {
             let Some(outstanding) = self.effects.get(&id) else {
@@ -107,6 +116,7 @@ impl State {
                 };
                 unless(possible && *name == row.cloud_name(), "S1: one body per UID")
                     .or(unless(wanted && listed, "S4: no create without proof"))
+                    .or(unless(!self.lacks_objects(row), "VK-E7: no create without what the pod needs"))
             }
             EffectKind::DeleteCloudPod { .. } => {
                 let owed = match &row.kubernetes {
@@ -148,7 +158,8 @@ impl State {
             | EffectKind::ListCloudPods
             | EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => None,
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => None,
         }
     }
 }

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::facts::{CloudFacts, PodStatus};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
+use crate::objects::{ObjectRef, ObjectVersion};
 use crate::shared;
 use crate::time::Micros;
 
@@ -105,6 +106,16 @@ pub enum EffectKind {
         /// may be carried out in its place.
         spec_digest: u64,
     },
+    /// See that the cloud has a copy of a ConfigMap or Secret as it is now, or that it has none. What the object says
+    /// is read when this is carried out, and written without being kept anywhere.
+    SyncObject {
+        /// Of which object.
+        object: ObjectRef,
+        /// Under which name.
+        name: CloudName,
+        /// Whether pods need it.
+        needed: bool,
+    },
 }
 
 impl EffectKind {
@@ -123,6 +134,7 @@ impl EffectKind {
             EffectKind::EmitNotice { .. } => "emit_notice",
             EffectKind::PatchNode { .. } => "patch_node",
             EffectKind::PatchCloudPod { .. } => "patch_cloud_pod",
+            EffectKind::SyncObject { .. } => "sync_object",
         }
     }
 
@@ -132,8 +144,11 @@ impl EffectKind {
         match self {
             EffectKind::CreateCloudPod { .. }
             | EffectKind::EnsureCloudNamespace
-            | EffectKind::PatchCloudPod { .. } => Bucket::CloudCreate,
-            EffectKind::DeleteCloudPod { .. } => Bucket::CloudDelete,
+            | EffectKind::PatchCloudPod { .. }
+            | EffectKind::SyncObject { needed: true, .. } => Bucket::CloudCreate,
+            EffectKind::DeleteCloudPod { .. } | EffectKind::SyncObject { needed: false, .. } => {
+                Bucket::CloudDelete
+            }
             EffectKind::LookUpCloudPod { .. } | EffectKind::ListCloudPods => Bucket::CloudRead,
             EffectKind::PatchPodStatus { .. }
             | EffectKind::ReleasePod { .. }
@@ -156,9 +171,29 @@ impl EffectKind {
             EffectKind::DeleteCloudPod { owner, .. } | EffectKind::LookUpCloudPod { owner, .. } => {
                 Some(owner)
             }
-            EffectKind::ListCloudPods | EffectKind::EnsureCloudNamespace | EffectKind::PatchNode { .. } => {
-                None
-            }
+            EffectKind::ListCloudPods
+            | EffectKind::EnsureCloudNamespace
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => None,
+        }
+    }
+
+    /// The namespace of what it is about: those of a class are served in turn.
+    #[must_use]
+    pub fn namespace(&self) -> Option<&Arc<str>> {
+        match self {
+            EffectKind::SyncObject { object, .. } => Some(&object.namespace),
+            EffectKind::CreateCloudPod { .. }
+            | EffectKind::DeleteCloudPod { .. }
+            | EffectKind::LookUpCloudPod { .. }
+            | EffectKind::ListCloudPods
+            | EffectKind::EnsureCloudNamespace
+            | EffectKind::PatchPodStatus { .. }
+            | EffectKind::ReleasePod { .. }
+            | EffectKind::LookUpPod { .. }
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::PatchNode { .. }
+            | EffectKind::PatchCloudPod { .. } => self.pod().map(|pod| &pod.namespace),
         }
     }
 
@@ -311,6 +346,19 @@ pub enum Answer {
         /// Whether not all of it could be done.
         warning: bool,
         /// A sentence for a person, cut to a bound and free of values.
+        message: String,
+    },
+    /// The cloud has a copy of the object as it was when it was read (sync of a needed object).
+    ObjectWritten {
+        /// Of what.
+        version: ObjectVersion,
+    },
+    /// The API server has no such object (sync of a needed object). Nothing was asked of the cloud.
+    ObjectAbsent,
+    /// The API server does not let us read the object, or it cannot be copied (sync of a needed object). Nothing was
+    /// changed in the cloud.
+    ObjectUnreadable {
+        /// Why not, without a word of its content.
         message: String,
     },
 }

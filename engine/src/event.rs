@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::effect::{Bucket, Outcome};
 use crate::facts::{CloudFacts, PodFacts};
 use crate::id::{CloudName, EffectId, PodRef, Seq};
+use crate::objects::{ObjectRef, ObjectVersion};
 use crate::policy::Policy;
 use crate::time::Micros;
 
@@ -136,6 +137,28 @@ pub enum Event {
     NodeGone,
     /// An operator said something.
     OperatorCommanded(Command),
+    /// A ConfigMap or Secret that pods need appeared or changed.
+    ObjectObserved {
+        /// Which.
+        object: ObjectRef,
+        /// What it is now, without its content.
+        version: ObjectVersion,
+    },
+    /// A ConfigMap or Secret that pods need was there and is not any more.
+    ObjectGone {
+        /// Which.
+        object: ObjectRef,
+    },
+    /// The cloud has a copy with our mark that nobody is known to have written.
+    CloudObjectObserved {
+        /// Of which object.
+        object: ObjectRef,
+    },
+    /// A copy that was written is not in a complete list of the cloud.
+    CloudObjectMissing {
+        /// Of which object.
+        object: ObjectRef,
+    },
 }
 
 impl Event {
@@ -154,6 +177,10 @@ impl Event {
             Event::EffectFinished { .. } => "effect_finished",
             Event::NodeGone => "node_gone",
             Event::OperatorCommanded(_) => "operator_commanded",
+            Event::ObjectObserved { .. } => "object_observed",
+            Event::ObjectGone { .. } => "object_gone",
+            Event::CloudObjectObserved { .. } => "cloud_object_observed",
+            Event::CloudObjectMissing { .. } => "cloud_object_missing",
         }
     }
 }

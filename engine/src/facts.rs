@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::digest::digest_of;
 use crate::id::{CloudName, PodRef};
+use crate::objects::ObjectUse;
 use crate::shared;
 
 /// The phase of a pod, on either side.
@@ -82,6 +83,9 @@ pub struct PodFacts {
     pub readiness_gates: Vec<String>,
     /// Those of them whose condition is not true: a pod with one is not ready, whatever its containers are.
     pub closed_gates: Vec<String>,
+    /// The ConfigMaps and Secrets that it names, each once, in order. They follow from the spec, so that they are in
+    /// no digest of their own.
+    pub objects: Arc<[ObjectUse]>,
 }
 
 impl PodFacts {

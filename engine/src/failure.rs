@@ -25,6 +25,8 @@ pub(crate) enum FailureKind {
     NotAdmitted,
     /// A person has to act first, and then it is tried at once.
     OperatorAction,
+    /// What it needs is not there (virtual-kubelet rules VK-E7 and VK-C10).
+    ObjectsMissing,
 }
 
 impl FailureKind {
@@ -32,7 +34,18 @@ impl FailureKind {
     pub(crate) fn ends(self) -> bool {
         match self {
             FailureKind::Permanent | FailureKind::NotAdmitted => true,
-            FailureKind::Passing | FailureKind::OperatorAction => false,
+            FailureKind::Passing | FailureKind::OperatorAction | FailureKind::ObjectsMissing => false,
+        }
+    }
+
+    /// The reason that the pod's status gives.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            FailureKind::Passing
+            | FailureKind::Permanent
+            | FailureKind::NotAdmitted
+            | FailureKind::OperatorAction => "ProviderFailed",
+            FailureKind::ObjectsMissing => "CreateContainerConfigError",
         }
     }
 }

@@ -73,7 +73,7 @@ impl fmt::Display for PodRef {
     }
 }
 
-/// The name of a pod in the cloud namespace: a DNS label of at most 63 characters.
+/// The name of a pod, or of a copy of an object, in the cloud namespace: a DNS label of at most 63 characters.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct CloudName(#[serde(deserialize_with = "shared::text")] pub Arc<str>);
 
@@ -89,24 +89,30 @@ impl CloudName {
     /// the end. A second create of the same pod meets the first one under this name.
     #[must_use]
     pub fn of(pod: &PodRef) -> CloudName {
+        let parts = [&*pod.namespace, &*pod.name, &*pod.uid.0];
+        CloudName::from_parts(&pod.namespace, &pod.name, &parts)
+    }
+
+    /// A name that begins with a namespace and a name, as far as there is room, and ends with a hash of all parts.
+    pub(crate) fn from_parts(namespace: &str, name: &str, parts: &[&str]) -> CloudName {
         use sha2::{Digest, Sha256};
         let mut hasher = Sha256::new();
-        for part in [&*pod.namespace, &*pod.name, &*pod.uid.0] {
+        for part in parts {
             hasher.update(part.as_bytes());
             hasher.update([0]);
         }
         let hash = hasher.finalize();
 
-        let mut name = String::with_capacity(CLOUD_NAME_CHARS_MAX);
+        let mut made = String::with_capacity(CLOUD_NAME_CHARS_MAX);
         let readable = CLOUD_NAME_CHARS_MAX - CLOUD_NAME_HASH_CHARS - 1;
-        let parts = pod.namespace.chars().chain(core::iter::once('-')).chain(pod.name.chars());
-        // A pod name may be a DNS subdomain; a cloud name is a label, so dots become dashes.
-        name.extend(parts.take(readable).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
-        name.push('-');
+        let shown = namespace.chars().chain(core::iter::once('-')).chain(name.chars());
+        // A name may be a DNS subdomain; a cloud name is a label, so dots become dashes.
+        made.extend(shown.take(readable).map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }));
+        made.push('-');
         const BASE32: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
         let bits = hash.iter().take(8).fold(0u64, |bits, byte| bits << 8 | u64::from(*byte));
-        name.extend((0..CLOUD_NAME_HASH_CHARS).map(|i| BASE32[(bits >> (5 * i) & 31) as usize] as char));
-        CloudName(name.into())
+        made.extend((0..CLOUD_NAME_HASH_CHARS).map(|i| BASE32[(bits >> (5 * i) & 31) as usize] as char));
+        CloudName(made.into())
     }
 }
 

@@ -23,6 +23,7 @@ pub mod facts;
 mod failure;
 pub mod id;
 pub mod mirror;
+pub mod objects;
 mod plan;
 pub mod policy;
 mod reduce;
@@ -45,6 +46,7 @@ pub use facts::{
 };
 pub use id::{CloudName, EffectId, PodRef, Seq, Uid};
 pub use mirror::Mirror;
+pub use objects::{ObjectKind, ObjectRef, ObjectUse, ObjectVersion};
 pub use policy::Policy;
 pub use reduce::Decision;
 pub use state::{HoldReason, Pod, State};

@@ -171,6 +171,16 @@ mutants! {
     /// What is not wanted any more stays owed.
     UnwantedStays => "L3",
 
+    // === objects ===
+    /// A pod is made before the cloud has what it cannot start without.
+    CreateBeforeObjects => "VK-E7",
+    /// That an object has changed is not heard.
+    ObjectChangeUnheard => "L1",
+    /// The copy of an object that no pod needs stays.
+    CopyForgotten => "L2",
+    /// A copy that other pods still need goes with the first of them.
+    CopySharedLost => "L1",
+
     // === the border ===
     /// Only the first sight is reported.
     ChangeUnreported => "L1",

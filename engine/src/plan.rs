@@ -39,11 +39,13 @@ pub(crate) struct Gates<'a> {
     pub(crate) braking: bool,
     /// Until when no pods are made, because a person has to act.
     pub(crate) creates_rest: Option<Micros>,
+    /// Whether this pod cannot start because of what it needs.
+    pub(crate) lacks_objects: bool,
 }
 
 impl State {
-    /// `policy` is the state's own.
-    pub(crate) fn gates<'a>(&self, policy: &'a Policy) -> Gates<'a> {
+    /// What is open for one pod; `policy` is the state's own.
+    pub(crate) fn gates<'a>(&self, policy: &'a Policy, row: &Pod) -> Gates<'a> {
         Gates {
             at: self.at,
             policy,
@@ -52,6 +54,7 @@ impl State {
             cloud_listed: self.cloud.listed.is_some(),
             braking: self.too_many_absent(policy) && !self.brake_released,
             creates_rest: self.create_hold.as_ref().map(|hold| hold.until),
+            lacks_objects: self.lacks_objects(row),
         }
     }
 
@@ -167,6 +170,9 @@ fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
         return;
     }
     plan.hold = first_missing(gates);
+    if plan.hold.is_none() && gates.lacks_objects && !mutant!(CreateBeforeObjects) {
+        plan.hold = Some(HoldReason::ObjectsMissing);
+    }
     if let (None, Some(time)) = (plan.hold, gates.creates_rest.filter(|time| *time > gates.at)) {
         plan.hold = Some(HoldReason::OperatorAction);
         plan.wake = Some(plan.wake.map_or(time, |wake| wake.min(time)));

@@ -2,6 +2,7 @@
 
 mod cloud;
 mod kubernetes;
+mod objects;
 mod outcome;
 mod refusal;
 mod start;
@@ -71,6 +72,10 @@ impl Turn<'_> {
                 self.effect_finished(*id, *attempt, outcome, times.sent)
             }
             Event::NodeGone => self.node_gone(),
+            Event::ObjectObserved { object, version } => self.object_observed(object, version),
+            Event::ObjectGone { object } => self.object_gone(object),
+            Event::CloudObjectObserved { object } => self.copy_listed(object),
+            Event::CloudObjectMissing { object } => self.copy_missing(object),
             Event::OperatorCommanded(Command::ReleaseBrake) => {
                 self.state.brake_released = true;
                 self.advance_all();

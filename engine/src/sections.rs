@@ -20,6 +20,7 @@ impl State {
             ("poll", digest_of(&self.poll)),
             ("node", digest_of(&self.node)),
             ("pods", self.rows.sum),
+            ("objects", each(self.objects.iter())),
             ("effects", each(self.effects.iter())),
             ("wakes", each(self.wakes.iter())),
             ("brake", digest_of(&(self.absent_owners.len(), self.brake_released))),

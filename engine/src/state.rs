@@ -13,6 +13,7 @@ use crate::event::Identity;
 use crate::facts::{CloudFacts, PodFacts};
 use crate::failure::{CreateHold, Failure, FailureKind};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
+use crate::objects::{ObjectRef, ObjectUse, ObjectVersion};
 use crate::policy::Policy;
 use crate::time::Micros;
 
@@ -29,6 +30,8 @@ pub struct State {
     pub(crate) node: Node,
     /// Boxed: an insertion moves half a node of the tree.
     pub(crate) pods: BTreeMap<Uid, Box<Pod>>,
+    /// The ConfigMaps and Secrets that pods need, or that the cloud may have copies of.
+    pub(crate) objects: BTreeMap<ObjectRef, Box<Object>>,
     /// Boxed as well.
     pub(crate) effects: BTreeMap<EffectId, Box<Outstanding>>,
     pub(crate) wakes: BTreeSet<(Micros, Wake)>,
@@ -103,6 +106,8 @@ pub struct Pod {
     pub(crate) lanes: Lanes,
     /// What the cloud last refused to do for this pod.
     pub(crate) failure: Option<Box<Failure>>,
+    /// The objects that it needs for as long as it may run: each knows of it ([`Object::users`]).
+    pub(crate) uses: Arc<[ObjectUse]>,
     pub(crate) written: Option<Written>,
     /// Set when the API object was told to go; it may linger for others' finalizers.
     pub(crate) released: bool,
@@ -241,6 +246,47 @@ impl CloudView {
     }
 }
 
+/// A ConfigMap or Secret, and its copy in the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Object {
+    /// The pods that need it.
+    pub(crate) users: BTreeSet<Uid>,
+    pub(crate) source: ObjectSource,
+    pub(crate) copy: ObjectCopy,
+    /// What the cloud last said against its copy; `None` once it took one.
+    pub(crate) refused: Option<String>,
+    /// The sync that has not ended: at most one.
+    pub(crate) effect: Option<EffectId>,
+    /// The record that last said something new of the object.
+    pub(crate) seq: Seq,
+}
+
+/// What is known of an object in the cluster.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ObjectSource {
+    /// Nothing since the start.
+    #[default]
+    Unread,
+    /// It is there, as this.
+    Present { version: ObjectVersion },
+    /// It is not there.
+    Absent,
+    /// We may not read it, or it cannot be copied.
+    Unreadable { message: String },
+}
+
+/// What is known of an object's copy in the cloud.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum ObjectCopy {
+    /// There can be one, of any version.
+    #[default]
+    Unknown,
+    /// There is one of this version.
+    Written { version: ObjectVersion },
+    /// There is none.
+    Absent,
+}
+
 /// Why a step is not taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum HoldReason {
@@ -252,6 +298,8 @@ pub enum HoldReason {
     Brake,
     /// The cloud makes no pods until a person has acted: one pod tries now and then.
     OperatorAction,
+    /// A ConfigMap or Secret that it cannot start without is not in the cloud yet (virtual-kubelet rule VK-E7).
+    ObjectsMissing,
 }
 
 impl HoldReason {
@@ -263,6 +311,7 @@ impl HoldReason {
             HoldReason::CloudNotListed => "the first complete list of the cloud is not there yet",
             HoldReason::Brake => "mass-delete brake: absence must be confirmed a second time",
             HoldReason::OperatorAction => "the cloud makes no pods until a person has acted",
+            HoldReason::ObjectsMissing => "a ConfigMap or Secret that it needs is not in the cloud yet",
         }
     }
 }
@@ -308,6 +357,7 @@ impl Pod {
             cloud_seq: Seq(0),
             lanes: Lanes::default(),
             failure: None,
+            uses: Arc::default(),
             written: None,
             released: false,
             unknowns: 0,
@@ -473,6 +523,12 @@ impl State {
             | CloudView::Gone { .. } => false,
         };
         self.pods().filter(there).map(|pod| (pod.cloud_name(), pod.pod.clone())).collect()
+    }
+
+    /// How many ConfigMaps and Secrets are known: those that pods need, and those whose copies are to go.
+    #[must_use]
+    pub fn objects_known(&self) -> usize {
+        self.objects.len()
     }
 
     /// Whether the API server has been listed since the start.

@@ -163,9 +163,9 @@ fn refused(facts: &PodFacts, failure: &Failure) -> PodStatus {
     } || mutant!(RefusalEndsPod);
     PodStatus {
         phase: if ends { Phase::Failed } else { Phase::Pending },
-        reason: String::from("ProviderFailed"),
+        reason: String::from(failure.kind.as_str()),
         message: failure.message.clone(),
-        conditions: not_ready("ProviderFailed", failure.at),
+        conditions: not_ready(failure.kind.as_str(), failure.at),
         ..PodStatus::default()
     }
 }

@@ -81,7 +81,14 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
         EffectKind::PatchPodStatus { .. } => Outcome::Done(Answer::StatusWritten),
         EffectKind::LookUpPod { .. } if choice.is_multiple_of(2) => Outcome::Done(Answer::PodAbsent),
         EffectKind::LookUpPod { .. } => Outcome::Done(Answer::PodPresent { deleting: false }),
-        EffectKind::EnsureCloudNamespace
+        EffectKind::SyncObject { needed: true, .. } if choice % 4 == 3 => Outcome::Done(Answer::ObjectAbsent),
+        EffectKind::SyncObject { needed: true, .. } => {
+            let resource_version = (choice % 3).to_string();
+            let version = ObjectVersion { uid: Uid("o".into()), resource_version };
+            Outcome::Done(Answer::ObjectWritten { version })
+        }
+        EffectKind::SyncObject { needed: false, .. }
+        | EffectKind::EnsureCloudNamespace
         | EffectKind::ReleasePod { .. }
         | EffectKind::EmitNotice { .. }
         | EffectKind::PatchNode { .. } => Outcome::Done(Answer::Nothing),

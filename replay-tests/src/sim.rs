@@ -20,6 +20,7 @@ mod death;
 mod fault;
 mod history;
 mod life;
+mod objects;
 mod people;
 mod process;
 mod report;

@@ -42,6 +42,12 @@ pub fn event(event: &Event) -> String {
         }
         Event::NodeGone => "the node is gone".to_owned(),
         Event::OperatorCommanded(command) => format!("the operator says {command:?}"),
+        Event::ObjectObserved { object, version } => {
+            format!("observed {object}@{}", version.resource_version)
+        }
+        Event::ObjectGone { object } => format!("gone {object}"),
+        Event::CloudObjectObserved { object } => format!("found in the cloud a copy of {object}"),
+        Event::CloudObjectMissing { object } => format!("missing in the cloud the copy of {object}"),
     }
 }
 
@@ -100,6 +106,10 @@ fn pod_facts(facts: &PodFacts) -> String {
     }
     for gate in &facts.readiness_gates {
         let _ = write!(words, ", gate {gate}");
+    }
+    for one in facts.objects.iter() {
+        let need = if one.mandatory { "needs" } else { "may use" };
+        let _ = write!(words, ", {need} {} {}", one.kind.as_str(), one.name);
     }
     words
 }
@@ -173,6 +183,8 @@ fn effect(kind: &EffectKind) -> String {
                 format!("the node's cloud needs a person: \"{message}\"")
             }
         },
+        EffectKind::SyncObject { object, needed: true, .. } => format!("copy {object}"),
+        EffectKind::SyncObject { object, needed: false, .. } => format!("remove the copy of {object}"),
     }
 }
 
@@ -208,5 +220,8 @@ fn answer_words(answer: &Answer) -> String {
         Answer::PodPresent { deleting } => {
             format!("the cluster has it{}", if *deleting { ", deleting" } else { "" })
         }
+        Answer::ObjectWritten { version } => format!("copied @{}", version.resource_version),
+        Answer::ObjectAbsent => "the cluster has none".to_owned(),
+        Answer::ObjectUnreadable { message } => format!("it cannot be read: \"{message}\""),
     }
 }

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
     Answer, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus, Effect,
-    EffectId, EffectKind, Event, Gone, Micros, Mirror, Outcome, Phase, PodFacts, PodRef, PodStatus, Refusal,
-    RefusalClass, State, Truth, Uid,
+    EffectId, EffectKind, Event, Gone, Micros, Mirror, ObjectVersion, Outcome, Phase, PodFacts, PodRef,
+    PodStatus, Refusal, RefusalClass, State, Truth, Uid,
 };
 
 /// What the cloud has of a pod.
@@ -317,7 +317,13 @@ impl World {
             },
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => Answer::Nothing,
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { needed: false, .. } => Answer::Nothing,
+            // Every object that a pod can name is there, and never changes.
+            EffectKind::SyncObject { needed: true, .. } => {
+                let version = ObjectVersion { uid: Uid("object".into()), resource_version: "1".to_owned() };
+                Answer::ObjectWritten { version }
+            }
         };
         Reply::Outcome(Outcome::Done(answer))
     }

@@ -173,7 +173,11 @@ impl Story {
             | Event::Tick
             | Event::PodsListed { .. }
             | Event::NodeGone
-            | Event::OperatorCommanded(_) => None,
+            | Event::OperatorCommanded(_)
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => None,
         }
     }
 
@@ -282,7 +286,11 @@ fn is_context(event: &Event) -> bool {
         | Event::CloudPodObserved(_)
         | Event::CloudPodMissing { .. }
         | Event::EffectFinished { .. }
-        | Event::NodeGone => false,
+        | Event::NodeGone
+        | Event::ObjectObserved { .. }
+        | Event::ObjectGone { .. }
+        | Event::CloudObjectObserved { .. }
+        | Event::CloudObjectMissing { .. } => false,
     }
 }
 

@@ -31,6 +31,12 @@ pub fn event(event: &Event) -> String {
         }
         Event::EffectFinished { .. } => "effect finished".to_owned(),
         Event::NodeGone => "node's API object is gone, or is not as it was registered".to_owned(),
+        Event::ObjectObserved { object, version } => {
+            format!("{object} in the cluster, resource version {}", version.resource_version)
+        }
+        Event::ObjectGone { object } => format!("{object} is not in the cluster"),
+        Event::CloudObjectObserved { object } => format!("the cloud has an unexpected copy of {object}"),
+        Event::CloudObjectMissing { object } => format!("the cloud's list lacks the copy of {object}"),
         Event::OperatorCommanded(Command::ReleaseBrake) => {
             "operator released the mass-delete brake".to_owned()
         }
@@ -137,6 +143,12 @@ pub fn effect(kind: &EffectKind) -> String {
                 format!("patch node: ready; a person has to act before pods are made: {message}")
             }
         },
+        EffectKind::SyncObject { object, name, needed: true } => {
+            format!("copy {object} to the cloud as {name}")
+        }
+        EffectKind::SyncObject { object, name, needed: false } => {
+            format!("remove {name}, the copy of {object}, from the cloud")
+        }
     }
 }
 
@@ -167,7 +179,8 @@ pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
-        | EffectKind::PatchNode { .. } => Vec::new(),
+        | EffectKind::PatchNode { .. }
+        | EffectKind::SyncObject { .. } => Vec::new(),
     }
 }
 
@@ -194,6 +207,9 @@ fn answer_name(answer: &Answer) -> Option<&'static str> {
         Answer::StatusWritten => Some("status_written"),
         Answer::PodAbsent => Some("pod_absent"),
         Answer::PodPresent { .. } => Some("pod_present"),
+        Answer::ObjectWritten { .. } => Some("object_written"),
+        Answer::ObjectAbsent => Some("object_absent"),
+        Answer::ObjectUnreadable { .. } => Some("object_unreadable"),
     }
 }
 
@@ -224,6 +240,7 @@ pub fn hold_name(reason: HoldReason) -> &'static str {
         HoldReason::CloudNotListed => "cloud_not_listed",
         HoldReason::Brake => "brake",
         HoldReason::OperatorAction => "operator_action",
+        HoldReason::ObjectsMissing => "objects_missing",
     }
 }
 
@@ -260,6 +277,11 @@ fn answered(answer: &Answer) -> String {
         Answer::PodPresent { deleting: true } => {
             "done, the cluster has the pod and is to delete it".to_owned()
         }
+        Answer::ObjectWritten { version } => {
+            format!("done, the cloud has it as of resource version {}", version.resource_version)
+        }
+        Answer::ObjectAbsent => "not done, the cluster has no such object".to_owned(),
+        Answer::ObjectUnreadable { message } => format!("not done, the object CANNOT BE READ: {message}"),
     }
 }
 

@@ -307,6 +307,10 @@ fn is_patient(event: &Event) -> bool {
         | Event::CloudPodObserved(_)
         | Event::CloudPodMissing { .. }
         | Event::NodeGone
-        | Event::OperatorCommanded(_) => false,
+        | Event::OperatorCommanded(_)
+        | Event::ObjectObserved { .. }
+        | Event::ObjectGone { .. }
+        | Event::CloudObjectObserved { .. }
+        | Event::CloudObjectMissing { .. } => false,
     }
 }

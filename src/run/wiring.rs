@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use adapters::cci::{Auth, CciClient};
 use adapters::kubernetes::{
-    self, MANIFEST_BYTES_MAX, Manifests, Notices, PodMirror, PodWatch, PodWriter, VirtualNode, WatchSettings,
+    self, MANIFEST_BYTES_MAX, Manifests, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
+    WatchSettings,
 };
+use adapters::objects::{ObjectWatch, Objects};
 use adapters::world::{CloudMirror, World};
 use adapters::{Clock, Reports};
 use engine::State;
@@ -20,6 +22,8 @@ pub struct Sides {
     pub world: World,
     /// What tells of pods.
     pub watch: PodWatch,
+    /// What tells of the ConfigMaps and Secrets that pods need.
+    pub object_watch: ObjectWatch,
     /// The node and its heartbeat.
     pub node: Arc<VirtualNode>,
 }
@@ -59,15 +63,20 @@ pub fn connect(
     let watch =
         PodWatch::new(client.clone(), settings, mirror.clone(), manifests.clone(), reports.clone(), clock);
     let node = Arc::new(VirtualNode::new(client.clone(), config.node.settings()));
+    let (reader, objects) = (ObjectReader::new(client.clone()), Arc::new(Objects::default()));
+    let object_watch =
+        ObjectWatch { reader: reader.clone(), objects: objects.clone(), reports: reports.clone(), clock };
     let world = World {
         pods: PodWriter::new(client.clone(), mirror, manifests.clone()),
         notices: Notices::new(client, &config.node.node_name),
         node: node.clone(),
         cloud: clients.cloud,
+        reader,
+        objects,
         manifests,
         mirror: Mutex::new(CloudMirror::knowing(state.known_cloud_pods())),
         reports: reports.clone(),
         clock,
     };
-    Sides { world, watch, node }
+    Sides { world, watch, object_watch, node }
 }

@@ -146,7 +146,8 @@ fn answer(effect: &Effect) -> Event {
         | EffectKind::ReleasePod { .. }
         | EffectKind::EmitNotice { .. }
         | EffectKind::PatchCloudPod { .. }
-        | EffectKind::PatchNode { .. } => Answer::Nothing,
+        | EffectKind::PatchNode { .. }
+        | EffectKind::SyncObject { .. } => Answer::Nothing,
     };
     Event::EffectFinished {
         id: effect.id,

@@ -3,6 +3,7 @@
 mod auth;
 mod list;
 mod namespace;
+mod objects;
 mod pods;
 mod server;
 mod updates;

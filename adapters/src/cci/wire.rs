@@ -5,10 +5,11 @@ mod facts;
 mod left_out;
 mod manifest;
 mod mark;
+pub(super) mod objects;
 pub(super) mod parts;
 mod sent;
 
-pub(super) use facts::{Sighting, read_page, read_pod};
+pub(super) use facts::{Sighting, read_list, read_page, read_pod};
 pub(super) use left_out::left_out;
 pub(super) use manifest::{CloudPod, build};
 pub(super) use mark::Mark;

@@ -13,8 +13,9 @@ use serde_json::value::RawValue;
 use crate::place;
 
 pub(crate) use wire::RESOURCE_VERSION_BYTES_MAX;
+use wire::identity_fault;
+pub(crate) use wire::null_is_default;
 use wire::{LeanPod, LeanStatus, NAME_BYTES_MAX, UID_BYTES_MAX};
-use wire::{identity_fault, null_is_default};
 
 /// An object that cannot be read as a pod, with what of its identity can.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

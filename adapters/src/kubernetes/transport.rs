@@ -67,6 +67,8 @@ pub struct Answered {
     pub wait: Option<Duration>,
     /// It is the API server's own word that there is no such pod, rather than the 404 of something in between.
     pub no_such_pod: bool,
+    /// Of what kind (its name in paths) it says that there is no such object; empty when it does not say so.
+    pub absent: String,
     /// It refused because the object is another one than the UID names.
     pub other_uid: bool,
     /// It refused because the namespace is being ended.
@@ -273,6 +275,10 @@ async fn refusal(response: Response<Body>) -> Failure {
         code: head.status.as_u16(),
         message: cut(&message),
         wait,
+        absent: match head.status == StatusCode::NOT_FOUND && status.reason == "NotFound" {
+            true => details.kind.clone(),
+            false => String::new(),
+        },
         no_such_pod: head.status == StatusCode::NOT_FOUND
             && status.reason == "NotFound"
             && details.kind == "pods",

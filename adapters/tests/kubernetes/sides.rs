@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, Profile};
 use adapters::execute::{Executor, Perform, Rates, Turn};
-use adapters::kubernetes::{Manifests, NodeSettings, Notices, PodMirror, PodWriter, VirtualNode};
+use adapters::kubernetes::{
+    Manifests, NodeSettings, Notices, ObjectReader, PodMirror, PodWriter, VirtualNode,
+};
 use adapters::pace::{Paces, Rate};
 use adapters::world::{CloudMirror, World};
 use adapters::{Clock, Seen};
@@ -58,8 +60,10 @@ async fn world(kubernetes: Vec<Reply>, cloud: Vec<Reply>) -> (World, [Arc<Server
     let world = World {
         pods: PodWriter::new(client.clone(), Arc::new(PodMirror::knowing([])), manifests.clone()),
         notices: Notices::new(client.clone(), "burst"),
-        node: Arc::new(VirtualNode::new(client, NodeSettings::named("burst"))),
+        node: Arc::new(VirtualNode::new(client.clone(), NodeSettings::named("burst"))),
         cloud: cloud_client(&cloud.url),
+        reader: ObjectReader::new(client.clone()),
+        objects: Arc::default(),
         manifests,
         mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
         reports,

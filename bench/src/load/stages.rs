@@ -232,7 +232,11 @@ impl Replay {
             | Event::PodsListed { .. }
             | Event::CloudPodMissing { .. }
             | Event::NodeGone
-            | Event::OperatorCommanded(_) => return Sight::Other,
+            | Event::OperatorCommanded(_)
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => return Sight::Other,
         };
         let sights = self.cloud.entry(facts.owner.uid.clone()).or_default();
         sights.uids.insert(facts.cloud_uid.clone());
@@ -299,6 +303,7 @@ fn keeps_in_step(kind: &EffectKind) -> bool {
         EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
         | EffectKind::EmitNotice { .. }
-        | EffectKind::PatchNode { .. } => false,
+        | EffectKind::PatchNode { .. }
+        | EffectKind::SyncObject { .. } => false,
     }
 }

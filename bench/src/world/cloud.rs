@@ -146,6 +146,11 @@ impl Cloud {
                 Target::Network(generation, namespace, name) => {
                     self.step_network(&(generation, namespace, name))
                 }
+                Target::Pod(key) if self.lacks_objects(&key) => {
+                    if let Some(pod) = self.pods.get_mut(&key) {
+                        pod.wait_for_objects(due_us, &mut self.common);
+                    }
+                }
                 Target::Pod(key) => {
                     let pod = self.pods.get_mut(&key);
                     if pod.is_some_and(|pod| pod.step(due_us, &mut self.common)) {

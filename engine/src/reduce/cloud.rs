@@ -236,6 +236,7 @@ impl Turn<'_> {
         self.state.poll.ensured = true;
         self.state.poll.effect = None;
         self.state.cloud.failing = None;
+        self.sync_all();
         self.poll_now();
     }
 
@@ -257,6 +258,7 @@ impl Turn<'_> {
         self.state.agent.is_settled |= age_ms >= SETTLED_LAGS * u64::from(self.state.policy.create_lag_ms);
         if self.state.cloud.listed.is_none() {
             self.state.cloud.listed = Some(self.state.applied);
+            self.sync_all();
             self.advance_all();
         }
     }
@@ -279,6 +281,7 @@ impl Turn<'_> {
         self.state.effects.remove(&id);
         self.state.poll.effect = None;
         self.state.poll.ensured = false;
+        self.copies_gone();
         // Not at once: a cloud that answers both ways in turn would be asked as fast as it answers.
         let next = self.state.at.plus_ms(u64::from(self.state.policy.poll_period_ms));
         self.state.poll.next = Some(next);

@@ -40,6 +40,7 @@ impl Turn<'_> {
         // it is the release that is seen, and the object stays for others' finalizers alone.
         row.released &= facts.deletion.is_some_and(|deletion| deletion.grace_s == 0);
         self.state.absent_owners.remove(uid);
+        self.use_objects(uid, facts);
         self.advance(uid);
     }
 
@@ -80,6 +81,7 @@ impl Turn<'_> {
     pub(crate) fn pods_listed(&mut self) {
         if self.state.kubernetes.listed.is_none() && !mutant!(ListUnheard) {
             self.state.kubernetes.listed = Some(self.state.applied);
+            self.sync_all();
             self.advance_all();
         }
     }

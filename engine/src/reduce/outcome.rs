@@ -57,6 +57,9 @@ impl Turn<'_> {
                     self.end(id);
                 }
             },
+            EffectKind::SyncObject { object, needed, .. } => {
+                self.object_synced(&effect, object, *needed, outcome);
+            }
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
@@ -95,7 +98,8 @@ impl Turn<'_> {
                     | EffectKind::ListCloudPods
                     | EffectKind::EnsureCloudNamespace
                     | EffectKind::EmitNotice { .. }
-                    | EffectKind::PatchNode { .. } => self.state.policy.retry_cap_ms.min(TRANSIENT_CAP_MS),
+                    | EffectKind::PatchNode { .. }
+                    | EffectKind::SyncObject { .. } => self.state.policy.retry_cap_ms.min(TRANSIENT_CAP_MS),
                 };
                 self.retry_capped(effect.id, *wait_ms, cap_ms);
             }
@@ -117,7 +121,8 @@ impl Turn<'_> {
                 | EffectKind::ListCloudPods
                 | EffectKind::EnsureCloudNamespace
                 | EffectKind::EmitNotice { .. }
-                | EffectKind::PatchNode { .. } => {
+                | EffectKind::PatchNode { .. }
+                | EffectKind::SyncObject { .. } => {
                     // Harmless to repeat: each names the one object it is about.
                     self.retry_later(effect.id, None);
                 }
@@ -178,14 +183,19 @@ impl Turn<'_> {
                     | EffectKind::ListCloudPods
                     | EffectKind::EnsureCloudNamespace
                     | EffectKind::EmitNotice { .. }
-                    | EffectKind::PatchNode { .. } => self.pod_doubted(uid),
+                    | EffectKind::PatchNode { .. }
+                    | EffectKind::SyncObject { .. } => self.pod_doubted(uid),
                 }
             }
             Answer::PodPresent { .. } => {
                 self.end(effect.id);
                 self.pod_present(uid);
             }
-            Answer::Nothing | Answer::Listed { .. } => {
+            Answer::Nothing
+            | Answer::Listed { .. }
+            | Answer::ObjectWritten { .. }
+            | Answer::ObjectAbsent
+            | Answer::ObjectUnreadable { .. } => {
                 self.end(effect.id);
                 if let (EffectKind::ReleasePod { .. }, Some(row)) =
                     (&effect.kind, self.state.pods.get_mut(uid))
@@ -334,7 +344,7 @@ impl Turn<'_> {
     }
 
     /// Lets an effect that belongs to no pod wait for its next attempt.
-    fn retry(&mut self, id: EffectId, outcome: &Outcome) {
+    pub(super) fn retry(&mut self, id: EffectId, outcome: &Outcome) {
         let imposed_ms = match outcome {
             Outcome::Later { wait_ms, .. } => *wait_ms,
             Outcome::Refused(_) | Outcome::Unknown { .. } | Outcome::Done(_) => None,

@@ -106,7 +106,14 @@ impl Turn<'_> {
     /// What an answer to a creation, which left at `sent`, says of all pods: one that is made, or refused for its own
     /// sake, shows that the cloud makes pods again.
     pub(crate) fn heard_of_creation(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
-        let EffectKind::CreateCloudPod { .. } = effect.kind else { return };
+        let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return };
+        // What it waits for now is not the person, and is not cut short when that one has acted.
+        if let Outcome::Later { .. } = outcome
+            && let Some(failure) = self.state.pods.get_mut(&pod.uid).and_then(|row| row.failure.as_mut())
+            && failure.kind == FailureKind::OperatorAction
+        {
+            failure.kind = FailureKind::Passing;
+        }
         let makes_pods = match outcome {
             Outcome::Done(_) => true,
             Outcome::Refused(refusal) => match refusal.class {
@@ -116,26 +123,12 @@ impl Turn<'_> {
                 | RefusalClass::OperatorAction
                 | RefusalClass::NotAdmitted => false,
             },
-            Outcome::Later { .. } => {
-                self.waits_for_itself(effect);
-                false
-            }
-            Outcome::Unknown { .. } => false,
+            Outcome::Later { .. } | Outcome::Unknown { .. } => false,
         };
         let is_news = self.state.create_hold.as_ref().is_some_and(|hold| sent >= hold.since);
         if makes_pods && is_news && !mutant!(CreatesStayHeld) {
             self.state.create_hold = None;
             self.make_pods_again();
-        }
-    }
-
-    /// A pod that was asked to come later waits for that, and no more for a person.
-    fn waits_for_itself(&mut self, effect: &Effect) {
-        let row = effect.kind.uid().and_then(|uid| self.state.pods.get_mut(uid));
-        if let Some(failure) = row.and_then(|row| row.failure.as_mut())
-            && failure.kind == FailureKind::OperatorAction
-        {
-            failure.kind = FailureKind::Passing;
         }
     }
 

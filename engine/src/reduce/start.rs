@@ -27,6 +27,7 @@ impl Turn<'_> {
         state.create_hold = None;
         state.wakes.retain(|(_, wake)| matches!(wake, Wake::Pod(_)));
         state.effects.retain(|_, outstanding| outlives_a_start(&outstanding.effect.kind));
+        state.forget_copies();
         let uids: alloc::vec::Vec<Uid> = state.pods.keys().cloned().collect();
         for uid in &uids {
             self.interrupted(uid);
@@ -65,7 +66,8 @@ impl Turn<'_> {
             | EffectKind::EnsureCloudNamespace
             | EffectKind::PatchNode { .. }
             | EffectKind::PatchCloudPod { .. }
-            | EffectKind::EmitNotice { .. } => {}
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::SyncObject { .. } => {}
         }
     }
 
@@ -108,6 +110,7 @@ fn outlives_a_start(kind: &EffectKind) -> bool {
         EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
         | EffectKind::PatchNode { .. }
-        | EffectKind::EmitNotice { .. } => false,
+        | EffectKind::EmitNotice { .. }
+        | EffectKind::SyncObject { .. } => false,
     }
 }

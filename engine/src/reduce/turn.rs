@@ -129,8 +129,7 @@ impl<'a> Turn<'a> {
     pub(crate) fn advance(&mut self, uid: &Uid) {
         self.touch(uid);
         let policy = self.state.policy;
-        let gates = self.state.gates(&policy);
-        let State { pods, effects, .. } = &mut *self.state;
+        let State { pods, effects, .. } = &*self.state;
         let Some(row) = pods.get(uid) else { return };
         if in_flight(effects, row) && !mutant!(TwoInFlight) {
             return;
@@ -138,7 +137,11 @@ impl<'a> Turn<'a> {
         if mutant!(TroubleShared) && pods.values().any(|other| other.failure.is_some()) {
             return;
         }
+        let gates = self.state.gates(&policy, row);
         let plan = plan::plan(&gates, row);
+        if plan.ended || plan.forget || !row.may_need_objects() {
+            self.need_no_objects(uid);
+        }
         if plan.ended {
             self.state.absent_owners.remove(uid);
             self.state.brake_released &= !self.state.absent_owners.is_empty();
@@ -294,7 +297,8 @@ impl Desk<'_> {
 
     /// Brings one lane in line with the plan; true when an effect went out.
     fn step(&mut self, lane: Lane, wanted: Option<EffectKind>, wake: &mut Option<Micros>) -> bool {
-        let held = self.row.held.is_some();
+        // A pod can wait for what it needs for ever: what is not wanted meanwhile is not owed.
+        let held = self.row.held.is_some_and(|reason| reason != HoldReason::ObjectsMissing);
         let slot = lane.of(self.row);
         let Some(kind) = wanted else {
             // What a hold keeps back is still wanted, under the same id.

@@ -56,7 +56,8 @@ impl Turn<'_> {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => {}
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => {}
         }
     }
 

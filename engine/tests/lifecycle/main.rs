@@ -5,6 +5,7 @@ mod agent;
 mod conformance;
 mod creation;
 mod deletion;
+mod objects;
 mod refusals;
 mod starts;
 #[path = "../story/mod.rs"]

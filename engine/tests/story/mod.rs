@@ -205,5 +205,7 @@ fn ask(kind: &EffectKind) -> String {
         EffectKind::PatchCloudPod { pod, cloud_uid, spec_digest, .. } => {
             format!("update {pod} ({cloud_uid}) to {spec_digest}")
         }
+        EffectKind::SyncObject { object, needed: true, .. } => format!("copy {object}"),
+        EffectKind::SyncObject { object, needed: false, .. } => format!("remove the copy of {object}"),
     }
 }

@@ -53,6 +53,9 @@ impl Life {
                 | EffectKind::LookUpCloudPod { name, .. },
                 _,
             ) => process.border.cloud_answered(name, &outcome),
+            (EffectKind::SyncObject { object, needed, .. }, _) => {
+                process.tracker.answered(self.now, object, *needed, &outcome);
+            }
             (EffectKind::LookUpPod { pod }, _) => {
                 if let Outcome::Done(Answer::PodPresent { .. }) = outcome {
                     process.border.remember(pod);
@@ -60,6 +63,10 @@ impl Life {
             }
             (_, _) => {}
         }
+        if let Outcome::Done(Answer::Listed { complete: true, .. }) = outcome {
+            events.extend(self.audit());
+        }
+        let Some(process) = &mut self.process else { return Ok(()) };
         if let Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } = outcome {
             let rest_ms = wait_ms.map_or(REST_MS, |ms| ms.min(REST_MS_MAX).into());
             let rest = &mut process.rests[class_of(kind.bucket())];

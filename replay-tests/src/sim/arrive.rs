@@ -104,6 +104,12 @@ impl Life {
         dice: &mut Chance,
     ) -> Result<Reply, Broken> {
         self.checks.arrives(effect, late, self.truth())?;
+        if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind
+            && let Some(facts) = self.roster.id(&pod.uid).and_then(|id| self.cluster.get(id))
+            && !late
+        {
+            self.objects.made(facts)?;
+        }
         let id = effect.kind.uid().and_then(|uid| self.roster.id(uid)).unwrap_or_default();
         let outcome = match &effect.kind {
             EffectKind::ListCloudPods => return Ok(self.list_cloud(dice)),
@@ -151,6 +157,9 @@ impl Life {
                 None => Answer::PodAbsent,
             }),
             EffectKind::EmitNotice { .. } | EffectKind::PatchNode { .. } => Outcome::Done(Answer::Nothing),
+            EffectKind::SyncObject { object, needed, .. } => {
+                self.objects.sync(object, *needed, late.then_some(version), dice)
+            }
         };
         self.cloud.pass(self.now, self.lag_ms);
         Ok(Reply::Outcome(outcome))

@@ -47,7 +47,8 @@ pub fn is_cloud(kind: &EffectKind) -> bool {
         | EffectKind::PatchCloudPod { .. }
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
-        | EffectKind::EnsureCloudNamespace => true,
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::SyncObject { .. } => true,
         EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
@@ -63,7 +64,8 @@ pub fn changes(kind: &EffectKind) -> bool {
         | EffectKind::DeleteCloudPod { .. }
         | EffectKind::PatchCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
-        | EffectKind::ReleasePod { .. } => true,
+        | EffectKind::ReleasePod { .. }
+        | EffectKind::SyncObject { .. } => true,
         EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
@@ -132,7 +134,7 @@ fn cloud_fate(kind: &EffectKind, outage: bool, faults: &mut Faults, dice: &mut C
             }
             changing_fate(faults, dice)
         }
-        EffectKind::DeleteCloudPod { .. } => changing_fate(faults, dice),
+        EffectKind::DeleteCloudPod { .. } | EffectKind::SyncObject { .. } => changing_fate(faults, dice),
         EffectKind::ListCloudPods if faults.namespace_is_gone(dice) => {
             Fate::Refused(refused(RefusalClass::NotFound))
         }

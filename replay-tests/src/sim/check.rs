@@ -3,6 +3,7 @@
 
 mod l4_islands;
 mod l5_fairness;
+mod objects;
 mod s11_hands_off;
 mod s13_politeness;
 mod s13_repeats;
@@ -113,6 +114,7 @@ impl Checks {
         self.islands.decided(effect);
         self.politeness.decided(effect, id, at)?;
         self.bounds.decided(effect, id)?;
+        self.told.copies.decided(effect)?;
         self.told.decided(effect, truth.roster);
         Ok(())
     }

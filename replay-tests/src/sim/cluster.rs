@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Deletion, Phase, PodFacts, PodRef, PodStatus, RestartPolicy};
+use engine::{Deletion, ObjectUse, Phase, PodFacts, PodRef, PodStatus, RestartPolicy};
 
 use super::roster::Id;
 
@@ -81,9 +81,16 @@ impl Cluster {
     // === what people do ===
 
     /// A pod is bound to our node.
-    pub fn bind(&mut self, id: Id, pod: PodRef, restart_policy: RestartPolicy, deletion: Option<Deletion>) {
+    pub fn bind(
+        &mut self,
+        id: Id,
+        pod: PodRef,
+        restart_policy: RestartPolicy,
+        deletion: Option<Deletion>,
+        objects: Arc<[ObjectUse]>,
+    ) {
         let status_digest = self.empty_status;
-        let facts = PodFacts { pod, restart_policy, deletion, status_digest, ..PodFacts::default() };
+        let facts = PodFacts { pod, restart_policy, deletion, status_digest, objects, ..PodFacts::default() };
         self.set(id, PodFacts { spec_digest: FIRST_MANIFEST, ..facts });
     }
 

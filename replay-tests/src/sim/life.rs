@@ -14,6 +14,7 @@ use super::cloud::Cloud;
 use super::cluster::Cluster;
 use super::fault::{Fault, Faults};
 use super::history::{Entry, Happened};
+use super::objects::Objects;
 use super::process::{Flight, Process, Syncing, Watch};
 use super::roster::{Id, Roster};
 use super::schedule::{Choice, Schedule, What};
@@ -66,6 +67,7 @@ pub struct Life {
     pub(super) slots: Vec<Option<Id>>,
     pub(super) cluster: Cluster,
     pub(super) cloud: Cloud,
+    pub(super) objects: Objects,
     pub(super) options: Options,
     pub(super) policy: engine::Policy,
     pub(super) place: Memory,
@@ -119,6 +121,7 @@ impl Life {
             slots: vec![None; schedule.names],
             cluster: Cluster::new(),
             cloud: Cloud::default(),
+            objects: Objects::of_seed(schedule.seed),
             options: Options { segment_bytes, history_bytes, ..Options::default() },
             policy,
             place: Memory::new(),
@@ -212,6 +215,7 @@ impl Life {
 
     /// Passes one of the boundaries that are to be passed now.
     pub(super) fn work(&mut self, dice: &mut Chance) -> Result<(), Broken> {
+        let object_has_changed = self.object_has_changed();
         let Some(process) = &mut self.process else {
             if dice.happens(30) {
                 return self.start(dice);
@@ -224,7 +228,7 @@ impl Life {
             process.hear(self.now, [Event::Tick]);
         }
         type Passage = fn(&mut Life, &mut Chance) -> Result<(), Broken>;
-        let mut passages: [Passage; 8] = [|_, _| Ok(()); 8];
+        let mut passages: [Passage; 9] = [|_, _| Ok(()); 9];
         let mut count = 0;
         let mut may = |holds: bool, passage: Passage| {
             if holds {
@@ -238,6 +242,7 @@ impl Life {
             Watch::At(change) => change < self.cluster.changes().len() || process.border.list_wanted,
         };
         may(unwatched && !self.clogged[0], Life::watch);
+        may(object_has_changed && !self.clogged[1], Life::read_object);
         may(process.ready_class(self.now).is_some(), Life::leave);
         may(!process.sent.is_empty(), Life::arrive);
         may(!process.sent.is_empty(), Life::arrive);
@@ -408,6 +413,7 @@ impl Life {
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchNode { .. } => {}
+            EffectKind::SyncObject { object, .. } => flight.version = self.objects.stand(object),
         }
         match flight.reply {
             Some(_) => process.answered.push(flight),

@@ -23,7 +23,8 @@ impl Life {
         // Now and then the first that is heard of a pod is that it is to go.
         let deletion = dice.happens(3).then_some(Deletion { grace_s: 30, at_s: 0 });
         let pod = self.roster.get(id).pod.clone();
-        self.cluster.bind(id, pod, policy, deletion);
+        let objects = self.objects.uses(&mut Chance::new(u64::from(id) ^ 0x05e5));
+        self.cluster.bind(id, pod, policy, deletion, objects);
         self.note(Happened::InCluster("bound", id));
     }
 
@@ -33,6 +34,9 @@ impl Life {
 
     /// Somebody changes something in the cluster, or a body changes by itself.
     pub(super) fn somebody_acts(&mut self, dice: &mut Chance) {
+        if self.objects.on && dice.happens(15) {
+            return self.objects.act(dice);
+        }
         match dice.below(20) {
             // A deployment scales up: all free names at once, or some.
             0 => (0..1 + dice.below(10)).for_each(|_| self.bind_any(dice)),

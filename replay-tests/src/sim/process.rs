@@ -7,6 +7,7 @@ use store::{Machine, News};
 
 use super::border::Border;
 use super::calls::Reply;
+use super::objects::Tracker;
 
 /// What a call does.
 pub struct Flight {
@@ -59,6 +60,8 @@ pub struct Process {
     pub answered: Vec<Flight>,
     /// What was reported of both sides.
     pub border: Border,
+    /// What was reported of ConfigMaps and Secrets.
+    pub tracker: Tracker,
     /// Where the watch stands.
     pub watch: Watch,
     /// Whether the API server was listed since the start.
@@ -81,6 +84,7 @@ impl Process {
             sent: Vec::new(),
             answered: Vec::new(),
             border,
+            tracker: Tracker::started(now),
             watch: Watch::List,
             listed: false,
             ahead_us: clock.0.saturating_sub(now.0),

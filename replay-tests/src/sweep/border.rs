@@ -79,7 +79,11 @@ impl Border {
             | Event::CloudPodMissing { .. }
             | Event::EffectFinished { .. }
             | Event::NodeGone
-            | Event::OperatorCommanded(_) => {}
+            | Event::OperatorCommanded(_)
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => {}
         }
     }
 

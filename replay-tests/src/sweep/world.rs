@@ -55,7 +55,8 @@ pub(super) fn changes(kind: &EffectKind) -> bool {
         | EffectKind::DeleteCloudPod { .. }
         | EffectKind::PatchCloudPod { .. }
         | EffectKind::PatchPodStatus { .. }
-        | EffectKind::ReleasePod { .. } => true,
+        | EffectKind::ReleasePod { .. }
+        | EffectKind::SyncObject { .. } => true,
         EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
@@ -73,7 +74,8 @@ fn to_cloud(kind: &EffectKind) -> bool {
         | EffectKind::PatchCloudPod { .. }
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
-        | EffectKind::EnsureCloudNamespace => true,
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::SyncObject { .. } => true,
         EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
@@ -140,7 +142,9 @@ impl World {
             }
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => done(Answer::Nothing).into(),
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { needed: false, .. } => done(Answer::Nothing).into(),
+            EffectKind::SyncObject { needed: true, .. } => done(Answer::ObjectAbsent).into(),
         }
     }
 

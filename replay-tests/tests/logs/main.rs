@@ -35,7 +35,7 @@ struct Recorded {
 }
 
 const fn recorded(name: &'static str, tell: fn() -> Story) -> Recorded {
-    Recorded { name, tell, state_version: 5 }
+    Recorded { name, tell, state_version: 6 }
 }
 
 const LOGS: [Recorded; 13] = [

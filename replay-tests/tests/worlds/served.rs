@@ -7,7 +7,8 @@ use std::time::Duration;
 use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, Profile};
 use adapters::execute::{Perform, Turn};
 use adapters::kubernetes::{
-    Manifests, NodeSettings, Notices, PodMirror, PodWatch, PodWriter, VirtualNode, WatchSettings,
+    Manifests, NodeSettings, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
+    WatchSettings,
 };
 use adapters::pace::{Paces, Rate};
 use adapters::world::{CloudMirror, World};
@@ -59,6 +60,8 @@ impl Served {
             notices: Notices::new(client.clone(), NODE),
             node: Arc::new(VirtualNode::new(client.clone(), NodeSettings::named(NODE))),
             cloud: cci,
+            reader: ObjectReader::new(client.clone()),
+            objects: Arc::default(),
             manifests,
             mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
             reports: seen,

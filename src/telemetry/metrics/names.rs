@@ -47,7 +47,7 @@ pub const OUTSTANDING_EFFECTS: Name =
     ("burst_agent_outstanding_effects", "Effects that have not ended, by effect");
 
 /// The values of `event`: every [`engine::Event::name`].
-pub const EVENT_VALUES: [&str; 11] = [
+pub const EVENT_VALUES: [&str; 15] = [
     "started",
     "policy_changed",
     "tick",
@@ -59,10 +59,14 @@ pub const EVENT_VALUES: [&str; 11] = [
     "effect_finished",
     "node_gone",
     "operator_commanded",
+    "object_observed",
+    "object_gone",
+    "cloud_object_observed",
+    "cloud_object_missing",
 ];
 
 /// The values of `effect`: every [`engine::EffectKind::name`].
-pub const EFFECT_VALUES: [&str; 10] = [
+pub const EFFECT_VALUES: [&str; 12] = [
     "create_cloud_pod",
     "delete_cloud_pod",
     "look_up_cloud_pod",
@@ -73,6 +77,8 @@ pub const EFFECT_VALUES: [&str; 10] = [
     "look_up_pod",
     "emit_notice",
     "patch_node",
+    "patch_cloud_pod",
+    "sync_object",
 ];
 
 /// The values of `outcome`.

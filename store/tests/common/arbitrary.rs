@@ -2,8 +2,9 @@
 
 use engine::{
     Answer, Bucket, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus,
-    Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros, Outcome, Phase,
-    PodFacts, PodRef, PodStatus, Policy, Record, Refusal, RefusalClass, RestartPolicy, Seq, Truth, Uid,
+    Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros, ObjectKind,
+    ObjectRef, ObjectUse, ObjectVersion, Outcome, Phase, PodFacts, PodRef, PodStatus, Policy, Record,
+    Refusal, RefusalClass, RestartPolicy, Seq, Truth, Uid,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -26,12 +27,38 @@ fn phase() -> impl Strategy<Value = Phase> {
     proptest::sample::select(vec![Pending, Running, Succeeded, Failed, Unknown])
 }
 
+fn object_kind() -> impl Strategy<Value = ObjectKind> {
+    proptest::sample::select(vec![ObjectKind::ConfigMap, ObjectKind::Secret])
+}
+
+fn object_use() -> impl Strategy<Value = ObjectUse> {
+    (object_kind(), text(), any::<bool>()).prop_map(|(kind, name, mandatory)| ObjectUse {
+        kind,
+        name: name.into(),
+        mandatory,
+    })
+}
+
+fn object() -> impl Strategy<Value = ObjectRef> {
+    (object_kind(), text(), text()).prop_map(|(kind, namespace, name)| ObjectRef {
+        kind,
+        namespace: namespace.into(),
+        name: name.into(),
+    })
+}
+
+fn version() -> impl Strategy<Value = ObjectVersion> {
+    (text(), text())
+        .prop_map(|(uid, resource_version)| ObjectVersion { uid: Uid(uid.into()), resource_version })
+}
+
 fn pod_facts() -> impl Strategy<Value = PodFacts> {
     use RestartPolicy::{Always, Never, OnFailure};
     let deletion =
         option::of((any::<u32>(), any::<i64>()).prop_map(|(grace_s, at_s)| Deletion { grace_s, at_s }));
     let restart_policy = proptest::sample::select(vec![Always, OnFailure, Never]);
-    (pod(), text(), phase(), any::<(u64, u64)>(), restart_policy, deletion, vec(text(), 0..3)).prop_map(
+    let names = (vec(text(), 0..3), vec(object_use(), 0..3));
+    (pod(), text(), phase(), any::<(u64, u64)>(), restart_policy, deletion, names).prop_map(
         |(
             pod,
             resource_version,
@@ -39,7 +66,7 @@ fn pod_facts() -> impl Strategy<Value = PodFacts> {
             (status_digest, spec_digest),
             restart_policy,
             deletion,
-            readiness_gates,
+            (readiness_gates, objects),
         )| {
             PodFacts {
                 pod,
@@ -51,6 +78,7 @@ fn pod_facts() -> impl Strategy<Value = PodFacts> {
                 spec_digest,
                 closed_gates: readiness_gates.iter().take(1).cloned().collect(),
                 readiness_gates,
+                objects: objects.into(),
             }
         },
     )
@@ -153,6 +181,7 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         Answer::DeleteAccepted,
         Answer::StatusWritten,
         Answer::PodAbsent,
+        Answer::ObjectAbsent,
     ];
     let answer = prop_oneof![
         proptest::sample::select(fixed),
@@ -163,6 +192,8 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         text().prop_map(|message| Answer::CloudPodForeign { message }),
         any::<(bool, u32)>().prop_map(|(complete, count)| Answer::Listed { complete, count }),
         any::<bool>().prop_map(|deleting| Answer::PodPresent { deleting }),
+        version().prop_map(|version| Answer::ObjectWritten { version }),
+        text().prop_map(|message| Answer::ObjectUnreadable { message }),
     ];
     prop_oneof![
         answer.prop_map(Outcome::Done),
@@ -228,6 +259,10 @@ fn event() -> impl Strategy<Value = Event> {
             }
         }),
         finished(),
+        (object(), version()).prop_map(|(object, version)| Event::ObjectObserved { object, version }),
+        object().prop_map(|object| Event::ObjectGone { object }),
+        object().prop_map(|object| Event::CloudObjectObserved { object }),
+        object().prop_map(|object| Event::CloudObjectMissing { object }),
     ]
 }
 

@@ -4,7 +4,8 @@
 use engine::{
     Answer, Bucket, CloudFacts, CloudName, Command, Condition, ConditionKind, ContainerState,
     ContainerStatus, Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros,
-    Outcome, Phase, PodFacts, PodStatus, Policy, Record, Refusal, RefusalClass, RestartPolicy, Seq, Truth,
+    ObjectKind, ObjectRef, ObjectUse, ObjectVersion, Outcome, Phase, PodFacts, PodStatus, Policy, Record,
+    Refusal, RefusalClass, RestartPolicy, Seq, Truth, Uid,
 };
 
 use super::pod;
@@ -78,7 +79,20 @@ fn pod_facts(restart_policy: RestartPolicy, deletion: Option<Deletion>) -> PodFa
         spec_digest: 250,
         readiness_gates: vec!["example.com/ready".into()],
         closed_gates: vec!["example.com/ready".into()],
+        objects: [
+            ObjectUse { kind: ObjectKind::ConfigMap, name: "settings".into(), mandatory: false },
+            ObjectUse { kind: ObjectKind::Secret, name: "password".into(), mandatory: true },
+        ]
+        .into(),
     }
+}
+
+fn object(kind: ObjectKind) -> ObjectRef {
+    ObjectRef { kind, namespace: "shop".into(), name: "settings".into() }
+}
+
+fn version() -> ObjectVersion {
+    ObjectVersion { uid: Uid("o-1".into()), resource_version: "99".into() }
 }
 
 fn answers() -> Vec<Answer> {
@@ -97,6 +111,9 @@ fn answers() -> Vec<Answer> {
             warning: true,
             message: "asked for less".into(),
         },
+        Answer::ObjectWritten { version: version() },
+        Answer::ObjectAbsent,
+        Answer::ObjectUnreadable { message: "forbidden".into() },
     ];
     let place = |answer: &Answer| match answer {
         Answer::Nothing => 0,
@@ -109,6 +126,9 @@ fn answers() -> Vec<Answer> {
         Answer::PodAbsent => 7,
         Answer::PodPresent { .. } => 8,
         Answer::CloudPodTold { .. } => 9,
+        Answer::ObjectWritten { .. } => 10,
+        Answer::ObjectAbsent => 11,
+        Answer::ObjectUnreadable { .. } => 12,
     };
     assert!(all.iter().map(place).eq(0..all.len()));
     all
@@ -189,6 +209,10 @@ fn events() -> Vec<Event> {
     }
     all.push(Event::NodeGone);
     all.push(Event::OperatorCommanded(Command::ReleaseBrake));
+    all.push(Event::ObjectObserved { object: object(ObjectKind::ConfigMap), version: version() });
+    all.push(Event::ObjectGone { object: object(ObjectKind::Secret) });
+    all.push(Event::CloudObjectObserved { object: object(ObjectKind::ConfigMap) });
+    all.push(Event::CloudObjectMissing { object: object(ObjectKind::Secret) });
     let place = |event: &Event| match event {
         Event::Started { .. } => 0,
         Event::PolicyChanged(_) => 1,
@@ -201,11 +225,15 @@ fn events() -> Vec<Event> {
         Event::EffectFinished { .. } => 8,
         Event::NodeGone => 9,
         Event::OperatorCommanded(_) => 10,
+        Event::ObjectObserved { .. } => 11,
+        Event::ObjectGone { .. } => 12,
+        Event::CloudObjectObserved { .. } => 13,
+        Event::CloudObjectMissing { .. } => 14,
     };
     let mut places: Vec<i32> = all.iter().map(place).collect();
     assert!(places.is_sorted());
     places.dedup();
-    assert!(places.into_iter().eq(0..11), "an event has no sample");
+    assert!(places.into_iter().eq(0..15), "an event has no sample");
     all
 }
 

@@ -159,7 +159,8 @@ impl Agent {
                 | EffectKind::EnsureCloudNamespace
                 | EffectKind::ReleasePod { .. }
                 | EffectKind::LookUpPod { .. }
-                | EffectKind::PatchNode { .. } => Answer::Nothing,
+                | EffectKind::PatchNode { .. }
+                | EffectKind::SyncObject { .. } => Answer::Nothing,
             };
             self.answer(&effect, Outcome::Done(answer));
         }

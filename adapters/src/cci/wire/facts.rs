@@ -47,6 +47,14 @@ fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D)
 /// # Errors
 /// When this is not a list of pods: a list that is not understood is never an empty one.
 pub(in crate::cci) fn read_page(body: &[u8]) -> Result<ListPage<'_>, String> {
+    read_list(body, "PodList")
+}
+
+/// Splits a page of a list of this kind, as [`read_page`].
+///
+/// # Errors
+/// When this is not such a list.
+pub(in crate::cci) fn read_list<'a>(body: &'a [u8], kind: &str) -> Result<ListPage<'a>, String> {
     #[derive(Deserialize)]
     struct Page<'a> {
         kind: String,
@@ -63,7 +71,7 @@ pub(in crate::cci) fn read_page(body: &[u8]) -> Result<ListPage<'_>, String> {
     }
     let page: Page<'_> =
         serde_json::from_slice(body).map_err(|error| format!("not a list: {}", place(&error)))?;
-    if page.kind != "PodList" && page.kind != "List" {
+    if page.kind != kind && page.kind != "List" {
         return Err(cut(&format!("a {} in place of a list", page.kind)));
     }
     Ok(ListPage { kind: page.kind, next: page.metadata.next, items: page.items })

@@ -8,6 +8,7 @@ use engine::{CloudName, PodRef};
 use serde_json::{Map, Value, json};
 
 use super::mark::{Mark, is_reserved};
+use super::objects::{copy_name, rename_objects};
 use super::parts::{CONTAINER_LISTS, is_token_volume, items, items_mut, name_of};
 use crate::cci::admission::{self, Reason};
 use crate::cci::profile::PodShape;
@@ -71,6 +72,7 @@ fn admitted(
         }
     }
     sizing.write(&mut spec);
+    rename_objects(&mut spec, &|kind, object| copy_name(&mark.node, owner, kind, object));
     let secrets = CONTAINER_LISTS.iter().flat_map(|list| items(spec.get(*list))).flat_map(literals).collect();
     let json = json!({
         "apiVersion": shape.api_version,

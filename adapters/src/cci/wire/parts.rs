@@ -2,12 +2,10 @@
 
 use serde_json::{Map, Value};
 
+use crate::objects::TOKEN_VOLUME;
+
 /// The lists of a pod whose containers are made in the cloud.
 pub(in crate::cci) const CONTAINER_LISTS: [&str; 2] = ["initContainers", "containers"];
-
-/// Name prefix of the volume that the API server adds for the service account's token. CCI has no source
-/// for such tokens, so the volume and its mounts are left out.
-const TOKEN_VOLUME: &str = "kube-api-access-";
 
 pub(in crate::cci) fn items(list: Option<&Value>) -> &[Value] {
     list.and_then(Value::as_array).map_or(&[], Vec::as_slice)

@@ -8,7 +8,7 @@ use super::profile::Generation;
 use super::reply::{Refusal, Reply};
 use super::request::{Request, Resource, Verb};
 use super::time::rfc3339;
-use super::{Cloud, fields, names};
+use super::{Cloud, PodKey, fields, names};
 
 /// What a namespace's quota is called.
 const QUOTA: &str = "default";
@@ -121,9 +121,40 @@ impl Cloud {
         self.store_object(request, ObjectKey::of(request, &request.name), object, 200)
     }
 
+    /// Whether a pod that is about to run cannot, because an object that it needs is not there.
+    pub(super) fn lacks_objects(&self, key: &PodKey) -> bool {
+        let Some(pod) = self.pods.get(key) else { return false };
+        pod.looks_for().any(|(resource, name)| {
+            let object = ObjectKey {
+                generation: key.generation,
+                namespace: key.namespace.clone(),
+                resource: *resource,
+                name: name.clone(),
+            };
+            !self.objects.contains_key(&object)
+        })
+    }
+
+    /// All objects of a kind in a namespace, as they are.
+    pub fn objects(&self, generation: Generation, namespace: &str, resource: Resource) -> Vec<&Value> {
+        let here = |key: &&ObjectKey| {
+            key.generation == generation && key.namespace == namespace && key.resource == resource
+        };
+        self.objects.iter().filter(|(key, _)| here(key)).map(|(_, object)| object).collect()
+    }
+
     fn delete_object(&mut self, request: &Request) -> Result<Reply, Refusal> {
-        let object =
-            self.objects.remove(&ObjectKey::of(request, &request.name)).ok_or_else(|| missing(request))?;
+        let key = ObjectKey::of(request, &request.name);
+        let options: Value = serde_json::from_slice(&request.body).unwrap_or_default();
+        let metadata = &self.found(request)?["metadata"];
+        for field in ["uid", "resourceVersion"] {
+            let wanted = &options["preconditions"][field];
+            if !wanted.is_null() && *wanted != metadata[field] {
+                let message = format!("Precondition failed: {field} in precondition: {wanted}");
+                return Err(Refusal::new(409, message).about("", request.resource.plural(), &request.name));
+            }
+        }
+        let object = self.objects.remove(&key).ok_or_else(|| missing(request))?;
         let status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
             "details": {

@@ -17,10 +17,11 @@ pub(super) mod admit;
 mod command;
 mod life;
 mod log;
+mod needs;
 mod patch;
 mod render;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
@@ -28,6 +29,7 @@ use serde_json::value::RawValue;
 use super::addresses;
 use super::chance::mixed;
 use super::profile::Generation;
+use super::request::Resource;
 
 /// When the status last changed, in microseconds since the epoch.
 pub const CHANGED_AT: &str = "simulator.burst-agent.io/changed-at-us";
@@ -161,6 +163,8 @@ pub struct Pod {
     due_us: Option<u64>,
     status_written: Option<Box<RawValue>>,
     renderings: VecDeque<Rendering>,
+    /// The ConfigMaps and Secrets that it cannot start without.
+    needs: BTreeSet<(Resource, String)>,
 }
 
 impl Pod {

@@ -66,7 +66,11 @@ impl Islands {
             | Event::PodsListed { .. }
             | Event::CloudPodObserved(_)
             | Event::CloudPodMissing { .. }
-            | Event::OperatorCommanded(_) => {}
+            | Event::OperatorCommanded(_)
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => {}
         }
         Ok(())
     }
@@ -106,7 +110,8 @@ impl Islands {
             | EffectKind::PatchPodStatus { .. }
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
-            | EffectKind::EmitNotice { .. } => {}
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::SyncObject { .. } => {}
         }
     }
 }

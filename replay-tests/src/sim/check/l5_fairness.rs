@@ -29,6 +29,8 @@ impl Fairness {
             && facts.deletion.is_none()
             && told.both_listed()
             && told.person_needed.is_none()
+            // What it needs is written first, and is not the others' trouble.
+            && facts.objects.is_empty()
         {
             self.due = roster.id(&facts.pod.uid).filter(|id| !told.pod(*id).is_known());
         }

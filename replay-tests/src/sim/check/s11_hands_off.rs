@@ -35,6 +35,7 @@ fn touched(effect: &Effect) -> Option<(&PodRef, &Arc<str>)> {
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
-        | EffectKind::PatchNode { .. } => None,
+        | EffectKind::PatchNode { .. }
+        | EffectKind::SyncObject { .. } => None,
     }
 }

@@ -86,7 +86,11 @@ impl Politeness {
             | Event::Tick
             | Event::PodsListed { .. }
             | Event::NodeGone
-            | Event::OperatorCommanded(_) => {}
+            | Event::OperatorCommanded(_)
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => {}
         }
     }
 

@@ -46,7 +46,8 @@ pub fn decided(effect: &Effect, pod: &Pod, told: &Told, at: Micros) -> Result<()
         | EffectKind::EnsureCloudNamespace
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
-        | EffectKind::PatchNode { .. } => Ok(()),
+        | EffectKind::PatchNode { .. }
+        | EffectKind::SyncObject { .. } => Ok(()),
     }
 }
 

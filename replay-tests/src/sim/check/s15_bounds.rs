@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use engine::{Bucket, Effect, EffectId, Event, Record};
+use engine::{Bucket, Effect, EffectId, EffectKind, Event, Record};
 
 use super::told::Told;
 use super::{Broken, unless};
@@ -49,7 +49,11 @@ impl Bounds {
             | Event::PodsListed { .. }
             | Event::CloudPodObserved(_)
             | Event::CloudPodMissing { .. }
-            | Event::OperatorCommanded(_) => {}
+            | Event::OperatorCommanded(_)
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => {}
         }
         Ok(())
     }
@@ -66,6 +70,8 @@ impl Bounds {
                     format!("{}: a second call for one pod is under way", effect.kind.name())
                 })?;
             }
+            // One for each object, which has a checker of its own.
+            (_, None) if matches!(effect.kind, EffectKind::SyncObject { .. }) => {}
             (_, None) => {
                 self.others.insert(effect.id);
             }

@@ -26,6 +26,7 @@ pub fn decided(effect: &Effect, roster: &Roster) -> Result<(), Broken> {
         | EffectKind::EmitNotice { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
-        | EffectKind::PatchNode { .. } => Ok(()),
+        | EffectKind::PatchNode { .. }
+        | EffectKind::SyncObject { .. } => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use engine::{
     Policy, Record, RefusalClass, Seq,
 };
 
+use super::objects::Copies;
 use crate::sim::roster::{Id, Roster};
 
 /// What was told of one pod.
@@ -160,7 +161,8 @@ impl What {
             EffectKind::LookUpPod { .. } => What::LookUp,
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => What::Else,
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => What::Else,
         }
     }
 }
@@ -181,6 +183,8 @@ pub struct Told {
     pub person_needed: Option<Micros>,
     pods: Vec<Pod>,
     asked: BTreeMap<EffectId, Asked>,
+    /// Of ConfigMaps and Secrets.
+    pub copies: Copies,
     seq: Seq,
     /// The time of the last record.
     pub at: Micros,
@@ -236,6 +240,7 @@ impl Told {
     /// A record.
     pub fn heard(&mut self, record: &Record, roster: &Roster) {
         (self.seq, self.at) = (record.seq, record.at);
+        self.copies.heard(record);
         match &record.event {
             Event::Started { .. } => self.start(),
             Event::PolicyChanged(policy) => self.policy = *policy,
@@ -266,7 +271,12 @@ impl Told {
                 self.finished(*id, *attempt, outcome, times.sent);
             }
             Event::OperatorCommanded(Command::ReleaseBrake) => self.brake_released = true,
-            Event::Tick | Event::NodeGone => {}
+            Event::Tick
+            | Event::NodeGone
+            | Event::ObjectObserved { .. }
+            | Event::ObjectGone { .. }
+            | Event::CloudObjectObserved { .. }
+            | Event::CloudObjectMissing { .. } => {}
         }
     }
 
@@ -440,7 +450,11 @@ impl Told {
                 pod.released |= what == What::Release;
                 pod.told_to_go |= what == What::Release;
             }
-            Answer::DeleteAccepted | Answer::Listed { .. } => {}
+            Answer::DeleteAccepted
+            | Answer::Listed { .. }
+            | Answer::ObjectWritten { .. }
+            | Answer::ObjectAbsent
+            | Answer::ObjectUnreadable { .. } => {}
         }
     }
 }

@@ -109,7 +109,8 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => {}
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => {}
         }
         // A little apart, so that nothing depends on two calls that arrive together.
         self.at(THERE_MS + flight.effect.id.seq.0 % 3, Due::Arrive(flight));
@@ -169,7 +170,8 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => None,
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => None,
         };
         breach.into_iter().for_each(|breach| self.world.account.breach(breach));
     }
@@ -197,7 +199,8 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => BACK_MS,
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => BACK_MS,
         };
         if flight.boot == self.boots && self.life.is_some() {
             self.at(back_ms, Due::Answer(flight, reply));
@@ -235,7 +238,8 @@ impl Stage {
             | EffectKind::EnsureCloudNamespace
             | EffectKind::ReleasePod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. } => {}
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. } => {}
         }
         if relist {
             self.at(self.list_ms, Due::List(boot));

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::command::{self, End};
+use super::needs::needs;
 use super::{CHANGED_AT, Container, EXIT_CODE, Fate, Pod, PodKey, RUN_SECONDS, Restart, Stage};
 use crate::world::cloud::Common;
 use crate::world::cloud::names;
@@ -65,6 +66,7 @@ pub(in crate::world::cloud) fn admit(
             .as_u64()
             .map_or(GRACE_S, |s| s.min(u32::MAX.into()) as u32),
         fate: if behaviour.sandbox_fails { Fate::FailsLater } else { Fate::Usual },
+        needs: needs(&wanted.spec),
         spec: raw(&wanted.spec)?,
         key: wanted.key,
         uid,

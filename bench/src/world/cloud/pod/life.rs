@@ -24,7 +24,7 @@ impl Pod {
         Target::Pod(self.key.clone())
     }
 
-    fn set_due(&mut self, due_us: Option<u64>, common: &mut Common) {
+    pub(super) fn set_due(&mut self, due_us: Option<u64>, common: &mut Common) {
         self.due_us = common.schedule.set(self.target(), self.due_us, due_us);
     }
 

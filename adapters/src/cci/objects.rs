@@ -1,0 +1,200 @@
+//! Copies of ConfigMaps and Secrets in the cloud. Only what bears our mark under the name that goes with it is written or
+//! removed, and only as it was when that was seen.
+
+use std::collections::BTreeSet;
+
+use bytes::Bytes;
+use engine::{
+    Answer, CloudName, EffectId, LaterReason, ObjectKind, ObjectRef, ObjectVersion, Outcome, Refusal,
+    RefusalClass,
+};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::client::{Answered, CciClient, later, not_understood};
+use super::error::Intent;
+use super::transport::{Call, Failure};
+use super::wire::{self, objects};
+use crate::pace::Calls;
+
+/// Objects asked for at once: of 32 KiB each a page stays within what is read of an answer.
+const PAGE_OBJECTS: u32 = 500;
+
+/// Pages read before a list is given up as endless.
+const PAGES_MAX: usize = 400;
+
+/// What is found under the name of a copy.
+enum Found {
+    Nothing,
+    /// Ours.
+    Copy(Value),
+    /// Somebody else's.
+    Foreign,
+}
+
+/// A write, and what it takes to send it again: nothing, as it names the version that it replaces.
+struct Write<'a> {
+    object: &'a ObjectRef,
+    name: &'a CloudName,
+}
+
+impl CciClient {
+    /// Writes the copy of `source`, which was read as `version`: makes it, or replaces it as it was found.
+    ///
+    /// Done with that version; refused as already existing when the name is somebody else's.
+    pub async fn write_copy(
+        &self,
+        by: EffectId,
+        object: &ObjectRef,
+        version: &ObjectVersion,
+        name: &CloudName,
+        source: &Value,
+    ) -> Answered {
+        let found = match self.find_copy(object, name).await {
+            Ok(found) => found,
+            Err(outcome) => return outcome.into(),
+        };
+        let api_version = self.profile.pod.api_version;
+        let mut copy = objects::copy_of(api_version, &self.mark, (object, version, by), name, source);
+        let write = Write { object, name };
+        let (method, path) = match found {
+            Found::Foreign => return self.name_taken(&write).into(),
+            Found::Nothing => (Method::POST, self.objects_path(object.kind)),
+            // The type of a Secret is fixed: it is made anew.
+            Found::Copy(old) if old.get("type") != copy.json.get("type") => {
+                let removed = self.remove_found(&write, &old).await;
+                return match removed.outcome {
+                    Outcome::Done(_) => later(LaterReason::Conflict, "the copy is made anew").into(),
+                    Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => removed,
+                };
+            }
+            Found::Copy(old) => {
+                copy.json["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
+                (Method::PUT, self.object_path(object.kind, name))
+            }
+        };
+        let body = Bytes::from(copy.json.to_string());
+        let call = Call { secrets: copy.secrets, body, ..Call::new(method, path) };
+        match self.transport.call(&call).await {
+            Ok(_) => Outcome::Done(Answer::ObjectWritten { version: version.clone() }).into(),
+            // It came or went meanwhile.
+            Err(Failure::Problem(problem)) if problem.status == 409 => {
+                later(LaterReason::Conflict, &problem.sentence()).into()
+            }
+            Err(failure) => failure.answered(Intent::Write),
+        }
+    }
+
+    /// Removes a copy, if there is one. What is not ours stays, and counts as none.
+    pub async fn remove_copy(&self, object: &ObjectRef, name: &CloudName) -> Answered {
+        match self.find_copy(object, name).await {
+            Ok(Found::Copy(old)) => self.remove_found(&Write { object, name }, &old).await,
+            Ok(Found::Nothing | Found::Foreign) => Outcome::Done(Answer::Nothing).into(),
+            Err(outcome) => outcome.into(),
+        }
+    }
+
+    /// Of which objects of a kind the cloud has copies of ours.
+    ///
+    /// # Errors
+    /// With an outcome when a page was not answered, or not with a list.
+    pub async fn list_copies(
+        &self,
+        kind: ObjectKind,
+        calls: &mut Calls<'_>,
+    ) -> Result<BTreeSet<ObjectRef>, Outcome> {
+        let (mut copies, mut next) = (BTreeSet::new(), String::new());
+        for _ in 0..PAGES_MAX {
+            let (page, after) = loop {
+                calls.permit().await?;
+                let page = self.object_page(kind, &next).await;
+                if !calls.again(&page) {
+                    break page?;
+                }
+            };
+            copies.extend(page);
+            if after.is_empty() {
+                return Ok(copies);
+            }
+            next = after;
+        }
+        Err(later(LaterReason::Transient, "a list without an end"))
+    }
+
+    /// The copies on one page, and where the next one begins.
+    async fn object_page(&self, kind: ObjectKind, next: &str) -> Result<(Vec<ObjectRef>, String), Outcome> {
+        #[derive(Deserialize)]
+        struct Item {
+            metadata: Value,
+        }
+        let mut query = vec![("limit", PAGE_OBJECTS.to_string())];
+        if !next.is_empty() {
+            query.push(("continue", next.to_owned()));
+        }
+        let call = Call { query, ..Call::get(self.objects_path(kind)) };
+        let reply = self.transport.call(&call).await.map_err(|failure| failure.outcome(Intent::Read))?;
+        let list = format!("{}List", kind.as_str());
+        let page = wire::read_list(&reply.body, &list)
+            .map_err(|what| not_understood(&reply, Intent::Read, &what))?;
+        let items = page.items.iter().filter_map(|item| serde_json::from_str::<Item>(item.get()).ok());
+        let copies = items.filter_map(|item| objects::copied(&self.mark, kind, &item.metadata)).collect();
+        Ok((copies, page.next))
+    }
+
+    async fn find_copy(&self, object: &ObjectRef, name: &CloudName) -> Result<Found, Outcome> {
+        let call = Call::get(self.object_path(object.kind, name));
+        let reply = match self.transport.call(&call).await {
+            Ok(reply) => reply,
+            Err(Failure::Problem(problem))
+                if problem.is_absence_of(&[object.kind.plural(), object.kind.as_str()]) =>
+            {
+                return Ok(Found::Nothing);
+            }
+            Err(failure) => return Err(failure.outcome(Intent::Read)),
+        };
+        let found: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
+        if found.pointer("/metadata/name").and_then(Value::as_str) != Some(&name.0) {
+            return Err(not_understood(&reply, Intent::Read, "the answer is about another object"));
+        }
+        let copied = objects::copied(&self.mark, object.kind, &found["metadata"]);
+        Ok(if copied.as_ref() == Some(object) { Found::Copy(found) } else { Found::Foreign })
+    }
+
+    async fn remove_found(&self, write: &Write<'_>, old: &Value) -> Answered {
+        let metadata = &old["metadata"];
+        let body = json!({
+            "apiVersion": "v1",
+            "kind": "DeleteOptions",
+            "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
+        });
+        let kind = write.object.kind;
+        let call = Call {
+            body: Bytes::from(body.to_string()),
+            ..Call::new(Method::DELETE, self.object_path(kind, write.name))
+        };
+        match self.transport.call(&call).await {
+            Ok(_) => Outcome::Done(Answer::Nothing).into(),
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&[kind.plural(), kind.as_str()]) => {
+                Outcome::Done(Answer::Nothing).into()
+            }
+            Err(Failure::Problem(problem)) if problem.status == 409 => {
+                later(LaterReason::Conflict, &problem.sentence()).into()
+            }
+            Err(failure) => failure.answered(Intent::Write),
+        }
+    }
+
+    fn name_taken(&self, write: &Write<'_>) -> Outcome {
+        let message = format!("the name {} in the cloud is taken by an object that is not ours", write.name);
+        Outcome::Refused(Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message })
+    }
+
+    fn objects_path(&self, kind: ObjectKind) -> String {
+        format!("{}/namespaces/{}/{}", self.profile.core_path, self.config.namespace, kind.plural())
+    }
+
+    fn object_path(&self, kind: ObjectKind, name: &CloudName) -> String {
+        format!("{}/{}", self.objects_path(kind), name.0)
+    }
+}

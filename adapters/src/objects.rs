@@ -1,0 +1,240 @@
+//! ConfigMaps and Secrets at the border: which of them are in use, and what was last seen of each.
+//!
+//! Each object that pods use is read by its name, now and then and without its content, and its change is reported. A
+//! watch would tell sooner, but to list and watch Secrets is a right to read all of them, and one watch for each object
+//! would be as many open streams as there are objects. The kubelet's own way with a cache is to read each again after a
+//! minute; here it is half of that.
+
+mod uses;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+use engine::{Event, ObjectRef, ObjectVersion};
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) use uses::{CLOUD_PULL_SECRET, SpecObjects, TOKEN_VOLUME, is_swr_secret};
+
+use crate::kubernetes::{ObjectReader, ReadObject};
+use crate::{Clock, Reports, Seen};
+
+/// How often an object that is there is read again. Half of what a kubelet's cache keeps one for.
+pub const PRESENT_PERIOD: Duration = Duration::from_secs(30);
+
+/// How often an object that is missing is asked for: pods wait for it.
+pub const ABSENT_PERIOD: Duration = Duration::from_secs(2);
+
+/// The least time between two reads: fifty a second at most, whatever the number of objects. Ten thousand of them are
+/// then read every 200 s.
+const READ_GAP: Duration = Duration::from_millis(20);
+
+/// The pause after a read that was not answered.
+const TROUBLE_PAUSE: Duration = Duration::from_secs(5);
+
+/// When the copies are first listed after a start: those that are needed have been written again by then.
+const FIRST_AUDIT: Duration = Duration::from_secs(60);
+
+/// How often they are listed.
+const AUDIT_PERIOD: Duration = Duration::from_secs(3_600);
+
+/// When they are listed after a call whose fate is not known: a gateway does not carry one out later than that.
+const AUDIT_AFTER_UNKNOWN: Duration = Duration::from_secs(900);
+
+/// What was last seen, and reported, of an object; `None` of one that is absent.
+type Sight = Option<ObjectVersion>;
+
+struct Entry {
+    sight: Sight,
+    due: Instant,
+    /// When its copy was written, if it was.
+    written: Option<Instant>,
+}
+
+struct Known {
+    entries: BTreeMap<ObjectRef, Entry>,
+    due: BTreeSet<(Instant, ObjectRef)>,
+    audit: Instant,
+}
+
+impl Known {
+    fn set(&mut self, object: &ObjectRef, sight: Sight, written: Option<Instant>) {
+        let period = if sight.is_some() { PRESENT_PERIOD } else { ABSENT_PERIOD };
+        let due = Instant::now() + period;
+        let old = self.entries.insert(object.clone(), Entry { sight, due, written });
+        if let Some(old) = old {
+            self.due.remove(&(old.due, object.clone()));
+        }
+        self.due.insert((due, object.clone()));
+    }
+}
+
+/// The objects that pods use. Shared by the executor, which reads and copies them, and the watch over their changes.
+pub struct Objects {
+    known: Mutex<Known>,
+    changed: Notify,
+}
+
+impl Default for Objects {
+    fn default() -> Objects {
+        let audit = Instant::now() + FIRST_AUDIT;
+        Objects {
+            known: Mutex::new(Known { entries: BTreeMap::new(), due: BTreeSet::new(), audit }),
+            changed: Notify::new(),
+        }
+    }
+}
+
+impl Objects {
+    /// The executor found this of an object, and reports it by itself.
+    pub(crate) fn found(&self, object: &ObjectRef, sight: Sight) {
+        let mut known = self.known.lock();
+        let written = known.entries.get(object).and_then(|entry| entry.written);
+        known.set(object, sight, written);
+        self.changed.notify_one();
+    }
+
+    /// The executor has written the copy of this version.
+    pub(crate) fn written(&self, object: &ObjectRef, version: &ObjectVersion) {
+        self.known.lock().set(object, Some(version.clone()), Some(Instant::now()));
+        self.changed.notify_one();
+    }
+
+    /// No pod uses the object any more, and its copy is gone.
+    pub(crate) fn forget(&self, object: &ObjectRef) {
+        let mut known = self.known.lock();
+        if let Some(entry) = known.entries.remove(object) {
+            known.due.remove(&(entry.due, object.clone()));
+        }
+    }
+
+    /// What became of a copy is not known.
+    pub(crate) fn unknown(&self) {
+        let mut known = self.known.lock();
+        known.audit = known.audit.min(Instant::now() + AUDIT_AFTER_UNKNOWN);
+    }
+
+    /// Whether the copies are to be listed now.
+    pub(crate) fn audit_is_due(&self) -> bool {
+        self.known.lock().audit <= Instant::now()
+    }
+
+    /// A complete list of copies, begun at `begun`: what it holds that nobody wrote, and what it lacks.
+    pub(crate) fn audited(&self, begun: Instant, listed: &BTreeSet<ObjectRef>) -> Vec<Event> {
+        let mut known = self.known.lock();
+        known.audit = Instant::now() + AUDIT_PERIOD;
+        let is_written = |object: &ObjectRef| known.entries.get(object).and_then(|entry| entry.written);
+        let strange = listed.iter().filter(|object| is_written(object).is_none());
+        let mut events: Vec<Event> =
+            strange.map(|object| Event::CloudObjectObserved { object: object.clone() }).collect();
+        let lacking = known.entries.iter().filter(|(object, entry)| {
+            entry.written.is_some_and(|written| written < begun) && !listed.contains(object)
+        });
+        events.extend(lacking.map(|(object, _)| Event::CloudObjectMissing { object: object.clone() }));
+        events
+    }
+
+    /// The object that is to be read next, and when.
+    fn next(&self) -> Option<(Instant, ObjectRef)> {
+        self.known.lock().due.first().cloned()
+    }
+
+    /// What a read that began when the object was due at `due` says that is new; nothing when the executor has read the
+    /// object meanwhile.
+    fn sighted(&self, object: &ObjectRef, due: Instant, sight: Sight) -> Option<Event> {
+        let mut known = self.known.lock();
+        let entry = known.entries.get(object).filter(|entry| entry.due == due)?;
+        let (is_news, written) = (entry.sight != sight, entry.written);
+        known.set(object, sight.clone(), written);
+        let object = object.clone();
+        let event = match sight {
+            Some(version) => Event::ObjectObserved { object, version },
+            None => Event::ObjectGone { object },
+        };
+        is_news.then_some(event)
+    }
+}
+
+/// Follows the objects that pods use.
+pub struct ObjectWatch {
+    /// Reads them.
+    pub reader: ObjectReader,
+    /// Which they are.
+    pub objects: Arc<Objects>,
+    /// Where to report changes.
+    pub reports: Reports,
+    /// The time.
+    pub clock: Clock,
+}
+
+impl ObjectWatch {
+    /// Follows until `cancel`, or until nobody hears the reports.
+    pub async fn run(self, cancel: CancellationToken) {
+        tokio::select! {
+            () = cancel.cancelled() => {}
+            () = self.follow() => {}
+        }
+    }
+
+    async fn follow(&self) {
+        loop {
+            let changed = self.objects.changed.notified();
+            let Some((due, object)) = self.objects.next() else {
+                changed.await;
+                continue;
+            };
+            if due > Instant::now() {
+                tokio::select! {
+                    () = tokio::time::sleep_until(due) => {}
+                    () = changed => {}
+                }
+                continue;
+            }
+            let pause = match self.reader.version(&object).await {
+                Ok(read) => {
+                    let sight = match read {
+                        ReadObject::There(version, ()) => Some(Some(version)),
+                        ReadObject::Absent => Some(None),
+                        // The right was taken away, perhaps for a while: nothing is known of the object.
+                        ReadObject::Unreadable(_) => None,
+                    };
+                    match sight {
+                        Some(sight) => {
+                            let event = self.objects.sighted(&object, due, sight);
+                            if !self.report(event).await {
+                                return;
+                            }
+                        }
+                        None => self.objects.later(&object, due),
+                    }
+                    READ_GAP
+                }
+                Err(failure) => failure.wait().unwrap_or(TROUBLE_PAUSE),
+            };
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// False when nobody hears it.
+    async fn report(&self, event: Option<Event>) -> bool {
+        let Some(event) = event else { return true };
+        self.reports.send(Seen { at: self.clock.now(), event }).await.is_ok()
+    }
+}
+
+impl Objects {
+    /// An object that cannot be read is asked for again after a while.
+    fn later(&self, object: &ObjectRef, due: Instant) {
+        let mut known = self.known.lock();
+        let entry = known.entries.get(object).filter(|entry| entry.due == due);
+        if let Some((sight, written)) = entry.map(|entry| (entry.sight.clone(), entry.written)) {
+            known.set(object, sight, written);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,65 @@
+use engine::{ObjectKind, Uid};
+
+use super::*;
+
+fn object(name: &str) -> ObjectRef {
+    ObjectRef { kind: ObjectKind::ConfigMap, namespace: "shop".into(), name: name.into() }
+}
+
+fn version(resource_version: &str) -> ObjectVersion {
+    ObjectVersion { uid: Uid("o".into()), resource_version: resource_version.into() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_a_change_is_told_and_what_is_missing_is_asked_for_sooner() {
+    let objects = Objects::default();
+    objects.written(&object("a"), &version("1"));
+    objects.found(&object("b"), None);
+    let (due, first) = objects.next().expect("two objects");
+    assert_eq!((due - Instant::now(), first), (ABSENT_PERIOD, object("b")));
+    assert_eq!(objects.sighted(&object("b"), due, None), None);
+    let (due, _) = objects.next().expect("two objects");
+    let observed = Event::ObjectObserved { object: object("b"), version: version("5") };
+    assert_eq!(objects.sighted(&object("b"), due, Some(version("5"))), Some(observed));
+
+    let (due, next) = objects.next().expect("two objects");
+    assert_eq!((due - Instant::now(), &next), (PRESENT_PERIOD, &object("a")));
+    assert_eq!(objects.sighted(&next, due, None), Some(Event::ObjectGone { object: next.clone() }));
+    objects.forget(&object("a"));
+    objects.forget(&object("b"));
+    assert_eq!(objects.next(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_read_that_the_executor_has_overtaken_says_nothing() {
+    let objects = Objects::default();
+    objects.written(&object("a"), &version("1"));
+    let (due, _) = objects.next().expect("an object");
+    tokio::time::advance(PRESENT_PERIOD).await;
+    objects.written(&object("a"), &version("3"));
+    assert_eq!(objects.sighted(&object("a"), due, Some(version("2"))), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_of_copies_tells_what_nobody_wrote_and_what_is_gone() {
+    let objects = Objects::default();
+    assert!(!objects.audit_is_due());
+    tokio::time::advance(FIRST_AUDIT).await;
+    assert!(objects.audit_is_due());
+    objects.written(&object("kept"), &version("1"));
+    objects.written(&object("lost"), &version("1"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let begun = Instant::now();
+    objects.written(&object("new"), &version("1"));
+    let listed = BTreeSet::from([object("kept"), object("old")]);
+    let events = objects.audited(begun, &listed);
+    let expected = [
+        Event::CloudObjectObserved { object: object("old") },
+        Event::CloudObjectMissing { object: object("lost") },
+    ];
+    assert_eq!(events, expected);
+    assert!(!objects.audit_is_due());
+    objects.unknown();
+    tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
+    assert!(objects.audit_is_due(), "what became of a call is looked for sooner");
+}
