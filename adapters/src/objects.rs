@@ -57,7 +57,11 @@ struct Entry {
 struct Known {
     entries: BTreeMap<ObjectRef, Entry>,
     due: BTreeSet<(Instant, ObjectRef)>,
+    /// When the copies are listed next.
     audit: Instant,
+    /// Until when a call whose fate is not known can be carried out: a list before that does not say what came of it. At
+    /// first those of an earlier life.
+    unknown_until: Instant,
 }
 
 impl Known {
@@ -80,11 +84,14 @@ pub struct Objects {
 
 impl Default for Objects {
     fn default() -> Objects {
-        let audit = Instant::now() + FIRST_AUDIT;
-        Objects {
-            known: Mutex::new(Known { entries: BTreeMap::new(), due: BTreeSet::new(), audit }),
-            changed: Notify::new(),
-        }
+        let now = Instant::now();
+        let known = Known {
+            entries: BTreeMap::new(),
+            due: BTreeSet::new(),
+            audit: now + FIRST_AUDIT,
+            unknown_until: now + AUDIT_AFTER_UNKNOWN,
+        };
+        Objects { known: Mutex::new(known), changed: Notify::new() }
     }
 }
 
@@ -114,7 +121,8 @@ impl Objects {
     /// What became of a copy is not known.
     pub(crate) fn unknown(&self) {
         let mut known = self.known.lock();
-        known.audit = known.audit.min(Instant::now() + AUDIT_AFTER_UNKNOWN);
+        known.unknown_until = Instant::now() + AUDIT_AFTER_UNKNOWN;
+        known.audit = known.audit.min(known.unknown_until);
     }
 
     /// Whether the copies are to be listed now.
@@ -125,7 +133,8 @@ impl Objects {
     /// A complete list of copies, begun at `begun`: what it holds that nobody wrote, and what it lacks.
     pub(crate) fn audited(&self, begun: Instant, listed: &BTreeSet<ObjectRef>) -> Vec<Event> {
         let mut known = self.known.lock();
-        known.audit = Instant::now() + AUDIT_PERIOD;
+        known.audit =
+            if begun < known.unknown_until { known.unknown_until } else { Instant::now() + AUDIT_PERIOD };
         let is_written = |object: &ObjectRef| known.entries.get(object).and_then(|entry| entry.written);
         let strange = listed.iter().filter(|object| is_written(object).is_none());
         let mut events: Vec<Event> =

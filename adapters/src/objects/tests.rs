@@ -59,7 +59,21 @@ async fn a_list_of_copies_tells_what_nobody_wrote_and_what_is_gone() {
     ];
     assert_eq!(events, expected);
     assert!(!objects.audit_is_due());
-    objects.unknown();
     tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
-    assert!(objects.audit_is_due(), "what became of a call is looked for sooner");
+    assert!(objects.audit_is_due(), "what became of an earlier life's calls is looked for sooner");
+    objects.audited(Instant::now(), &listed);
+    tokio::time::advance(AUDIT_PERIOD - Duration::from_secs(1)).await;
+    assert!(!objects.audit_is_due());
+}
+
+/// A list that is read meanwhile does not say what comes of the call (seed 1571).
+#[tokio::test(start_paused = true)]
+async fn what_became_of_a_call_is_looked_for_when_it_cannot_be_carried_out_any_more() {
+    let objects = Objects::default();
+    tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
+    objects.unknown();
+    assert!(objects.audit_is_due());
+    objects.audited(Instant::now(), &BTreeSet::new());
+    tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
+    assert!(objects.audit_is_due());
 }

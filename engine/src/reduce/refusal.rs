@@ -146,7 +146,7 @@ impl Turn<'_> {
         }
     }
 
-    /// What waited for a person is tried at once.
+    /// What waited for a person is tried at once. A look-up of such a pod waits for something else.
     fn make_pods_again(&mut self) {
         let at = self.state.at;
         let is_waiting = |failure: &Failure| failure.kind == FailureKind::OperatorAction;
@@ -155,6 +155,7 @@ impl Turn<'_> {
         for (uid, id) in waiting {
             if let Some(outstanding) = id.and_then(|id| self.state.effects.get_mut(&id))
                 && outstanding.retry_at.is_some()
+                && let EffectKind::CreateCloudPod { .. } = outstanding.effect.kind
             {
                 outstanding.retry_at = Some(at);
             }

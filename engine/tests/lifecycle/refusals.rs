@@ -266,3 +266,27 @@ fn a_pod_that_was_asked_to_come_later_is_not_tried_sooner_because_others_are_fre
     let said = story.finish(tried, made, now);
     assert!(!said.contains(&format!("create {first}")), "{said}");
 }
+
+/// What waits is then no creation, and waits as it was asked to (seeds 969, 2837).
+#[test]
+fn a_look_up_of_a_refused_pod_is_not_repeated_sooner_because_others_are_free() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.answer("create_cloud_pod", arrears());
+    told(&mut story);
+    story.tell(Event::PodObserved(facts(&b).into()));
+    story.later(120_000);
+    let first = story.take("create_cloud_pod");
+    assert_eq!(first.kind.pod(), Some(&a), "the one that was refused");
+    let now = story.now();
+    story.finish(first, Outcome::Unknown { message: "timeout".into() }, now);
+    let later =
+        Outcome::Later { wait_ms: Some(200_000), reason: LaterReason::Throttled, message: "later".into() };
+    story.answer("look_up_cloud_pod", later);
+    story.later(60_000);
+    let second = story.take("create_cloud_pod");
+    let now = story.now();
+    let said = story.finish(second, Outcome::Done(Answer::CloudPod(cloud(&b, Phase::Pending).into())), now);
+    assert!(!said.contains("look up"), "{said}");
+}

@@ -55,6 +55,8 @@ pub struct Tracker {
     known: BTreeMap<ObjectRef, Known>,
     /// When the copies are listed next.
     pub audit: Micros,
+    /// Until when a call of unknown fate can be carried out.
+    unknown_until: Micros,
 }
 
 fn kind(number: usize) -> ObjectKind {
@@ -211,7 +213,8 @@ impl Objects {
 impl Tracker {
     /// After a start nothing is known.
     pub fn started(now: Micros) -> Tracker {
-        Tracker { audit: now.plus_ms(FIRST_AUDIT_MS), ..Tracker::default() }
+        let unknown_until = now.plus_ms(AUDIT_AFTER_UNKNOWN_MS);
+        Tracker { audit: now.plus_ms(FIRST_AUDIT_MS), unknown_until, ..Tracker::default() }
     }
 
     /// What a sync was answered.
@@ -228,14 +231,17 @@ impl Tracker {
             Outcome::Done(Answer::Nothing) if !needed => {
                 self.known.remove(object);
             }
-            Outcome::Unknown { .. } => self.audit = self.audit.min(now.plus_ms(AUDIT_AFTER_UNKNOWN_MS)),
+            Outcome::Unknown { .. } => {
+                self.unknown_until = now.plus_ms(AUDIT_AFTER_UNKNOWN_MS);
+                self.audit = self.audit.min(self.unknown_until);
+            }
             Outcome::Done(_) | Outcome::Refused(_) | Outcome::Later { .. } => {}
         }
     }
 
     /// A complete list of copies.
     fn audited(&mut self, now: Micros, listed: &BTreeSet<ObjectRef>) -> Vec<Event> {
-        self.audit = now.plus_ms(AUDIT_MS);
+        self.audit = if now < self.unknown_until { self.unknown_until } else { now.plus_ms(AUDIT_MS) };
         let written = |object: &ObjectRef| self.known.get(object).is_some_and(|known| known.written);
         let strange = listed.iter().filter(|object| !written(object));
         let mut events: Vec<Event> =
