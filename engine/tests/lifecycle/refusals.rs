@@ -242,9 +242,9 @@ fn a_pod_that_runs_once_has_failed_when_we_refuse_it_and_not_when_there_is_no_ro
     check(story.answer("create_cloud_pod", full), expect![""]);
 }
 
-/// The pod that was tried meanwhile has a time of its own to wait for (seed 109).
-#[test]
-fn a_pod_that_was_asked_to_come_later_is_not_tried_sooner_because_others_are_free() {
+/// The first pod is refused until a person acts, is tried after a while, and asked to come later; then the second one is
+/// made. Returns what follows from that.
+fn made_while_another_waits(later: impl FnOnce(&mut Story, Effect, Outcome)) -> String {
     let mut story = Story::ready();
     let [a, b] = [pod("a", "u1"), pod("b", "u2")];
     story.tell(Event::PodObserved(facts(&a).into()));
@@ -253,40 +253,34 @@ fn a_pod_that_was_asked_to_come_later_is_not_tried_sooner_because_others_are_fre
     story.tell(Event::PodObserved(facts(&b).into()));
     story.later(120_000);
     let tried = story.take("create_cloud_pod");
-    let (first, second) = if tried.kind.pod() == Some(&a) { (a, b) } else { (b, a) };
-    let later =
+    assert_eq!(tried.kind.pod(), Some(&a), "the one that was refused");
+    let wait =
         Outcome::Later { wait_ms: Some(200_000), reason: LaterReason::Throttled, message: "later".into() };
-    let now = story.now();
-    story.finish(tried, later, now);
+    later(&mut story, tried, wait);
     story.later(60_000);
     let tried = story.take("create_cloud_pod");
-    assert_eq!(tried.kind.pod(), Some(&second), "the other one's turn");
+    assert_eq!(tried.kind.pod(), Some(&b), "the other one's turn");
     let now = story.now();
-    let made = Outcome::Done(Answer::CloudPod(cloud(&second, Phase::Pending).into()));
-    let said = story.finish(tried, made, now);
-    assert!(!said.contains(&format!("create {first}")), "{said}");
+    story.finish(tried, Outcome::Done(Answer::CloudPod(cloud(&b, Phase::Pending).into())), now)
+}
+
+/// The pod has a time of its own to wait for (seed 109).
+#[test]
+fn a_pod_that_was_asked_to_come_later_is_not_tried_sooner_because_others_are_free() {
+    let said = made_while_another_waits(|story, tried, wait| {
+        let now = story.now();
+        story.finish(tried, wait, now);
+    });
+    assert!(!said.contains("create"), "{said}");
 }
 
 /// What waits is then no creation, and waits as it was asked to (seeds 969, 2837).
 #[test]
 fn a_look_up_of_a_refused_pod_is_not_repeated_sooner_because_others_are_free() {
-    let mut story = Story::ready();
-    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
-    story.tell(Event::PodObserved(facts(&a).into()));
-    story.answer("create_cloud_pod", arrears());
-    told(&mut story);
-    story.tell(Event::PodObserved(facts(&b).into()));
-    story.later(120_000);
-    let first = story.take("create_cloud_pod");
-    assert_eq!(first.kind.pod(), Some(&a), "the one that was refused");
-    let now = story.now();
-    story.finish(first, Outcome::Unknown { message: "timeout".into() }, now);
-    let later =
-        Outcome::Later { wait_ms: Some(200_000), reason: LaterReason::Throttled, message: "later".into() };
-    story.answer("look_up_cloud_pod", later);
-    story.later(60_000);
-    let second = story.take("create_cloud_pod");
-    let now = story.now();
-    let said = story.finish(second, Outcome::Done(Answer::CloudPod(cloud(&b, Phase::Pending).into())), now);
+    let said = made_while_another_waits(|story, tried, wait| {
+        let now = story.now();
+        story.finish(tried, Outcome::Unknown { message: "timeout".into() }, now);
+        story.answer("look_up_cloud_pod", wait);
+    });
     assert!(!said.contains("look up"), "{said}");
 }
