@@ -1,17 +1,15 @@
 //! ConfigMaps and Secrets that pods need: one copy in the cloud for all of them, written before the first one is made
 //! there, written again when the object changes, and gone when none needs it.
 
+mod told;
+
 use alloc::boxed::Box;
-use alloc::collections::BTreeSet;
-use alloc::format;
-use alloc::string::String;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use crate::backoff::delay_ms;
 use crate::effect::{Answer, Effect, EffectKind, LaterReason, Outcome};
 use crate::facts::PodFacts;
-use crate::failure::{Failure, FailureKind};
 use crate::id::{Seq, Uid};
 use crate::objects::{ObjectRef, ObjectUse, ObjectVersion};
 use crate::reduce::refusal::text;
@@ -349,101 +347,5 @@ fn sync_again(outcome: &Outcome, needed: bool) -> Again {
         Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } => Again::AsAsked(*wait_ms),
         // Harmless to repeat: it names the one copy that it is about, and says which version it is to have.
         Outcome::Later { .. } | Outcome::Unknown { .. } => Again::Soon,
-    }
-}
-
-// === what is told ===
-
-/// Why a pod does not start, or starts without something.
-struct Trouble {
-    reason: String,
-    message: String,
-}
-
-impl Object {
-    /// What is wrong with an object that a pod names; virtual-kubelet's reasons (VK-E6, VK-E7).
-    fn trouble(&self, one: &ObjectUse) -> Option<Trouble> {
-        let (kind, name) = (one.kind.as_str(), &one.name);
-        let need = if one.mandatory { "Mandatory" } else { "Optional" };
-        match &self.source {
-            ObjectSource::Absent => Some(Trouble {
-                reason: format!("{need}{kind}NotFound"),
-                message: format!("{kind} \"{name}\" not found"),
-            }),
-            ObjectSource::Unreadable { message } => Some(Trouble {
-                reason: format!("FailedToRead{need}{kind}"),
-                message: format!("{kind} \"{name}\" cannot be read: {message}"),
-            }),
-            ObjectSource::Unread | ObjectSource::Present { .. } => {
-                self.refused.as_ref().map(|message| Trouble {
-                    reason: String::from("ProviderCreateFailed"),
-                    message: format!("the cloud does not take {kind} \"{name}\": {message}"),
-                })
-            }
-        }
-    }
-}
-
-impl Turn<'_> {
-    /// Something is known of an object: each pod that needs it goes on, or says why it does not.
-    fn tell_users(&mut self, object: &ObjectRef, is_news: bool) {
-        let Some(row) = self.state.objects.get(object) else { return };
-        let users: BTreeSet<Uid> = row.users.clone();
-        for uid in &users {
-            let one = self.state.pods.get(uid).and_then(|row| row.use_of(object)).cloned();
-            if let Some(one) = one.filter(|_| is_news) {
-                self.say_optional_missing(uid, &one);
-            }
-            self.judge_objects(uid);
-            self.advance(uid);
-        }
-    }
-
-    /// A pod that is to be made starts without something: its owner may want to know.
-    fn say_optional_missing(&mut self, uid: &Uid, one: &ObjectUse) {
-        let Some(row) = self.state.pods.get(uid).filter(|row| row.is_unmade() && !one.mandatory) else {
-            return;
-        };
-        let pod = row.pod.clone();
-        let object = self.state.objects.get(&one.object(&pod.namespace));
-        if let Some(Trouble { reason, message }) = object.and_then(|object| object.trouble(one)) {
-            self.notice(&pod, true, &reason, &message);
-        }
-    }
-
-    /// A pod that is to be made lacks something, or not any more: its status and one notice say what.
-    fn judge_objects(&mut self, uid: &Uid) {
-        let at = self.state.at;
-        // What our own rules refuse is not made, whatever it needs.
-        let Some(row) = self.state.pods.get(uid) else { return };
-        if !row.is_unmade() || row.is_refused_by_us() {
-            return;
-        }
-        let pod = row.pod.clone();
-        let trouble = row.uses.iter().filter(|one| one.mandatory).find_map(|one| {
-            self.state.objects.get(&one.object(&pod.namespace)).and_then(|object| object.trouble(one))
-        });
-        let told = row.failure.as_ref().filter(|failure| failure.kind == FailureKind::ObjectsMissing);
-        if trouble.as_ref().map(|trouble| &trouble.message) == told.map(|failure| &failure.message) {
-            return;
-        }
-        let is_told = told.is_some();
-        let Some(row) = self.state.pods.get_mut(uid) else { return };
-        match trouble {
-            Some(Trouble { reason, message }) => {
-                let kind = FailureKind::ObjectsMissing;
-                row.failure = Some(Box::new(Failure { kind, message: message.clone(), at }));
-                self.notice(&pod, true, &reason, &message);
-            }
-            None if is_told => row.failure = None,
-            None => {}
-        }
-        self.touch(uid);
-    }
-}
-
-impl Pod {
-    fn use_of(&self, object: &ObjectRef) -> Option<&ObjectUse> {
-        self.uses.iter().find(|one| one.kind == object.kind && one.name == object.name)
     }
 }

@@ -1,0 +1,106 @@
+//! What people are told of the ConfigMaps and Secrets that a pod needs.
+
+use alloc::boxed::Box;
+use alloc::collections::BTreeSet;
+use alloc::format;
+use alloc::string::String;
+
+use crate::failure::{Failure, FailureKind};
+use crate::id::Uid;
+use crate::objects::{ObjectRef, ObjectUse};
+use crate::reduce::turn::Turn;
+use crate::state::{Object, ObjectSource, Pod};
+
+/// Why a pod does not start, or starts without something.
+struct Trouble {
+    reason: String,
+    message: String,
+}
+
+impl Object {
+    /// What is wrong with an object that a pod names; virtual-kubelet's reasons (VK-E6, VK-E7).
+    fn trouble(&self, one: &ObjectUse) -> Option<Trouble> {
+        let (kind, name) = (one.kind.as_str(), &one.name);
+        let need = if one.mandatory { "Mandatory" } else { "Optional" };
+        match &self.source {
+            ObjectSource::Absent => Some(Trouble {
+                reason: format!("{need}{kind}NotFound"),
+                message: format!("{kind} \"{name}\" not found"),
+            }),
+            ObjectSource::Unreadable { message } => Some(Trouble {
+                reason: format!("FailedToRead{need}{kind}"),
+                message: format!("{kind} \"{name}\" cannot be read: {message}"),
+            }),
+            ObjectSource::Unread | ObjectSource::Present { .. } => {
+                self.refused.as_ref().map(|message| Trouble {
+                    reason: String::from("ProviderCreateFailed"),
+                    message: format!("the cloud does not take {kind} \"{name}\": {message}"),
+                })
+            }
+        }
+    }
+}
+
+impl Turn<'_> {
+    /// Something is known of an object: each pod that needs it goes on, or says why it does not.
+    pub(super) fn tell_users(&mut self, object: &ObjectRef, is_news: bool) {
+        let Some(row) = self.state.objects.get(object) else { return };
+        let users: BTreeSet<Uid> = row.users.clone();
+        for uid in &users {
+            let one = self.state.pods.get(uid).and_then(|row| row.use_of(object)).cloned();
+            if let Some(one) = one.filter(|_| is_news) {
+                self.say_optional_missing(uid, &one);
+            }
+            self.judge_objects(uid);
+            self.advance(uid);
+        }
+    }
+
+    /// A pod that is to be made starts without something: its owner may want to know.
+    pub(super) fn say_optional_missing(&mut self, uid: &Uid, one: &ObjectUse) {
+        let Some(row) = self.state.pods.get(uid).filter(|row| row.is_unmade() && !one.mandatory) else {
+            return;
+        };
+        let pod = row.pod.clone();
+        let object = self.state.objects.get(&one.object(&pod.namespace));
+        if let Some(Trouble { reason, message }) = object.and_then(|object| object.trouble(one)) {
+            self.notice(&pod, true, &reason, &message);
+        }
+    }
+
+    /// A pod that is to be made lacks something, or not any more: its status and one notice say what.
+    pub(super) fn judge_objects(&mut self, uid: &Uid) {
+        let at = self.state.at;
+        // What our own rules refuse is not made, whatever it needs.
+        let Some(row) = self.state.pods.get(uid) else { return };
+        if !row.is_unmade() || row.is_refused_by_us() {
+            return;
+        }
+        let pod = row.pod.clone();
+        let trouble = row.uses.iter().filter(|one| one.mandatory).find_map(|one| {
+            self.state.objects.get(&one.object(&pod.namespace)).and_then(|object| object.trouble(one))
+        });
+        let told = row.failure.as_ref().filter(|failure| failure.kind == FailureKind::ObjectsMissing);
+        if trouble.as_ref().map(|trouble| &trouble.message) == told.map(|failure| &failure.message) {
+            return;
+        }
+        let is_told = told.is_some();
+        let Some(row) = self.state.pods.get_mut(uid) else { return };
+        match trouble {
+            Some(Trouble { reason, message }) => {
+                let kind = FailureKind::ObjectsMissing;
+                row.failure = Some(Box::new(Failure { kind, message: message.clone(), at }));
+                self.notice(&pod, true, &reason, &message);
+            }
+            None if is_told => row.failure = None,
+            None => {}
+        }
+        self.touch(uid);
+    }
+}
+
+impl Pod {
+    fn use_of(&self, object: &ObjectRef) -> Option<&ObjectUse> {
+        self.uses.iter().find(|one| one.kind == object.kind && one.name == object.name)
+    }
+}
