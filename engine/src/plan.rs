@@ -24,7 +24,7 @@ pub(crate) const LOOK_AGAIN_MS: u64 = 30_000;
 /// How long a pod of which nothing is left is remembered when a direct read, and not the watch, has said that its API object
 /// is gone: a watch that lags tells of it as if it were new, and it would be made once more. The word is sure to come, and
 /// this is for a border that has lost it.
-const WORD_AWAITED_MS: u64 = 3_600_000;
+const WORD_AWAITED_MS: u64 = 86_400_000;
 /// The same where the watch has never shown it and need not.
 const WORD_UNEXPECTED_MS: u64 = 300_000;
 

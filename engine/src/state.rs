@@ -39,7 +39,7 @@ pub struct State {
     /// Boxed as well.
     pub(crate) effects: BTreeMap<EffectId, Box<Outstanding>>,
     pub(crate) wakes: BTreeSet<(Micros, Wake)>,
-    /// Pods whose API object is gone by absence alone: what the mass-delete brake counts.
+    /// The pods that are absent ([`Pod::is_absent`]), kept up by each plan: what the mass-delete brake counts.
     pub(crate) absent_owners: BTreeSet<Uid>,
     pub(crate) brake_released: bool,
     /// Set while no pods are made because a person has to act first.
@@ -229,15 +229,23 @@ impl Pod {
     /// Whether something of it is left, or may be, on either side.
     #[must_use]
     pub fn is_anywhere(&self) -> bool {
-        let has_body = match self.cloud {
+        self.may_have_body() || self.facts().is_some()
+    }
+
+    /// Whether it may have a body of which only the absence of the API object says that it is to end.
+    pub(crate) fn is_absent(&self) -> bool {
+        matches!(self.kubernetes, KubernetesView::Gone { by_absence: true, .. }) && self.may_have_body()
+    }
+
+    fn may_have_body(&self) -> bool {
+        match self.cloud {
             CloudView::Unproven { .. }
             | CloudView::Unknown { .. }
             | CloudView::Present { .. }
             | CloudView::Doubted { .. }
             | CloudView::Ending { .. } => true,
             CloudView::Never | CloudView::Gone { .. } => false,
-        };
-        has_body || self.facts().is_some()
+        }
     }
 
     /// Which pod this is.

@@ -39,7 +39,6 @@ impl Turn<'_> {
         // It was told to go, and is as it was before: a backup brought it back, or this is older news. With no grace left
         // it is the release that is seen, and the object stays for others' finalizers alone.
         row.released &= facts.deletion.is_some_and(|deletion| deletion.grace_s == 0);
-        self.state.absent_owners.remove(uid);
         self.use_objects(uid, facts);
         self.advance(uid);
     }
@@ -60,7 +59,6 @@ impl Turn<'_> {
         match (how, &mut row.kubernetes) {
             (Gone::Deleted, _) => {
                 row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, word: Word::Said };
-                self.state.absent_owners.remove(&pod.uid);
             }
             (Gone::Unlisted, KubernetesView::Bound { .. }) if mutant!(UnlistedIsProof) => {
                 row.kubernetes = KubernetesView::Gone { proofs: 0, by_absence: false, word: Word::Said };
@@ -113,9 +111,6 @@ impl Turn<'_> {
         };
         row.kubernetes = KubernetesView::Gone { proofs, by_absence, word };
         row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
-        if by_absence {
-            self.state.absent_owners.insert(uid.clone());
-        }
     }
 
     /// A call about something else found no such pod: to be looked up (invariant S3).
@@ -143,6 +138,5 @@ impl Turn<'_> {
         };
         row.kubernetes_seq = seq;
         row.look_again = Some(at.plus_ms(LOOK_AGAIN_MS));
-        self.state.absent_owners.remove(uid);
     }
 }

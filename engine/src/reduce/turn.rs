@@ -128,6 +128,7 @@ impl<'a> Turn<'a> {
     /// Plans for one pod and issues what is due, at most one effect: the next follows its outcome.
     pub(crate) fn advance(&mut self, uid: &Uid) {
         self.touch(uid);
+        self.count_absence(uid);
         let policy = self.state.policy;
         let State { pods, effects, .. } = &*self.state;
         let Some(row) = pods.get(uid) else { return };
@@ -141,10 +142,6 @@ impl<'a> Turn<'a> {
         let plan = plan::plan(&gates, row);
         if plan.ended || plan.forget || !row.may_need_objects() {
             self.need_no_objects(uid);
-        }
-        if plan.ended {
-            self.state.absent_owners.remove(uid);
-            self.state.brake_released &= !self.state.absent_owners.is_empty();
         }
         if plan.forget {
             self.forget(uid);
@@ -171,9 +168,16 @@ impl<'a> Turn<'a> {
                 }
             }
         }
-        self.state.absent_owners.remove(uid);
-        if self.state.absent_owners.is_empty() {
-            self.state.brake_released = false;
+        self.count_absence(uid);
+    }
+
+    /// Counts the pod for the mass-delete brake, or not any more.
+    fn count_absence(&mut self, uid: &Uid) {
+        let State { pods, absent_owners, brake_released, .. } = &mut *self.state;
+        if pods.get(uid).is_some_and(|row| row.is_absent()) {
+            absent_owners.insert(uid.clone());
+        } else if absent_owners.remove(uid) {
+            *brake_released &= !absent_owners.is_empty();
         }
     }
 

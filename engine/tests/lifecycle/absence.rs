@@ -297,7 +297,7 @@ fn a_look_up_that_is_repeated_for_proof_has_not_failed() {
 }
 
 /// A watch that lags behind a read tells of the pod as if it were new (seed 37): it is known until the watch has said that it
-/// is gone, or for an hour.
+/// is gone, or for a day.
 #[test]
 fn a_pod_that_a_read_proved_gone_is_not_made_again_by_a_watch_that_lags() {
     let mut story = Story::ready();
@@ -323,7 +323,7 @@ fn a_pod_that_a_read_proved_gone_is_forgotten_without_the_watchs_word_at_last() 
     story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
     story.answer("delete_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
     assert!(story.state.pod(&web.uid).is_some());
-    story.later(3_630_000);
+    story.later(86_430_000);
     assert!(story.state.pod(&web.uid).is_none());
 }
 
@@ -338,4 +338,26 @@ fn a_pod_that_is_said_to_run_and_was_never_seen_is_looked_up_twice_before_it_has
     story.later(5_000);
     let said = story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
     assert!(said.contains("write shop/web: Failed NotFound"), "{said}");
+}
+
+/// They are remembered for the watch's word, and the cloud shows them again (seeds 110623, 219915): that they are absent is
+/// still all that speaks for their end.
+#[test]
+fn the_brake_counts_bodies_that_come_back_without_their_owners() {
+    let mut story = Story::ready();
+    let pods: Vec<PodRef> = (0..12).map(|n| pod(&format!("web-{n}"), &format!("u{n}"))).collect();
+    for one in &pods {
+        story.run(one);
+    }
+    for one in &pods {
+        story.tell(Event::PodGone { pod: one.clone(), how: Gone::Unlisted });
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+        story.answer("delete_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    }
+    let said: String = pods
+        .iter()
+        .map(|one| story.tell(Event::CloudPodObserved(cloud(one, Phase::Running).into())))
+        .collect();
+    assert_eq!(said.matches("delete shop/").count(), usize::from(Policy::default().brake_floor), "{said}");
+    assert!(said.contains("Brake"), "{said}");
 }

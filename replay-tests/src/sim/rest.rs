@@ -274,6 +274,7 @@ impl Life {
             && !self.faults.is_without_namespace()
             // The next poll will say that the cloud is well, and the node with it.
             && process.machine.state().cloud_failing().is_none()
+            && process.machine.state().operator_needed().is_none()
             && rows <= self.cluster.live().len()
             && self.updates_are_told()
             && self.checks.told.asked().is_empty()

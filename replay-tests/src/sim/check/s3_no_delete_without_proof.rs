@@ -20,9 +20,8 @@ pub fn decided(effect: &Effect, pod: &Pod, told: &Told) -> Result<(), Broken> {
     if !pod.by_absence || pod.proofs > 1 || told.brake_released {
         return Ok(());
     }
-    // This account and the agent's part by some pods whose fate is being found out: hence a tenth more.
     let (absent, all) = told.absent_of_all();
-    let share = (all * usize::from(told.policy.brake_percent)).div_ceil(100) + all.div_ceil(10);
+    let share = (all * usize::from(told.policy.brake_percent)).div_ceil(100);
     let allowed = share.max(usize::from(told.policy.brake_floor));
     unless(absent <= allowed, "S3", || {
         format!("{} is deleted at one look, and {absent} of {all} are absent", owner.uid)

@@ -355,6 +355,10 @@ impl Told {
     fn patched(&mut self, id: Id, digest: u64, outcome: &Outcome) {
         let at = self.at;
         let pod = self.of(id);
+        // What is heard of an object that is gone says nothing of the one that a backup brings back.
+        if pod.object.is_none() {
+            return;
+        }
         let times = pod.written.filter(|written| written.digest == digest).map_or(0, |written| written.times);
         let times = match outcome {
             Outcome::Done(Answer::StatusWritten) => times,
