@@ -150,8 +150,10 @@ mutants! {
     // === starts ===
     /// The lists of before the start count.
     OldListsTrusted => "S4",
-    /// What was not made as far as the log goes was never made, nor what comes soon after a start.
+    /// What was not made as far as the log goes was never made.
     NeverStands => "S6",
+    /// Nor was what comes soon after a start.
+    NewIsNew => "S6",
     /// What a death interrupted is waited for.
     InFlightForever => "L3",
     /// The poll that a death interrupted is waited for.

@@ -47,7 +47,7 @@ impl Turn<'_> {
     /// cluster's can be of the past, and its watch then tells of old pods as if they were new; the cloud's lags.
     fn is_in_sight(&self) -> bool {
         let state = &*self.state;
-        (state.agent.is_settled || mutant!(NeverStands))
+        (state.agent.is_settled || mutant!(NewIsNew))
             && state.kubernetes.listed.is_some()
             && state.cloud.listed.is_some()
     }

@@ -172,8 +172,12 @@ impl What {
 pub struct Told {
     /// The record of the last start.
     pub started: Seq,
+    /// Its time.
+    started_at: Micros,
     /// Both sides were listed completely since then.
     pub lists: (bool, bool),
+    /// The cloud was listed so late after the start that the list has all that was made before it.
+    has_all: bool,
     /// The thresholds.
     pub policy: Policy,
     /// An operator let the brake go.
@@ -281,24 +285,26 @@ impl Told {
     }
 
     fn start(&mut self) {
-        self.started = self.seq;
-        self.lists = (false, false);
+        (self.started, self.started_at) = (self.seq, self.at);
+        (self.lists, self.has_all) = ((false, false), false);
         (self.brake_released, self.person_needed) = (false, None);
         // What is still owed is decided again.
         self.asked.clear();
         for pod in &mut self.pods {
-            pod.maybe |= std::mem::take(&mut pod.asked);
+            // The end of the log may be lost, and with it that it was made.
+            let unheard = pod.known && !pod.had && pod.absences == 0;
+            pod.maybe |= std::mem::take(&mut pod.asked) || unheard;
             (pod.released, pod.told_to_go) = (false, false);
         }
     }
 
     fn observed(&mut self, id: Id, facts: &Arc<PodFacts>) {
-        let (seq, both) = (self.seq, self.both_listed());
+        let (seq, in_sight) = (self.seq, self.both_listed() && self.has_all);
         let pod = self.of(id);
-        // Born before the agent's eyes and never started: nobody can have made it in the cloud.
+        // Born before the agent's eyes and never started, and no earlier life of the agent can have made it in the cloud.
         if !std::mem::replace(&mut pod.known, true) {
             pod.born = facts.phase == Phase::Pending;
-            pod.maybe = !(both && pod.born);
+            pod.maybe = !(in_sight && pod.born);
         }
         pod.was_to_go |= facts.deletion.is_some();
         pod.object = Some(facts.clone());
@@ -339,6 +345,8 @@ impl Told {
         self.asked.remove(&effect);
         if let (What::List, Outcome::Done(Answer::Listed { complete: true, .. })) = (asked.what, outcome) {
             self.lists.1 = true;
+            let lag_ms = u64::from(self.policy.create_lag_ms);
+            self.has_all |= sent.0 >= self.started_at.plus_ms(2 * lag_ms).0;
         }
         let Some(id) = asked.pod else { return };
         match asked.what {
