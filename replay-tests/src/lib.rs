@@ -17,6 +17,7 @@
 //! acts on, a [`replay`] that compares, and [`words`] for golden files.
 
 mod agent;
+mod objects;
 pub mod replay;
 pub mod sim;
 pub mod sweep;

@@ -8,7 +8,7 @@ mod table;
 
 pub use table::all;
 
-use engine::{PodRef, Uid};
+use engine::{ObjectKind, ObjectRef, PodRef, Uid};
 
 /// A list of steps with a name.
 #[derive(Clone, Debug)]
@@ -45,6 +45,8 @@ pub enum When {
     Ended(String),
     /// The API object is gone.
     Gone(String),
+    /// The cloud has a copy of the Secret as it is.
+    Copied(String),
     /// The cloud has begun to end the pod, at least once.
     Ending(String),
     /// The cloud has refused the pod for want of room, at least once.
@@ -63,6 +65,19 @@ pub enum Act {
         /// What its processes do.
         runs: Runs,
     },
+    /// A pod is bound to our node that needs a Secret.
+    BindNeeding {
+        /// By its UID.
+        pod: String,
+        /// Its name.
+        secret: String,
+        /// Whether it cannot start without it.
+        mandatory: bool,
+    },
+    /// A Secret is made, or changed.
+    PutSecret(String),
+    /// A Secret is removed.
+    RemoveSecret(String),
     /// A pod arrives that is to be deleted already.
     BindDeleting {
         /// By its UID.
@@ -176,4 +191,10 @@ impl LogFate {
 pub fn pod(uid: &str) -> PodRef {
     let (name, _) = uid.split_once('#').unwrap_or_else(|| panic!("{uid} is no name#incarnation"));
     PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(uid.into()) }
+}
+
+/// The Secret of a name.
+#[must_use]
+pub fn secret(name: &str) -> ObjectRef {
+    ObjectRef { kind: ObjectKind::Secret, namespace: "shop".into(), name: name.into() }
 }

@@ -413,7 +413,7 @@ impl Life {
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchNode { .. } => {}
-            EffectKind::SyncObject { object, .. } => flight.version = self.objects.stand(object),
+            EffectKind::SyncObject { object, .. } => flight.version = self.objects.both.stand(object),
         }
         match flight.reply {
             Some(_) => process.answered.push(flight),

@@ -7,7 +7,7 @@ use store::{Machine, News};
 
 use super::border::Border;
 use super::calls::Reply;
-use super::objects::Tracker;
+use crate::objects::Tracker;
 
 /// What a call does.
 pub struct Flight {

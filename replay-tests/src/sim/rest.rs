@@ -248,7 +248,7 @@ impl Life {
             Phase::Pending | Phase::Running | Phase::Unknown => {}
         }
         match self.cloud.body(id) {
-            None if self.objects.lacks(facts) => None,
+            None if self.objects.both.lacks(facts) => None,
             None => broken("L1", &format!("is {:?} and has no body", facts.phase)),
             Some(body) if facts.status_digest != told_as(&body.facts.status, facts.phase) => {
                 broken("L1", &format!("is {:?}, and is not told so", body.facts.status.phase))

@@ -7,6 +7,7 @@ use engine::{EffectKind, Micros, Phase, PodRef, PodStatus, Uid};
 
 use super::cloud::Cloud;
 use super::cluster::Cluster;
+use super::world::about;
 
 /// How often something was done to each pod, by its UID.
 pub type Counts = BTreeMap<String, u32>;
@@ -36,8 +37,8 @@ pub struct Account {
     pub calls: u32,
     /// Complete lists of the cloud.
     pub polls: u32,
-    /// When the last calls of a kind for a pod arrived.
-    recent: BTreeMap<(Uid, &'static str), VecDeque<Micros>>,
+    /// When the last calls of a kind about one thing arrived.
+    recent: BTreeMap<(String, &'static str), VecDeque<Micros>>,
     /// Pods that may be made once more, for no fault of the agent's.
     excused: BTreeSet<Uid>,
     /// What may never happen, and did.
@@ -77,13 +78,13 @@ impl Account {
             return;
         }
         self.calls += 1;
-        let Some(uid) = kind.uid() else { return };
-        let recent = self.recent.entry((uid.clone(), kind.name())).or_default();
+        let Some(about) = about(kind) else { return };
+        let recent = self.recent.entry((about.clone(), kind.name())).or_default();
         recent.push_back(now);
         if recent.len() > STORM_CALLS {
             let first = recent.pop_front().unwrap_or_default();
             if now.ms_since(first) < STORM_MS {
-                self.breach(format!("S13: {STORM_CALLS} times {} of {uid} in a row", kind.name()));
+                self.breach(format!("S13: {STORM_CALLS} times {} of {about} in a row", kind.name()));
             }
         }
     }

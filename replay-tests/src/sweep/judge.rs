@@ -1,6 +1,7 @@
 //! What a run with a fault is held against: the run of the same workload without one.
 //!
-//! * **End state**: the same API objects in the same phases for the same reasons, and the same cloud pods.
+//! * **End state**: the same API objects in the same phases for the same reasons, the same cloud pods, and the same
+//!   copies of ConfigMaps and Secrets.
 //! * **Counts**: for every pod, no more cloud pods made, ended and released than without the fault. A crash excuses
 //!   none of them, with or without its log: the name in the cloud, the mark and the two lists are enough. What is
 //!   excused is in [`excused`], and nothing else.
@@ -69,6 +70,10 @@ pub fn judge(plan: &Plan, reference: &Ended, run: &Ended) -> Vec<String> {
         for (uid, end) in found.iter().filter(|(uid, _)| !wanted.contains_key(*uid)) {
             wrong.push(format!("end state: {uid} is left over: {end:?}"));
         }
+    }
+    let (wanted_copies, copies) = (reference.world.objects.copies(), run.world.objects.copies());
+    if wanted_copies != copies {
+        wrong.push(format!("end state: the copies are {copies:?} and not {wanted_copies:?}"));
     }
     if run.polls_to_rest > POLLS_TO_REST_MAX {
         wrong.push(format!("L1: at rest only after {} polls", run.polls_to_rest));

@@ -6,7 +6,7 @@ use engine::Micros;
 
 use super::account::Counts;
 use super::world::World;
-use crate::workload::{Act, When, Workload};
+use crate::workload::{Act, When, Workload, secret};
 
 /// A workload and how far it is.
 #[derive(Clone)]
@@ -48,6 +48,7 @@ impl Script {
                 .is_some_and(|phase| phase.is_terminal() || phase == engine::Phase::Running),
             When::Ended(pod) => world.cluster.phase(pod).is_some_and(engine::Phase::is_terminal),
             When::Gone(pod) => world.cluster.pod(pod).is_none(),
+            When::Copied(name) => world.objects.has(&secret(name)) && world.objects.is_copied(&secret(name)),
         }
     }
 
@@ -60,6 +61,7 @@ impl Script {
             | When::Running(_)
             | When::Ended(_)
             | When::Gone(_)
+            | When::Copied(_)
             | When::Ending(_)
             | When::Refused(_) => None,
         }

@@ -14,7 +14,8 @@ use store::{Machine, Memory, Options, Survive};
 
 use super::border::Border;
 use super::script::Script;
-use super::world::{Reply, World, changes};
+use super::world::{Reply, World, about, changes};
+use crate::objects::Tracker;
 use crate::workload::{LogFate, Workload};
 
 pub use run::Ended;
@@ -134,8 +135,10 @@ struct Flight {
     boot: u64,
     number: u64,
     effect: Effect,
-    /// The resource version that a status write was sent with.
+    /// The resource version that a status write was sent with, or how the copy of an object stood.
     sent: String,
+    /// It arrives when it has long been given up.
+    late: bool,
 }
 
 /// What is due at some time.
@@ -150,6 +153,8 @@ enum Due {
     /// The watch shows what is new, or lists.
     Watch(u64),
     List(u64),
+    /// A ConfigMap or Secret that has changed is read.
+    Object(u64),
     /// The agent starts.
     Start,
 }
@@ -158,6 +163,7 @@ enum Due {
 struct Life {
     machine: Machine,
     border: Border,
+    tracker: Tracker,
 }
 
 /// One run.
@@ -249,9 +255,15 @@ impl Stage {
     pub(super) fn under_way(&self) -> impl Iterator<Item = (u64, u64)> {
         self.due.values().filter_map(|due| match due {
             Due::Arrive(Flight { number, effect, .. }) if changes(&effect.kind) => {
-                Some((*number, digest_of(&(effect.kind.name(), effect.kind.uid()))))
+                Some((*number, digest_of(&(effect.kind.name(), about(&effect.kind)))))
             }
-            Due::Arrive(_) | Due::Step | Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Start => None,
+            Due::Arrive(_)
+            | Due::Step
+            | Due::Answer(..)
+            | Due::Watch(_)
+            | Due::List(_)
+            | Due::Object(_)
+            | Due::Start => None,
         })
     }
 
@@ -327,7 +339,7 @@ impl Stage {
                 if let EffectKind::CreateCloudPod { pod, .. } = &flight.effect.kind {
                     self.world.account.excuse(&pod.uid);
                 }
-                self.at(LATE_MS, Due::Arrive(flight));
+                self.at(LATE_MS, Due::Arrive(Flight { late: true, ..flight }));
             }
         }
     }
@@ -339,7 +351,7 @@ impl Stage {
         self.due.retain(|_, due| match due {
             Due::Step => true,
             Due::Arrive(flight) => changes(&flight.effect.kind),
-            Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Start => false,
+            Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Object(_) | Due::Start => false,
         });
     }
 

@@ -8,6 +8,7 @@ use engine::{
 use super::account::{Account, count};
 use super::cloud::{Cloud, Made, Told};
 use super::cluster::{Cluster, Written};
+use crate::objects::Objects;
 
 /// How long a cloud that is asked too often wants to be left alone.
 const THROTTLE_MS: u32 = 2_000;
@@ -19,6 +20,8 @@ pub struct World {
     pub cluster: Cluster,
     /// The cloud.
     pub cloud: Cloud,
+    /// ConfigMaps and Secrets of both.
+    pub objects: Objects,
     /// The checker's account.
     pub account: Account,
 }
@@ -66,6 +69,24 @@ pub(super) fn changes(kind: &EffectKind) -> bool {
     }
 }
 
+/// What a call is about, if it is about one thing.
+pub(super) fn about(kind: &EffectKind) -> Option<String> {
+    match kind {
+        EffectKind::SyncObject { object, needed, .. } => Some(format!("{object} {needed}")),
+        EffectKind::CreateCloudPod { .. }
+        | EffectKind::DeleteCloudPod { .. }
+        | EffectKind::PatchCloudPod { .. }
+        | EffectKind::LookUpCloudPod { .. }
+        | EffectKind::ListCloudPods
+        | EffectKind::EnsureCloudNamespace
+        | EffectKind::PatchPodStatus { .. }
+        | EffectKind::ReleasePod { .. }
+        | EffectKind::LookUpPod { .. }
+        | EffectKind::EmitNotice { .. }
+        | EffectKind::PatchNode { .. } => kind.uid().map(|uid| uid.0.to_string()),
+    }
+}
+
 /// Whether a call goes to the cloud.
 fn to_cloud(kind: &EffectKind) -> bool {
     match kind {
@@ -103,13 +124,20 @@ impl World {
         };
         self.cloud.owners(now).all(|(owner, _)| owned(owner))
             && self.cluster.pods().all(|(facts, _)| facts.deletion.is_none() && in_step(facts))
+            && self.objects.unrest(self.cluster.pods().map(|(facts, _)| facts)).is_none()
     }
 
-    /// A call arrives. `sent` is the resource version that a status write was sent with.
-    pub(super) fn call(&mut self, now: Micros, effect: &Effect, sent: &str) -> Reply {
+    /// A call arrives, or does so `late`. `sent` is the resource version that a status write was sent with, or how the
+    /// copy of an object stood.
+    pub(super) fn call(&mut self, now: Micros, effect: &Effect, sent: &str, late: bool) -> Reply {
         self.account.asked(&effect.kind, now);
         if let EffectKind::CreateCloudPod { pod, .. } = &effect.kind {
             count(&mut self.account.create_calls, &pod.uid);
+            let lacks =
+                self.cluster.pod(&pod.uid.0).and_then(|facts| self.objects.lacking_at_creation(facts));
+            if let Some(lacks) = lacks.filter(|_| !late) {
+                self.account.breach(format!("VK-E7: {} is made without {}", pod.uid, lacks.name));
+            }
         }
         if self.cloud.throttled && to_cloud(&effect.kind) {
             return later(LaterReason::Throttled).into();
@@ -142,9 +170,10 @@ impl World {
             }
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { needed: false, .. } => done(Answer::Nothing).into(),
-            EffectKind::SyncObject { needed: true, .. } => done(Answer::ObjectAbsent).into(),
+            | EffectKind::PatchNode { .. } => done(Answer::Nothing).into(),
+            EffectKind::SyncObject { object, needed, .. } => {
+                self.objects.sync(object, *needed, late.then_some(sent)).into()
+            }
         }
     }
 

@@ -36,6 +36,8 @@ pub fn all() -> Vec<Workload> {
         workload("lagging-watch", lagging_watch()),
         workload("status-undone", status_undone()),
         workload("updated", updated()),
+        workload("secret-rotation", secret_rotation()),
+        workload("secret-removed", secret_removed()),
     ]
 }
 
@@ -63,6 +65,14 @@ fn gone(pod: &str) -> When {
 
 fn bind(pod: &str, runs: Runs) -> Act {
     Act::Bind { pod: pod.to_owned(), runs }
+}
+
+fn needing(pod: &str, secret: &str, mandatory: bool) -> Act {
+    Act::BindNeeding { pod: pod.to_owned(), secret: secret.to_owned(), mandatory }
+}
+
+fn put(secret: &str) -> Act {
+    Act::PutSecret(secret.to_owned())
 }
 
 fn delete(pod: &str, grace_s: u32) -> Act {
@@ -306,6 +316,42 @@ fn updated() -> Vec<Step> {
         step(ms(20), edit("api#1")),
         step(ms(20), edit("web#1")),
         step(ms(40), delete("web#1", 5)),
+    ]
+}
+
+/// A Secret is changed while pods that need it wait, start and run, and twice while a copy is under way.
+fn secret_rotation() -> Vec<Step> {
+    vec![
+        step(ms(100), needing("web#1", "db", true)),
+        step(ms(10), needing("api#1", "db", false)),
+        step(running("api#1"), put("db")),
+        step(When::Copied("db".to_owned()), put("db")),
+        step(running("web#1"), put("db")),
+        step(ms(35), put("db")),
+        step(ms(10), put("db")),
+        step(When::Copied("db".to_owned()), delete("web#1", 5)),
+        step(ms(20), put("db")),
+        step(gone("web#1"), needing("web#2", "db", true)),
+        step(running("web#2"), Act::Nothing),
+    ]
+}
+
+/// A Secret goes and comes again while pods wait for it; the last pod that needs it goes, and one goes that never had it.
+fn secret_removed() -> Vec<Step> {
+    let remove = |name: &str| Act::RemoveSecret(name.to_owned());
+    vec![
+        step(ms(100), put("db")),
+        step(ms(10), needing("web#1", "db", true)),
+        step(running("web#1"), remove("db")),
+        step(ms(300), needing("late#1", "db", true)),
+        step(ms(10), needing("never#1", "none", true)),
+        step(ms(300), put("db")),
+        step(running("late#1"), delete("never#1", 30)),
+        step(ms(10), delete("web#1", 5)),
+        step(ms(10), delete("late#1", 0)),
+        step(gone("web#1"), remove("db")),
+        step(gone("never#1"), bind("stay#1", SERVES)),
+        step(running("stay#1"), Act::Nothing),
     ]
 }
 

@@ -1,13 +1,17 @@
 //! What the agent has been told, folded from its records by other rules than the agent's own: only what the
 //! checkers need, and nothing of what follows from it.
 
+mod asked;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use engine::{
-    Answer, CloudFacts, Command, Effect, EffectId, EffectKind, Event, Gone, Micros, Outcome, Phase, PodFacts,
-    Policy, Record, RefusalClass, Seq,
+    Answer, CloudFacts, Command, Effect, EffectId, Event, Gone, Micros, Outcome, Phase, PodFacts, Policy,
+    Record, RefusalClass, Seq,
 };
+
+pub use asked::{Asked, What};
 
 use super::objects::Copies;
 use crate::sim::roster::{Id, Roster};
@@ -107,63 +111,6 @@ impl Pod {
     /// Whether there may be a body.
     pub fn may_live(&self) -> bool {
         self.body.is_some() || self.maybe || self.asked
-    }
-}
-
-/// An effect that was decided and has not ended.
-#[derive(Clone, Copy, Debug)]
-pub struct Asked {
-    /// The attempt that is under way.
-    pub attempt: u32,
-    /// About which pod.
-    pub pod: Option<Id>,
-    /// What is asked.
-    pub what: What,
-}
-
-/// What is asked, as far as the checkers tell it apart.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum What {
-    /// Make it in the cloud.
-    Create,
-    /// End it there.
-    Delete,
-    /// Change it there, to this manifest.
-    Update(u64),
-    /// Read it there.
-    LookUpCloud,
-    /// Read all.
-    List,
-    /// Write its status: the version that it follows from, the phase in it, and its digest.
-    Patch(u64, Phase, u64),
-    /// Remove its API object.
-    Release,
-    /// Read its API object.
-    LookUp,
-    /// Anything else.
-    Else,
-}
-
-impl What {
-    /// Of an effect.
-    #[must_use]
-    pub fn of(kind: &EffectKind) -> What {
-        match kind {
-            EffectKind::CreateCloudPod { .. } => What::Create,
-            EffectKind::DeleteCloudPod { .. } => What::Delete,
-            EffectKind::PatchCloudPod { spec_digest, .. } => What::Update(*spec_digest),
-            EffectKind::LookUpCloudPod { .. } => What::LookUpCloud,
-            EffectKind::ListCloudPods => What::List,
-            EffectKind::PatchPodStatus { resource_version, status, .. } => {
-                What::Patch(resource_version.parse().unwrap_or_default(), status.phase, status.digest())
-            }
-            EffectKind::ReleasePod { .. } => What::Release,
-            EffectKind::LookUpPod { .. } => What::LookUp,
-            EffectKind::EnsureCloudNamespace
-            | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { .. } => What::Else,
-        }
     }
 }
 
@@ -291,8 +238,8 @@ impl Told {
         // What is still owed is decided again.
         self.asked.clear();
         for pod in &mut self.pods {
-            // The end of the log may be lost, and with it that it was made.
-            let unheard = pod.known && !pod.had && pod.absences == 0;
+            // The end of the log may be lost, and with it that it was made. What was gone before that was not made since.
+            let unheard = pod.object.is_some() && !pod.had && pod.absences == 0;
             pod.maybe |= std::mem::take(&mut pod.asked) || unheard;
             (pod.released, pod.told_to_go) = (false, false);
         }

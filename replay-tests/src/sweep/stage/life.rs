@@ -9,6 +9,7 @@ use super::{
     BACK_MS, COMMITS_PER_COPY, COMMITS_PER_SNAPSHOT, CREATED_BACK_MS, CallFate, Due, Flight, Hook, Life,
     NO_NUMBER, Place, Stage, THERE_MS, TIMEOUT_MS, Twist,
 };
+use crate::objects::Tracker;
 use crate::sweep::border::{Border, Standing};
 use crate::sweep::world::{Reply, changes, later};
 use crate::{replay, words};
@@ -24,7 +25,7 @@ impl Stage {
         self.disturbed = self.world.account.polls;
         self.note(|| format!("the agent starts on a log up to {}", machine.state().applied()));
         let border = Border::knowing(machine.state());
-        self.life = Some(Life { machine, border });
+        self.life = Some(Life { machine, border, tracker: Tracker::started(self.now) });
         self.at(self.list_ms, Due::List(self.boots));
         let identity = Identity {
             cluster_id: "cluster-1".to_owned(),
@@ -84,7 +85,7 @@ impl Stage {
         let Some(life) = &mut self.life else { return Ok(()) };
         let matters = changes(&effect.kind);
         let number = if matters { self.calls } else { NO_NUMBER };
-        let mut flight = Flight { boot: self.boots, number, effect, sent: String::new() };
+        let mut flight = Flight { boot: self.boots, number, effect, sent: String::new(), late: false };
         match &flight.effect.kind {
             EffectKind::ListCloudPods => life.border.begin_list(),
             EffectKind::PatchPodStatus { pod, resource_version, status } => {
@@ -101,6 +102,7 @@ impl Stage {
                     return Ok(());
                 }
             }
+            EffectKind::SyncObject { object, .. } => flight.sent = self.world.objects.stand(object),
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
             | EffectKind::PatchCloudPod { .. }
@@ -109,8 +111,7 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { .. } => {}
+            | EffectKind::PatchNode { .. } => {}
         }
         // A little apart, so that nothing depends on two calls that arrive together.
         self.at(THERE_MS + flight.effect.id.seq.0 % 3, Due::Arrive(flight));
@@ -131,14 +132,26 @@ impl Stage {
     fn lose(&mut self, number: u64, fate: CallFate) {
         let on_its_way = |due: &Due| match due {
             Due::Arrive(flight) if flight.number == number => Some(flight.clone()),
-            Due::Arrive(_) | Due::Step | Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Start => None,
+            Due::Arrive(_)
+            | Due::Step
+            | Due::Answer(..)
+            | Due::Watch(_)
+            | Due::List(_)
+            | Due::Object(_)
+            | Due::Start => None,
         };
         let Some(flight) = self.due.values().find_map(on_its_way) else { return };
         self.fate(number, fate);
         self.due.values_mut().for_each(|due| match due {
             // Of no life: the answer goes nowhere.
             Due::Arrive(flight) if flight.number == number => flight.boot = 0,
-            Due::Arrive(_) | Due::Step | Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Start => {}
+            Due::Arrive(_)
+            | Due::Step
+            | Due::Answer(..)
+            | Due::Watch(_)
+            | Due::List(_)
+            | Due::Object(_)
+            | Due::Start => {}
         });
         let unknown = Outcome::Unknown { message: "no answer".to_owned() };
         self.at(TIMEOUT_MS, Due::Answer(flight, unknown.into()));
@@ -181,8 +194,8 @@ impl Stage {
         if flight.boot != self.boots {
             self.disturbed = self.world.account.polls;
         }
-        let Flight { effect, sent, .. } = &flight;
-        let mut reply = self.world.call(self.now, effect, sent);
+        let Flight { effect, sent, late, .. } = &flight;
+        let mut reply = self.world.call(self.now, effect, sent, *late);
         self.note(|| format!("{} arrives: {}", effect.kind.name(), words::outcome_words(&reply.outcome)));
         if reply.bodies.is_some() && flight.boot == self.boots {
             // What an old list holds, the first one after a start may hold.
@@ -223,6 +236,9 @@ impl Stage {
             Some(bodies) => life.border.cloud_list(effect.id, bodies),
             None => (Vec::new(), reply.outcome),
         };
+        if matches!(effect.kind, EffectKind::ListCloudPods) && matches!(outcome, Outcome::Done(_)) {
+            events.extend(life.tracker.audited(self.now, &self.world.objects));
+        }
         let mut relist = false;
         match &effect.kind {
             EffectKind::PatchPodStatus { pod, .. } => life.border.end_write(pod, &sent, reply.written),
@@ -234,12 +250,14 @@ impl Stage {
                 let present = matches!(outcome, Outcome::Done(Answer::PodPresent { .. }));
                 relist = present && life.border.remember(pod);
             }
+            EffectKind::SyncObject { object, needed, .. } => {
+                life.tracker.answered(self.now, object, *needed, &outcome);
+            }
             EffectKind::ListCloudPods
             | EffectKind::EnsureCloudNamespace
             | EffectKind::ReleasePod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { .. } => {}
+            | EffectKind::PatchNode { .. } => {}
         }
         if relist {
             self.at(self.list_ms, Due::List(boot));

@@ -1,13 +1,18 @@
 //! A run from here to its end: what is due happens, one thing after the other.
 
-use engine::{CloudName, Deletion, EffectKind, Event, Micros, PodFacts, RestartPolicy, Seq, State};
+use std::sync::Arc;
+
+use engine::{
+    CloudName, Deletion, EffectKind, Event, Micros, ObjectKind, ObjectUse, PodFacts, RestartPolicy, Seq,
+    State,
+};
 use store::{Frame, MachineError, Memory, Options, Survive};
 
 use super::{Due, Hook, RESTART_MS, Stage};
 use crate::replay;
 use crate::sweep::account::Account;
 use crate::sweep::world::World;
-use crate::workload::{Act, Runs, pod};
+use crate::workload::{Act, Runs, pod, secret};
 
 /// Polls until rest is taken for rest: the longest lag of a list, and one.
 const SETTLE_POLLS: u32 = 5;
@@ -114,6 +119,7 @@ impl Stage {
         if self.world.cluster.revision() != revision {
             self.changed();
         }
+        self.objects_changed();
         Ok(())
     }
 
@@ -138,8 +144,9 @@ impl Stage {
             Due::Answer(flight, reply) if current(flight.boot) => self.answer(flight, reply, hook),
             Due::Watch(boot) if current(boot) => self.watch(hook),
             Due::List(boot) if current(boot) => self.list(hook),
+            Due::Object(boot) if current(boot) => self.read_object(hook),
             Due::Start if !alive => self.start(hook),
-            Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Start => Ok(()),
+            Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Object(_) | Due::Start => Ok(()),
         }
     }
 
@@ -161,7 +168,7 @@ impl Stage {
     }
 
     fn act(&mut self, act: Act, hook: &mut Hook<'_>) -> Result<(), MachineError> {
-        let World { cluster, cloud, .. } = &mut self.world;
+        let World { cluster, cloud, objects, .. } = &mut self.world;
         let name_of = |uid: &str| CloudName::of(&pod(uid));
         match act {
             Act::Nothing => {}
@@ -177,6 +184,13 @@ impl Stage {
                 let deletion = Some(Deletion { grace_s, at_s: 0 });
                 cluster.bind(PodFacts { pod: pod(&uid), deletion, ..PodFacts::default() });
             }
+            Act::BindNeeding { pod: uid, secret, mandatory } => {
+                let need = ObjectUse { kind: ObjectKind::Secret, name: secret.into(), mandatory };
+                let facts = PodFacts { pod: pod(&uid), objects: Arc::new([need]), ..PodFacts::default() };
+                cluster.bind(facts);
+            }
+            Act::PutSecret(name) => objects.put(secret(&name)),
+            Act::RemoveSecret(name) => objects.remove(&secret(&name)),
             Act::Delete { pod: uid, grace_s } => cluster.delete(&uid, grace_s),
             Act::ListTakes { ms } => self.list_ms = ms,
             Act::Throttle(throttled) => cloud.throttled = throttled,
@@ -209,7 +223,7 @@ impl Stage {
         let polls = |kind: &EffectKind| matches!(kind, EffectKind::ListCloudPods);
         let on_the_way = self.due.values().any(|due| match due {
             Due::Arrive(flight) | Due::Answer(flight, _) => !polls(&flight.effect.kind),
-            Due::Watch(_) | Due::List(_) | Due::Start | Due::Step => true,
+            Due::Watch(_) | Due::List(_) | Due::Object(_) | Due::Start | Due::Step => true,
         });
         !on_the_way
             && life.border.listed == (true, true)

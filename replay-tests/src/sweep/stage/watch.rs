@@ -14,6 +14,23 @@ impl Stage {
         }
     }
 
+    /// A ConfigMap or Secret that pods need may have changed: it is read soon.
+    pub(super) fn objects_changed(&mut self) {
+        let is_due = self.due.values().any(|due| matches!(due, Due::Object(boot) if *boot == self.boots));
+        if !is_due && self.life.as_ref().is_some_and(|life| life.tracker.has_news(&self.world.objects)) {
+            self.at(WATCH_MS, Due::Object(self.boots));
+        }
+    }
+
+    /// It is read.
+    pub(super) fn read_object(&mut self, hook: &mut Hook<'_>) -> Result<(), MachineError> {
+        let Some(life) = &mut self.life else { return Ok(()) };
+        match life.tracker.read(&self.world.objects) {
+            Some(event) => self.hear(vec![event], hook),
+            None => Ok(()),
+        }
+    }
+
     /// A list of the API server is reported; the watch goes on from there.
     pub(super) fn list(&mut self, hook: &mut Hook<'_>) -> Result<(), MachineError> {
         let head = self.world.cluster.revision();
