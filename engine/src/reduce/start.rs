@@ -4,7 +4,7 @@ use crate::effect::EffectKind;
 use crate::event::Identity;
 use crate::id::Uid;
 use crate::reduce::turn::Turn;
-use crate::state::{CloudView, Side, Wake};
+use crate::state::{CloudView, KubernetesView, Side, Wake};
 
 impl Turn<'_> {
     /// Both sides are read anew before anything is destroyed or made (invariants S3, S4). What was outstanding
@@ -71,10 +71,13 @@ impl Turn<'_> {
         }
     }
 
-    /// A pod that was not made as far as this log goes may have been made in a part of it that is lost.
+    /// A pod that was not made as far as this log goes may have been made in a part of it that is lost. One whose API
+    /// object was gone by then was not: it is remembered for the watch's word alone, and would make the share of absent
+    /// pods look smaller than it is (seed 72560).
     fn may_have_been_made(&mut self, uid: &Uid) {
         if let Some(row) = self.state.pods.get_mut(uid)
             && row.cloud == CloudView::Never
+            && !matches!(row.kubernetes, KubernetesView::Gone { .. })
         {
             row.cloud = CloudView::Unproven { proofs: 0 };
         }

@@ -361,3 +361,39 @@ fn the_brake_counts_bodies_that_come_back_without_their_owners() {
     assert_eq!(said.matches("delete shop/").count(), usize::from(Policy::default().brake_floor), "{said}");
     assert!(said.contains("Brake"), "{said}");
 }
+
+/// Nothing is left of them but that the watch's word is awaited; after a start they are no part of what there is
+/// (seed 72560).
+#[test]
+fn pods_that_have_ended_do_not_make_the_share_of_absent_ones_smaller() {
+    let mut story = Story::ready();
+    let pods: Vec<PodRef> = (0..24).map(|n| pod(&format!("web-{n}"), &format!("u{n}"))).collect();
+    let old: Vec<PodRef> = (0..60).map(|n| pod(&format!("old-{n}"), &format!("o{n}"))).collect();
+    for one in &pods {
+        story.run(one);
+    }
+    // They come while what they need is missing, so that they are never made, and go by a read's word alone.
+    for one in &old {
+        let needs = ObjectUse { kind: ObjectKind::Secret, name: "password".into(), mandatory: true };
+        let waits = PodFacts { objects: [needs].into(), ..facts(one) };
+        story.tell(Event::PodObserved(waits.into()));
+        story.tell(Event::PodGone { pod: one.clone(), how: Gone::Unlisted });
+        story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+        assert!(story.state.pod(&one.uid).is_some(), "the word is awaited");
+    }
+    story.start();
+    for one in &pods {
+        story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..facts(one) }.into()));
+        story.tell(Event::CloudPodObserved(cloud(one, Phase::Running).into()));
+    }
+    story.list_both();
+    for _ in &pods {
+        story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+    }
+    let mut said = String::new();
+    for one in pods.iter().take(12) {
+        story.tell(Event::PodGone { pod: one.clone(), how: Gone::Unlisted });
+        said += &story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    }
+    assert_eq!(said.matches("delete shop/").count(), usize::from(Policy::default().brake_floor), "{said}");
+}

@@ -27,6 +27,8 @@ pub struct Pod {
     pub seen: Seq,
     /// When anything was last heard of its object.
     news: Seq,
+    /// When its object came, or came once more.
+    came: Seq,
     /// A list or a call lacked it, and no look-up has told since.
     pub doubted: bool,
     /// The watch said that it is deleted.
@@ -103,6 +105,11 @@ impl Pod {
         self.object.is_some() || self.may_live()
     }
 
+    /// Whether nobody ever said whether there is a body.
+    fn is_unheard(&self) -> bool {
+        !self.had && self.absences == 0
+    }
+
     /// Its object is gone, and with it whatever was written to it.
     fn forget_writes(&mut self) {
         (self.told_to_go, self.written, self.updated) = (false, None, None);
@@ -161,11 +168,11 @@ impl Told {
         &self.asked
     }
 
-    /// How many pods are absent by absence alone and may have a body, and of how many something is left.
+    /// The pods that are absent by absence alone and may have a body, and of how many something is left.
     #[must_use]
-    pub fn absent_of_all(&self) -> (usize, usize) {
-        let absent = self.pods.iter().filter(|pod| pod.by_absence && pod.may_live()).count();
-        (absent, self.pods.iter().filter(|pod| pod.is_there()).count())
+    pub fn absent_of_all(&self) -> (Vec<Id>, usize) {
+        let absent = (0..).zip(&self.pods).filter(|(_, pod)| pod.by_absence && pod.may_live());
+        (absent.map(|(id, _)| id).collect(), self.pods.iter().filter(|pod| pod.is_there()).count())
     }
 
     fn of(&mut self, id: Id) -> &mut Pod {
@@ -239,8 +246,7 @@ impl Told {
         self.asked.clear();
         for pod in &mut self.pods {
             // The end of the log may be lost, and with it that it was made. What was gone before that was not made since.
-            let unheard = pod.object.is_some() && !pod.had && pod.absences == 0;
-            pod.maybe |= std::mem::take(&mut pod.asked) || unheard;
+            pod.maybe |= std::mem::take(&mut pod.asked) || pod.object.is_some() && pod.is_unheard();
             (pod.released, pod.told_to_go) = (false, false);
         }
     }
@@ -253,7 +259,12 @@ impl Told {
             pod.born = facts.phase == Phase::Pending;
             pod.maybe = !(in_sight && pod.born);
         }
+        // It comes once more, from a list of the past.
+        pod.maybe |= !in_sight && pod.object.is_none() && pod.is_unheard();
         pod.was_to_go |= facts.deletion.is_some();
+        if pod.object.is_none() {
+            pod.came = seq;
+        }
         pod.object = Some(facts.clone());
         pod.phase = facts.phase;
         // With no grace left it is our own word that is seen.
@@ -272,6 +283,8 @@ impl Told {
                 (pod.word, pod.by_absence, pod.object) = (true, false, None);
                 pod.forget_writes();
             }
+            // A list bears out what a read has said, and nothing is left that could be remembered.
+            Gone::Unlisted if !pod.is_there() => (pod.proofs, pod.by_absence) = (0, false),
             Gone::Unlisted => pod.doubted = true,
         }
     }
@@ -405,10 +418,12 @@ impl Told {
                     pod.seen = seq;
                 }
             }
-            Answer::Nothing => {
-                pod.released |= what == What::Release;
-                pod.told_to_go |= what == What::Release;
+            // Of the object that was there when it was sent, and not of one that came since.
+            Answer::Nothing if what == What::Release => {
+                pod.released = true;
+                pod.told_to_go |= pod.object.is_some() && pod.came < issued;
             }
+            Answer::Nothing => {}
             Answer::DeleteAccepted
             | Answer::Listed { .. }
             | Answer::ObjectWritten { .. }
