@@ -283,8 +283,6 @@ impl Told {
                 (pod.word, pod.by_absence, pod.object) = (true, false, None);
                 pod.forget_writes();
             }
-            // A list bears out what a read has said, and nothing is left that could be remembered.
-            Gone::Unlisted if !pod.is_there() => (pod.proofs, pod.by_absence) = (0, false),
             Gone::Unlisted => pod.doubted = true,
         }
     }
