@@ -12,6 +12,7 @@ mod node;
 mod notice;
 mod objects;
 pub mod render;
+pub(crate) mod tokens;
 mod transport;
 mod watch;
 mod writer;
@@ -25,5 +26,6 @@ pub use node::{
 };
 pub use notice::{Notices, REMEMBERED_NOTICES_MAX};
 pub use objects::{ObjectReader, ReadObject};
+pub(crate) use transport::Failure as CallFailure;
 pub use watch::{PAGE_PODS_MAX, PodWatch, WATCH_PERIOD_S_MAX, WatchCounts, WatchSettings};
 pub use writer::PodWriter;

@@ -1,22 +1,25 @@
-//! ConfigMaps and Secrets at the border: which of them are in use, and what was last seen of each.
+//! ConfigMaps, Secrets and tokens at the border: which of them are in use, and what was last seen of each.
 //!
 //! Each object that pods use is read by its name, now and then and without its content, and its change is reported. A
 //! watch would tell sooner, but to list and watch Secrets is a right to read all of them, and one watch for each object
 //! would be as many open streams as there are objects. The kubelet's own way with a cache is to read each again after a
 //! minute; here it is half of that.
 
+mod tokens;
 mod uses;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use engine::{Event, ObjectRef, ObjectVersion};
+use engine::{Event, ObjectKind, ObjectRef, ObjectVersion};
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use tokens::is_token_volume;
+pub use tokens::{ServiceAccountTokens, TokenWish};
 pub(crate) use uses::{CLOUD_PULL_SECRET, SpecObjects, TOKEN_VOLUME, is_swr_secret};
 
 use crate::kubernetes::{ObjectReader, ReadObject};
@@ -44,6 +47,9 @@ const AUDIT_PERIOD: Duration = Duration::from_secs(3_600);
 /// When they are listed after a call whose fate is not known: a gateway does not carry one out later than that.
 const AUDIT_AFTER_UNKNOWN: Duration = Duration::from_secs(900);
 
+/// The version of tokens that are to be asked for anew: another one than they have.
+const RENEWED: &str = "renewed";
+
 /// What was last seen, and reported, of an object; `None` of one that is absent.
 type Sight = Option<ObjectVersion>;
 
@@ -66,7 +72,13 @@ struct Known {
 
 impl Known {
     fn set(&mut self, object: &ObjectRef, sight: Sight, written: Option<Instant>) {
-        let period = if sight.is_some() { PRESENT_PERIOD } else { ABSENT_PERIOD };
+        // Tokens are not read by themselves: they are missing where their pod is, of which the watch tells.
+        let is_waited_for = sight.is_none() && object.kind != ObjectKind::ServiceAccountToken;
+        self.set_for(object, sight, written, if is_waited_for { ABSENT_PERIOD } else { PRESENT_PERIOD });
+    }
+
+    /// The same, with when it is due again.
+    fn set_for(&mut self, object: &ObjectRef, sight: Sight, written: Option<Instant>, period: Duration) {
         let due = Instant::now() + period;
         let old = self.entries.insert(object.clone(), Entry { sight, due, written });
         if let Some(old) = old {
@@ -107,6 +119,12 @@ impl Objects {
     /// The executor has written the copy of this version.
     pub(crate) fn written(&self, object: &ObjectRef, version: &ObjectVersion) {
         self.known.lock().set(object, Some(version.clone()), Some(Instant::now()));
+        self.changed.notify_one();
+    }
+
+    /// The executor has written tokens that are to be asked for anew after `renewal`.
+    pub(crate) fn tokens_written(&self, object: &ObjectRef, version: &ObjectVersion, renewal: Duration) {
+        self.known.lock().set_for(object, Some(version.clone()), Some(Instant::now()), renewal);
         self.changed.notify_one();
     }
 
@@ -200,6 +218,14 @@ impl ObjectWatch {
                     () = tokio::time::sleep_until(due) => {}
                     () = changed => {}
                 }
+                continue;
+            }
+            if let Some(pod) = object.pod_of_tokens() {
+                let version = ObjectVersion { uid: pod.uid, resource_version: RENEWED.to_owned() };
+                if !self.report(self.objects.sighted(&object, due, Some(version))).await {
+                    return;
+                }
+                tokio::time::sleep(READ_GAP).await;
                 continue;
             }
             let pause = match self.reader.version(&object).await {

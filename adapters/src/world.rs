@@ -1,20 +1,20 @@
 //! The real world: one arm for each effect, and no decision.
 
-use std::collections::BTreeSet;
+mod copies;
+
 use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, ObjectKind,
-    ObjectRef, Outcome, PodRef,
+    Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef,
 };
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
 
 use crate::cci::{Answered, CciClient};
 use crate::execute::{Perform, Turn};
-use crate::kubernetes::{Manifests, Notices, ObjectReader, PodWriter, ReadObject, VirtualNode};
-use crate::objects::Objects;
+use crate::kubernetes::{Manifests, Notices, ObjectReader, PodWriter, VirtualNode};
+use crate::objects::{Objects, ServiceAccountTokens};
 use crate::pace::Calls;
 use crate::{Clock, Reports, Seen};
 
@@ -75,6 +75,8 @@ pub struct World {
     pub reader: ObjectReader,
     /// Which of them pods use.
     pub objects: Arc<Objects>,
+    /// Which tokens pods get.
+    pub tokens: ServiceAccountTokens,
     /// Whole manifests of pods that are not in the cloud yet.
     pub manifests: Arc<Manifests>,
     /// What was reported of the cloud.
@@ -179,83 +181,6 @@ impl World {
         pace.passed(permit);
         turn.renew(MANIFEST_WAIT_MAX).await?;
         Ok(manifest)
-    }
-
-    /// Reads an object and writes its copy. What it says is in memory for as long as this takes, and nowhere else. As
-    /// with a manifest, each of the two calls is answered for by its own class.
-    ///
-    /// # Errors
-    /// With the outcome, when it has to do with the API server and not with the cloud.
-    async fn write_copy(
-        &self,
-        by: EffectId,
-        object: &ObjectRef,
-        name: &CloudName,
-        turn: &mut Turn<'_>,
-    ) -> Result<Outcome, Outcome> {
-        let pace = turn.paces.of(Bucket::Kubernetes);
-        let permit = pace.permit_within(MANIFEST_WAIT_MAX).await?;
-        let read = self.reader.whole(object).await.map_err(|failure| {
-            let outcome = failure.outcome();
-            pace.note(permit, &outcome);
-            outcome
-        })?;
-        pace.passed(permit);
-        let (version, source) = match read {
-            ReadObject::There(version, source) => (version, source),
-            ReadObject::Absent => {
-                self.objects.found(object, None);
-                return Err(Outcome::Done(Answer::ObjectAbsent));
-            }
-            ReadObject::Unreadable(message) => {
-                return Err(Outcome::Done(Answer::ObjectUnreadable { message: crate::cut(&message) }));
-            }
-        };
-        turn.renew(MANIFEST_WAIT_MAX).await?;
-        let outcome = rested(*turn, self.cloud.write_copy(by, object, &version, name, &source).await);
-        match &outcome {
-            Outcome::Done(_) => self.objects.written(object, &version),
-            Outcome::Unknown { .. } => self.objects.unknown(),
-            Outcome::Refused(_) | Outcome::Later { .. } => {}
-        }
-        Ok(outcome)
-    }
-
-    async fn remove_copy(&self, object: &ObjectRef, name: &CloudName) -> Answered {
-        let answered = self.cloud.remove_copy(object, name).await;
-        match &answered.outcome {
-            Outcome::Done(_) => self.objects.forget(object),
-            Outcome::Unknown { .. } => self.objects.unknown(),
-            Outcome::Refused(_) | Outcome::Later { .. } => {}
-        }
-        answered
-    }
-
-    /// Now and then a poll lists the copies as well: what an earlier life has left, and what others have removed. That it
-    /// does not succeed is no trouble of the poll; the next one tries again.
-    async fn audit(&self, calls: &mut Calls<'_>) {
-        if !self.objects.audit_is_due() {
-            return;
-        }
-        let begun = tokio::time::Instant::now();
-        let mut listed = BTreeSet::new();
-        for kind in [ObjectKind::ConfigMap, ObjectKind::Secret] {
-            match self.cloud.list_copies(kind, calls).await {
-                Ok(copies) => listed.extend(copies),
-                Err(outcome) => {
-                    tracing::debug!(
-                        ?outcome,
-                        kind = kind.plural(),
-                        "the copies in the cloud cannot be listed"
-                    );
-                    return;
-                }
-            }
-        }
-        let at = self.clock.now();
-        for event in self.objects.audited(begun, &listed) {
-            self.report(at, event).await;
-        }
     }
 
     /// Notes in the mirror what a direct answer said, so that the next list reports only what is newer.

@@ -3,6 +3,7 @@
 
 use adapters::kubernetes::lean::{BadObject, WatchLine, object_of, parse_line, parse_pod};
 use adapters::kubernetes::lines::Lines;
+use adapters::objects::ServiceAccountTokens;
 use engine::{Event, Gone, Micros, PodFacts, PodRef, Record, Seq};
 use fuzz::CANARY;
 use serde_json::{Value, json};
@@ -88,7 +89,7 @@ fn check_bad(bad: &BadObject, object: Option<&Value>) {
 }
 
 fn check_line(input: &[u8]) {
-    let (line, peak) = fuzz::peak_bytes(|| parse_line(input));
+    let (line, peak) = fuzz::peak_bytes(|| parse_line(input, ServiceAccountTokens::All));
     assert!(peak <= MEMORY_PER_BYTE * input.len() + MEMORY_BYTES, "{peak} bytes for {}", input.len());
     // Depth and numbers that the other parser refuses are skipped by ours where they do not matter.
     let whole = serde_json::from_slice::<Value>(input).ok();
@@ -170,7 +171,7 @@ fn fuzz_watch_stream() {
 
 fn check_pod(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let (read, peak) = fuzz::peak_bytes(|| parse_pod(text));
+    let (read, peak) = fuzz::peak_bytes(|| parse_pod(text, ServiceAccountTokens::All));
     assert!(peak <= MEMORY_PER_BYTE * input.len() + MEMORY_BYTES, "{peak} bytes for {}", input.len());
     let object = serde_json::from_slice::<Value>(input).ok();
     match read {

@@ -1,13 +1,14 @@
-//! ConfigMaps and Secrets that pods need: which they are, and under which names the cloud has its copies. What they
-//! say is never in here: it is read when a copy is written, and goes past the log.
+//! ConfigMaps, Secrets and tokens that pods need: which they are, and under which names the cloud has its copies. What
+//! they say is never in here: it is read when a copy is written, and goes past the log.
 
+use alloc::format;
 use alloc::string::String;
 use alloc::sync::Arc;
 use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::id::{CloudName, Uid};
+use crate::id::{CloudName, PodRef, Uid};
 use crate::shared;
 
 /// What kind of object it is.
@@ -18,24 +19,41 @@ pub enum ObjectKind {
     ConfigMap,
     /// A Secret.
     Secret,
+    /// The tokens of the service account that one pod asks for, bound to that pod. They are no object of the cluster:
+    /// each is asked for (TokenRequest API), and asked for again before it ends. The cloud has them as a Secret.
+    ServiceAccountToken,
 }
 
 impl ObjectKind {
+    /// All of them.
+    pub const ALL: [ObjectKind; 3] =
+        [ObjectKind::ConfigMap, ObjectKind::Secret, ObjectKind::ServiceAccountToken];
+
     /// The `kind` in the API.
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {
             ObjectKind::ConfigMap => "ConfigMap",
             ObjectKind::Secret => "Secret",
+            ObjectKind::ServiceAccountToken => "ServiceAccountToken",
         }
     }
 
-    /// Its name in paths.
+    /// The `kind` of its copy.
+    #[must_use]
+    pub fn copy_kind(self) -> &'static str {
+        match self {
+            ObjectKind::ConfigMap => "ConfigMap",
+            ObjectKind::Secret | ObjectKind::ServiceAccountToken => "Secret",
+        }
+    }
+
+    /// The name in paths of its copy, which is that of the object where there is one.
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
             ObjectKind::ConfigMap => "configmaps",
-            ObjectKind::Secret => "secrets",
+            ObjectKind::Secret | ObjectKind::ServiceAccountToken => "secrets",
         }
     }
 }
@@ -48,12 +66,30 @@ pub struct ObjectRef {
     /// `metadata.namespace`.
     #[serde(deserialize_with = "shared::text")]
     pub namespace: Arc<str>,
-    /// `metadata.name`.
+    /// `metadata.name`; of tokens the name and the UID of their pod.
     #[serde(deserialize_with = "shared::text")]
     pub name: Arc<str>,
 }
 
+/// Between the name and the UID of a pod whose tokens are named: no name has it.
+const TOKEN_OF: char = '/';
+
 impl ObjectRef {
+    /// The tokens of a pod.
+    #[must_use]
+    pub fn tokens_of(pod: &PodRef) -> ObjectRef {
+        let name = format!("{}{TOKEN_OF}{}", pod.name, pod.uid).into();
+        ObjectRef { kind: ObjectKind::ServiceAccountToken, namespace: pod.namespace.clone(), name }
+    }
+
+    /// Whose tokens these are; `None` for what are none.
+    #[must_use]
+    pub fn pod_of_tokens(&self) -> Option<PodRef> {
+        let (name, uid) =
+            self.name.rsplit_once(TOKEN_OF).filter(|_| self.kind == ObjectKind::ServiceAccountToken)?;
+        Some(PodRef { namespace: self.namespace.clone(), name: name.into(), uid: Uid(uid.into()) })
+    }
+
     /// The one name that the copy of this object has in the cloud, for the pods of one node: agents of two nodes can
     /// share a namespace there, and neither may touch what is the other's.
     #[must_use]
@@ -74,7 +110,7 @@ impl fmt::Display for ObjectRef {
 pub struct ObjectUse {
     /// What it is.
     pub kind: ObjectKind,
-    /// `metadata.name`.
+    /// `metadata.name`; of tokens the name and the UID of their pod.
     #[serde(deserialize_with = "shared::text")]
     pub name: Arc<str>,
     /// Whether the pod cannot start without it.
@@ -101,6 +137,7 @@ pub struct ObjectVersion {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use alloc::string::ToString;
 
     fn object(kind: ObjectKind, namespace: &str, name: &str) -> ObjectRef {
         ObjectRef { kind, namespace: namespace.into(), name: name.into() }
@@ -119,6 +156,15 @@ mod tests {
         names.sort();
         names.dedup();
         assert_eq!(names.len(), all.len() + 1);
+    }
+
+    #[test]
+    fn tokens_name_their_pod() {
+        let pod = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("u-1".into()) };
+        let tokens = ObjectRef::tokens_of(&pod);
+        assert_eq!(tokens.to_string(), "ServiceAccountToken shop/web-0/u-1");
+        assert_eq!(tokens.pod_of_tokens(), Some(pod));
+        assert_eq!(object(ObjectKind::Secret, "shop", "web-0/u-1").pod_of_tokens(), None);
     }
 
     #[test]

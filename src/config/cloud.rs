@@ -6,6 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use adapters::cci::{CciConfig, NetworkConfig, Profile};
+use adapters::objects::ServiceAccountTokens;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use engine::size::SizePolicy;
@@ -54,6 +55,9 @@ pub struct CloudOptions {
     /// How pods are sized; without it as the newest add-on of the generation does.
     #[arg(long, value_name = "POLICY", value_parser = size_policy())]
     pub cci_size_policy: Option<SizePolicy>,
+    /// Which tokens of service accounts pods get.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Tokens::Explicit)]
+    pub service_account_tokens: Tokens,
     /// How long one call may take.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = between::<u32>(1_000, 300_000, "milliseconds"))]
     pub cci_request_timeout_ms: u32,
@@ -114,6 +118,24 @@ impl ProfileName {
         match self {
             ProfileName::Cci1 => Profile::CCI_1_0,
             ProfileName::Cci2 => Profile::CCI_2_0,
+        }
+    }
+}
+
+/// The name of a choice of tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Tokens {
+    /// Those that a pod's own volumes project. The volume that the API server adds to each pod is left out.
+    Explicit,
+    /// That volume as well: for each pod a call to the API server and a Secret in the cloud.
+    All,
+}
+
+impl Tokens {
+    fn chosen(self) -> ServiceAccountTokens {
+        match self {
+            Tokens::Explicit => ServiceAccountTokens::Explicit,
+            Tokens::All => ServiceAccountTokens::All,
         }
     }
 }
@@ -229,6 +251,7 @@ impl CloudOptions {
             cluster_id: self.cluster_id.clone(),
             node: node_name.to_owned(),
             size_policy,
+            tokens: self.service_account_tokens.chosen(),
             request_timeout: Duration::from_millis(self.cci_request_timeout_ms.into()),
             proxy: self.cci_proxy.clone(),
             plain_http: false,

@@ -122,6 +122,7 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
                     cluster_id: "0f3c",
                     node: "virtual-kubelet",
                     size_policy: Cci10V125,
+                    tokens: Explicit,
                     request_timeout: 30s,
                     proxy: None,
                     plain_http: false,

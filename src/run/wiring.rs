@@ -58,8 +58,12 @@ pub fn connect(
     let client = clients.kubernetes;
     let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
     let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
-    let settings =
-        WatchSettings { period_s: options.watch_timeout_s, ..WatchSettings::of_node(&config.node.node_name) };
+    let tokens = config.cloud.cci.tokens;
+    let settings = WatchSettings {
+        period_s: options.watch_timeout_s,
+        tokens,
+        ..WatchSettings::of_node(&config.node.node_name)
+    };
     let watch =
         PodWatch::new(client.clone(), settings, mirror.clone(), manifests.clone(), reports.clone(), clock);
     let node = Arc::new(VirtualNode::new(client.clone(), config.node.settings()));
@@ -73,6 +77,7 @@ pub fn connect(
         cloud: clients.cloud,
         reader,
         objects,
+        tokens,
         manifests,
         mirror: Mutex::new(CloudMirror::knowing(state.known_cloud_pods())),
         reports: reports.clone(),

@@ -7,6 +7,7 @@ use engine::size::SizePolicy;
 use reqwest::Url;
 
 use super::Error;
+use crate::objects::ServiceAccountTokens;
 
 /// Where CCI is, which project we act in, and the names we go by.
 #[derive(Clone, Debug)]
@@ -29,6 +30,8 @@ pub struct CciConfig {
     pub node: String,
     /// How pods are sized: one of the profile's policies.
     pub size_policy: SizePolicy,
+    /// Which tokens of service accounts pods get.
+    pub tokens: ServiceAccountTokens,
     /// How long one call may take from the first byte sent to the last one read.
     pub request_timeout: Duration,
     /// Proxy for all calls; none is used unless named here. Without user name and password.

@@ -8,6 +8,7 @@ use super::admission::Reason;
 use super::profile::Profile;
 use super::sizing::{self, Sizing};
 use super::wire::{self, Mark};
+use crate::objects::ServiceAccountTokens;
 
 /// What stands for the values that only a cluster has, in the shape of a value that nobody takes for a real one.
 const CLUSTER_ID: &str = "CLUSTER-ID";
@@ -50,11 +51,12 @@ pub fn explain(
     name: &str,
     manifest: &Value,
 ) -> Explanation {
-    let shape = &profile.pod;
     let mark = Mark { cluster_id: CLUSTER_ID.to_owned(), node: NODE.to_owned() };
     let owner = PodRef { namespace: namespace.into(), name: name.into(), uid: Uid(UID.into()) };
     let cloud_name = CloudName(format!("{namespace}-{name}-{NAME_END}").into());
-    let built = wire::build(shape, policy, &mark, &owner, &cloud_name, manifest);
+    let tokens = ServiceAccountTokens::default();
+    let recipe = wire::Recipe { shape: &profile.pod, policy, tokens, mark: &mark };
+    let built = wire::build(&recipe, &owner, &cloud_name, manifest);
     let asked = sizing::ask(manifest).ok();
     match built {
         Ok(cloud_pod) => Explanation {
@@ -65,7 +67,7 @@ pub fn explain(
                 path: format!("{}/namespaces/{}/pods", profile.core_path, profile.namespace_of(CLUSTER_ID)),
                 body: cloud_pod.json,
             }),
-            left_out: wire::left_out(shape, manifest),
+            left_out: wire::left_out(&recipe, manifest),
         },
         Err(reasons) => Explanation { reasons, asked, sizing: None, request: None, left_out: Vec::new() },
     }

@@ -15,6 +15,7 @@ use super::wire::parts::{CONTAINER_LISTS, items};
 use super::wire::{self, Mark, Sighting, read_page, read_pod};
 use crate::TEXT_BYTES_MAX;
 use crate::kubernetes::{lean, render};
+use crate::objects::ServiceAccountTokens;
 
 const NAMESPACE: &str = "cce-burst-c1";
 const NOW: Micros = Micros(1_767_225_600_000_000);
@@ -227,8 +228,14 @@ fn check_manifest(input: &[u8]) {
     }
     let (profile, name) = (Profile::CCI_1_0, CloudName("shop-web-0-x".into()));
     let owner = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) };
-    let build =
-        |manifest: &Value| wire::build(&profile.pod, profile.size_policy(), &mark(), &owner, &name, manifest);
+    let mark = mark();
+    let recipe = wire::Recipe {
+        shape: &profile.pod,
+        policy: profile.size_policy(),
+        tokens: ServiceAccountTokens::Explicit,
+        mark: &mark,
+    };
+    let build = |manifest: &Value| wire::build(&recipe, &owner, &name, manifest);
     match build(&manifest) {
         Ok(made) => {
             assert_eq!(made.json["metadata"]["annotations"]["burst-agent.io/uid"], "uid-1");

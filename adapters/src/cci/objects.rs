@@ -1,4 +1,4 @@
-//! Copies of ConfigMaps and Secrets in the cloud. Only what bears our mark under the name that goes with it is written or
+//! Copies of ConfigMaps, Secrets and tokens in the cloud. Only what bears our mark under the name that goes with it is written or
 //! removed, and only as it was when that was seen.
 
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ impl CciClient {
         }
     }
 
-    /// Of which objects of a kind the cloud has copies of ours.
+    /// Of which objects the cloud has copies of ours, as far as they are copied as this kind is.
     ///
     /// # Errors
     /// With an outcome when a page was not answered, or not with a list.
@@ -134,11 +134,12 @@ impl CciClient {
         }
         let call = Call { query, ..Call::get(self.objects_path(kind)) };
         let reply = self.transport.call(&call).await.map_err(|failure| failure.outcome(Intent::Read))?;
-        let list = format!("{}List", kind.as_str());
+        let list = format!("{}List", kind.copy_kind());
         let page = wire::read_list(&reply.body, &list)
             .map_err(|what| not_understood(&reply, Intent::Read, &what))?;
         let items = page.items.iter().filter_map(|item| serde_json::from_str::<Item>(item.get()).ok());
-        let copies = items.filter_map(|item| objects::copied(&self.mark, kind, &item.metadata)).collect();
+        let copies =
+            items.filter_map(|item| objects::copied(&self.mark, kind.copy_kind(), &item.metadata)).collect();
         Ok((copies, page.next))
     }
 
@@ -147,7 +148,7 @@ impl CciClient {
         let reply = match self.transport.call(&call).await {
             Ok(reply) => reply,
             Err(Failure::Problem(problem))
-                if problem.is_absence_of(&[object.kind.plural(), object.kind.as_str()]) =>
+                if problem.is_absence_of(&[object.kind.plural(), object.kind.copy_kind()]) =>
             {
                 return Ok(Found::Nothing);
             }
@@ -157,7 +158,7 @@ impl CciClient {
         if found.pointer("/metadata/name").and_then(Value::as_str) != Some(&name.0) {
             return Err(not_understood(&reply, Intent::Read, "the answer is about another object"));
         }
-        let copied = objects::copied(&self.mark, object.kind, &found["metadata"]);
+        let copied = objects::copied(&self.mark, object.kind.copy_kind(), &found["metadata"]);
         Ok(if copied.as_ref() == Some(object) { Found::Copy(found) } else { Found::Foreign })
     }
 
@@ -175,7 +176,7 @@ impl CciClient {
         };
         match self.transport.call(&call).await {
             Ok(_) => Outcome::Done(Answer::Nothing).into(),
-            Err(Failure::Problem(problem)) if problem.is_absence_of(&[kind.plural(), kind.as_str()]) => {
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&[kind.plural(), kind.copy_kind()]) => {
                 Outcome::Done(Answer::Nothing).into()
             }
             Err(Failure::Problem(problem)) if problem.status == 409 => {

@@ -45,6 +45,7 @@ fn config_for(profile: &Profile, endpoint: &str) -> CciConfig {
         cluster_id: "c1".into(),
         node: "virtual-kubelet".into(),
         size_policy: profile.size_policy(),
+        tokens: crate::objects::ServiceAccountTokens::default(),
         request_timeout: Duration::from_secs(30),
         proxy: None,
         plain_http: false,

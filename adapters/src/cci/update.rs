@@ -79,8 +79,13 @@ impl CciClient {
         if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
             return Err(later(LaterReason::Conflict, "the manifest is of another incarnation of the pod"));
         }
-        let (shape, policy) = (&self.profile.pod, self.config.size_policy);
-        let mut cloud_pod = wire::build(shape, policy, &self.mark, pod, name, &manifest)
+        let recipe = wire::Recipe {
+            shape: &self.profile.pod,
+            policy: self.config.size_policy,
+            tokens: self.config.tokens,
+            mark: &self.mark,
+        };
+        let mut cloud_pod = wire::build(&recipe, pod, name, &manifest)
             .map_err(|reasons| not_admitted(admission::sentence(&reasons)))?;
         wire::note(&mut cloud_pod.json, &manifest, spec_digest);
         Ok(cloud_pod)

@@ -1,6 +1,7 @@
 //! Cloud pods as JSON: made from Kubernetes manifests, read into facts. Pure.
 
 mod bounds;
+mod downward;
 mod facts;
 mod left_out;
 mod manifest;
@@ -8,9 +9,10 @@ mod mark;
 pub(super) mod objects;
 pub(super) mod parts;
 mod sent;
+mod tokens;
 
 pub(super) use facts::{Sighting, read_list, read_page, read_pod};
 pub(super) use left_out::left_out;
-pub(super) use manifest::{CloudPod, build};
+pub(super) use manifest::{CloudPod, Recipe, build};
 pub(super) use mark::Mark;
 pub(super) use sent::{Update, note, update};

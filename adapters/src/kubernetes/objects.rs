@@ -22,10 +22,21 @@ pub enum ReadObject<T> {
     Unreadable(String),
 }
 
+impl<T> ReadObject<T> {
+    /// The same with another content.
+    pub(crate) fn map<U>(self, of: impl FnOnce(T) -> U) -> ReadObject<U> {
+        match self {
+            ReadObject::There(version, content) => ReadObject::There(version, of(content)),
+            ReadObject::Absent => ReadObject::Absent,
+            ReadObject::Unreadable(message) => ReadObject::Unreadable(message),
+        }
+    }
+}
+
 /// Reads objects. Cheap to clone.
 #[derive(Clone)]
 pub struct ObjectReader {
-    api: ApiServer,
+    pub(super) api: ApiServer,
 }
 
 #[derive(Default, Deserialize)]

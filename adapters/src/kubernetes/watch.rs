@@ -23,6 +23,7 @@ use super::lean::{self, BadObject, WatchLine};
 use super::lines::{LINE_BYTES_MAX, LineTooLong, Lines};
 use super::transport::{ApiServer, CALL_TIMEOUT, Failure, escape};
 use super::{Manifests, PodMirror};
+use crate::objects::ServiceAccountTokens;
 use crate::{Clock, Reports, Seen};
 use pace::Pace;
 
@@ -45,13 +46,20 @@ pub struct WatchSettings {
     pub period_s: u32,
     /// Pods on one page of a list; at most [`PAGE_PODS_MAX`].
     pub page_pods: u32,
+    /// Which tokens pods get.
+    pub tokens: ServiceAccountTokens,
 }
 
 impl WatchSettings {
     /// The longest periods and pages for a node.
     #[must_use]
     pub fn of_node(node: impl Into<String>) -> WatchSettings {
-        WatchSettings { node: node.into(), period_s: WATCH_PERIOD_S_MAX, page_pods: PAGE_PODS_MAX }
+        WatchSettings {
+            node: node.into(),
+            period_s: WATCH_PERIOD_S_MAX,
+            page_pods: PAGE_PODS_MAX,
+            tokens: ServiceAccountTokens::default(),
+        }
     }
 }
 
@@ -250,7 +258,7 @@ impl PodWatch {
     }
 
     async fn line(&self, line: &[u8], progress: &mut Progress) -> Result<(), Stop> {
-        let resource_version = match lean::parse_line(line) {
+        let resource_version = match lean::parse_line(line, self.settings.tokens) {
             WatchLine::Observed(facts) => {
                 let resource_version = facts.resource_version.clone();
                 self.observed(facts, || lean::object_of(line)).await?;

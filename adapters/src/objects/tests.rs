@@ -77,3 +77,22 @@ async fn what_became_of_a_call_is_looked_for_when_it_cannot_be_carried_out_any_m
     tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
     assert!(objects.audit_is_due());
 }
+
+/// Tokens are asked for anew when it is time, and are not read in between: there is nothing to read.
+#[tokio::test(start_paused = true)]
+async fn tokens_are_asked_for_anew_when_it_is_time() {
+    let objects = Objects::default();
+    let pod = engine::PodRef { namespace: "shop".into(), name: "web".into(), uid: Uid("u".into()) };
+    let tokens = ObjectRef::tokens_of(&pod);
+    let renewal = Duration::from_secs(2_000);
+    objects.tokens_written(&tokens, &version("2026-03-01T11:15:00Z"), renewal);
+    let (due, next) = objects.next().expect("the tokens");
+    assert_eq!((due - Instant::now(), &next), (renewal, &tokens));
+    let observed = Event::ObjectObserved { object: tokens.clone(), version: version(RENEWED) };
+    assert_eq!(objects.sighted(&tokens, due, Some(version(RENEWED))), Some(observed));
+
+    // Their pod is gone: the watch tells of that, and until then they are not asked for all the time.
+    objects.found(&tokens, None);
+    let (due, _) = objects.next().expect("the tokens");
+    assert_eq!(due - Instant::now(), PRESENT_PERIOD);
+}

@@ -3,10 +3,11 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use engine::{ObjectKind, ObjectUse};
+use engine::{ObjectKind, ObjectRef, ObjectUse, PodRef};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::ServiceAccountTokens;
 use crate::kubernetes::lean::null_is_default;
 
 /// Most objects that one pod may name: their names go into the log, whose frames are bounded.
@@ -28,8 +29,7 @@ pub(crate) fn is_swr_secret(name: &str) -> bool {
     SWR_SECRETS.contains(&name)
 }
 
-/// Name prefix of the volume that the API server adds for the service account's token. CCI has no source
-/// for such tokens, so the volume and its mounts are left out.
+/// Name prefix of the volume that the API server adds for the service account's token.
 pub(crate) const TOKEN_VOLUME: &str = "kube-api-access-";
 
 /// The parts of a pod's spec that name objects.
@@ -148,15 +148,27 @@ impl<'a> Uses<'a> {
 }
 
 impl SpecObjects<'_> {
-    /// The objects, each once, in order. A pull secret that is missing does not keep a pod from starting: the pull is
-    /// tried without it (Kubernetes, images).
+    /// The objects that `pod` names, each once, in order. A pull secret that is missing does not keep a pod from
+    /// starting: the pull is tried without it (Kubernetes, images).
     ///
     /// # Errors
     /// When there are more of them, or longer names, than can be taken.
-    pub(crate) fn uses(&self) -> Result<Vec<ObjectUse>, &'static str> {
+    pub(crate) fn uses(
+        &self,
+        pod: &PodRef,
+        tokens: ServiceAccountTokens,
+    ) -> Result<Vec<ObjectUse>, &'static str> {
         let mut uses = Uses::default();
-        for volume in self.volumes.iter().filter(|volume| !volume.is_token()) {
+        let mut wants_tokens = None;
+        for volume in &self.volumes {
+            let (has_tokens, is_automatic) = (volume.has_tokens(), volume.is_automatic());
+            if is_automatic && tokens == ServiceAccountTokens::Explicit {
+                continue;
+            }
             volume.add_to(&mut uses);
+            if has_tokens {
+                wants_tokens = Some(wants_tokens.unwrap_or_default() || !is_automatic);
+            }
         }
         for container in self.init_containers.iter().chain(&self.containers) {
             for source in &container.env_from {
@@ -180,15 +192,24 @@ impl SpecObjects<'_> {
             name: name.into(),
             mandatory,
         };
-        Ok(uses.into_iter().map(each).collect())
+        let mut uses: Vec<ObjectUse> = uses.into_iter().map(each).collect();
+        uses.extend(wants_tokens.map(|mandatory| {
+            let ObjectRef { kind, name, .. } = ObjectRef::tokens_of(pod);
+            ObjectUse { kind, name, mandatory }
+        }));
+        Ok(uses)
     }
 }
 
 impl Volume<'_> {
-    fn is_token(&self) -> bool {
-        let sources = self.projected.iter().flat_map(|projected| &projected.sources);
-        self.name.starts_with(TOKEN_VOLUME)
-            && sources.into_iter().any(|source| source.service_account_token.is_some())
+    fn has_tokens(&self) -> bool {
+        let mut sources = self.projected.iter().flat_map(|projected| &projected.sources);
+        sources.any(|source| source.service_account_token.is_some())
+    }
+
+    /// Whether the API server has added it by itself.
+    fn is_automatic(&self) -> bool {
+        self.name.starts_with(TOKEN_VOLUME) && self.has_tokens()
     }
 
     fn add_to<'a>(&'a self, uses: &mut Uses<'a>) {

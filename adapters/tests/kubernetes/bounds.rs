@@ -38,7 +38,7 @@ proptest! {
     ) {
         let object = pod(name, uid, version, gates, gate).to_string();
         let within = (1..=253).contains(&name) && (1..=128).contains(&uid) && (1..=128).contains(&version);
-        match parse_pod(&object) {
+        match parse_pod(&object, Default::default()) {
             Ok(facts) => prop_assert!(within && fits(&facts)),
             Err(bad) => prop_assert!(!within || gates > 64 || gate > 317, "{bad:?}"),
         }
@@ -47,6 +47,7 @@ proptest! {
 
 #[test]
 fn the_longest_pod_is_read_and_fits_into_a_frame() {
-    let longest = parse_pod(&pod(253, 128, 128, 64, 317).to_string()).expect("it is within all bounds");
+    let longest = parse_pod(&pod(253, 128, 128, 64, 317).to_string(), Default::default())
+        .expect("it is within all bounds");
     assert!(fits(&longest));
 }

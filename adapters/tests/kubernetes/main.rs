@@ -8,6 +8,7 @@ mod recorded;
 mod rendered;
 mod server;
 mod sides;
+mod tokens;
 mod watch;
 mod writes;
 

@@ -57,7 +57,7 @@ fn summary(watch: &str) -> String {
     let mut digests = Digests::default();
     let mut text = String::new();
     for line in watch.lines() {
-        let line = match parse_line(line.as_bytes()) {
+        let line = match parse_line(line.as_bytes(), Default::default()) {
             WatchLine::Observed(facts) => format!("observed {}", digests.line(&facts)),
             WatchLine::Deleted { pod, resource_version } => {
                 format!("deleted {pod}@{resource_version} {}", short(&pod.uid.0))
@@ -170,7 +170,7 @@ fn the_items_of_a_list_have_no_kind() {
     for page in [recording!("pods-page-1.list.json"), recording!("pods-page-4.list.json")] {
         let list: List<'_> = serde_json::from_str(page).expect("a list");
         for item in list.items {
-            let facts = parse_pod(item.get()).expect("a pod");
+            let facts = parse_pod(item.get(), Default::default()).expect("a pod");
             writeln!(text, "{}", digests.line(&facts)).expect("a string takes all");
         }
     }
@@ -190,7 +190,7 @@ fn the_items_of_a_list_have_no_kind() {
 fn a_real_status_survives_our_rendering() {
     let mut read = 0;
     for line in recording!("pods-by-node.watch.jsonl").lines() {
-        let WatchLine::Observed(facts) = parse_line(line.as_bytes()) else { continue };
+        let WatchLine::Observed(facts) = parse_line(line.as_bytes(), Default::default()) else { continue };
         let object = object_of(line.as_bytes()).expect("an object");
         let pod: k8s_openapi::api::core::v1::Pod = serde_json::from_str(object.get()).expect("a pod");
         let status = serde_json::to_string(&pod.status).expect("a status");
@@ -244,7 +244,7 @@ fn what_is_bad_is_told_without_its_content() {
 fn deep_nesting_is_refused() {
     let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
     let line = format!(r#"{{"type":"ADDED","object":{{"metadata":{deep}}}}}"#);
-    assert!(matches!(parse_line(line.as_bytes()), WatchLine::Bad(_)));
+    assert!(matches!(parse_line(line.as_bytes(), Default::default()), WatchLine::Bad(_)));
 }
 
 #[test]
@@ -253,7 +253,7 @@ fn names_and_gates_have_bounds() {
         let gates = vec![serde_json::json!({ "conditionType": "example.com/ready" }); gates];
         let mut pod = crate::pod(&"a".repeat(name), "u", "5");
         pod["spec"]["readinessGates"] = gates.into();
-        parse_pod(&pod.to_string()).is_ok()
+        parse_pod(&pod.to_string(), Default::default()).is_ok()
     };
     assert!(gated(63, 252) && gated(64, 253));
     assert!(!gated(65, 253));
@@ -266,7 +266,7 @@ fn a_readiness_gate_is_closed_until_its_condition_is_true() {
         let mut pod = crate::pod("web", "u", "5");
         pod["spec"]["readinessGates"] = serde_json::json!([{ "conditionType": "example.com/a" }]);
         pod["status"]["conditions"] = conditions;
-        parse_pod(&pod.to_string()).expect("a pod")
+        parse_pod(&pod.to_string(), Default::default()).expect("a pod")
     };
     let condition = |status: &str| serde_json::json!([{ "type": "example.com/a", "status": status }]);
     for closed in [serde_json::json!([]), condition("False"), condition("Unknown")] {

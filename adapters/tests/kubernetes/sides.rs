@@ -9,6 +9,7 @@ use adapters::execute::{Executor, Perform, Rates, Turn};
 use adapters::kubernetes::{
     Manifests, NodeSettings, Notices, ObjectReader, PodMirror, PodWriter, VirtualNode,
 };
+use adapters::objects::ServiceAccountTokens;
 use adapters::pace::{Paces, Rate};
 use adapters::world::{CloudMirror, World};
 use adapters::{Clock, Seen};
@@ -64,6 +65,7 @@ async fn world(kubernetes: Vec<Reply>, cloud: Vec<Reply>) -> (World, [Arc<Server
         cloud: cloud_client(&cloud.url),
         reader: ObjectReader::new(client.clone()),
         objects: Arc::default(),
+        tokens: ServiceAccountTokens::Explicit,
         manifests,
         mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
         reports,
@@ -89,6 +91,7 @@ fn cloud_client(url: &str) -> CciClient {
         cluster_id: "c1".into(),
         node: "burst".into(),
         size_policy: Profile::CCI_1_0.size_policy(),
+        tokens: ServiceAccountTokens::Explicit,
         request_timeout: Duration::from_secs(30),
         proxy: None,
         plain_http: false,

@@ -15,7 +15,7 @@ const ABSENT: Outcome = Outcome::Done(Answer::PodAbsent);
 async fn writer(script: Vec<Reply>) -> (Arc<Server>, PodWriter, Arc<Manifests>) {
     let (server, client) = Server::start(script).await;
     let mirror = Arc::new(PodMirror::knowing([]));
-    mirror.observe(&lean::parse_pod(&pod("a", "u-a", "5").to_string()).expect("a pod"));
+    mirror.observe(&lean::parse_pod(&pod("a", "u-a", "5").to_string(), Default::default()).expect("a pod"));
     let manifests = Arc::new(Manifests::default());
     (server, PodWriter::new(client, mirror, manifests.clone()), manifests)
 }

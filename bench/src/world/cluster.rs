@@ -27,6 +27,7 @@ mod strategic;
 mod subresource;
 #[cfg(test)]
 mod tests;
+mod token;
 mod watch;
 mod write;
 

@@ -138,3 +138,34 @@ async fn a_body_that_is_too_large_is_told_so() {
         (413, &json!("Request entity too large: limit is 3145728"))
     );
 }
+
+#[tokio::test]
+async fn a_token_is_given_for_a_pod_that_is_there_and_for_no_other() {
+    let world = World::start().await;
+    let uid = world.post(PODS, pod("a")).await["metadata"]["uid"].clone();
+    let accounts = "/api/v1/namespaces/demo/serviceaccounts";
+    world.post(accounts, json!({ "metadata": { "name": "robot" } })).await;
+    let asked = async |account: &str, name: &str, uid: &Value, expiration_s: u64| {
+        let bound = json!({ "apiVersion": "v1", "kind": "Pod", "name": name, "uid": uid });
+        let spec =
+            json!({ "audiences": ["vault"], "expirationSeconds": expiration_s, "boundObjectRef": bound });
+        let body = json!({ "apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec });
+        let path = format!("{accounts}/{account}/token");
+        let (code, text) = world.ask("POST", &path, JSON, JSON, &body.to_string()).await;
+        (code.as_u16(), text.parse::<Value>().unwrap())
+    };
+    let (code, given) = asked("robot", "a", &uid, 600).await;
+    assert_eq!(
+        (code, &given["kind"], &given["spec"]["expirationSeconds"]),
+        (201, &json!("TokenRequest"), &json!(600)),
+        "{given}"
+    );
+    assert!(
+        given["status"]["token"].is_string() && given["status"]["expirationTimestamp"].is_string(),
+        "{given}"
+    );
+    assert_eq!(asked("robot", "b", &uid, 600).await.0, 404);
+    assert_eq!(asked("robot", "a", &json!("another"), 600).await.0, 409);
+    assert_eq!(asked("robot", "a", &uid, 599).await.0, 422);
+    assert_eq!(asked("nobody", "a", &uid, 600).await.0, 404);
+}

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use adapters::cci::Profile;
 use engine::{
-    Answer, CloudName, Effect, EffectId, EffectKind, Event, Micros, Outcome, Phase, PodFacts, PodStatus, Uid,
+    Answer, CloudName, Effect, EffectId, EffectKind, Event, Micros, ObjectRef, Outcome, Phase, PodFacts,
+    PodStatus, Uid,
 };
 use replay_tests::World;
 use replay_tests::sim::Chance;
@@ -207,4 +208,39 @@ async fn compared(profile: &Profile) -> BTreeMap<String, u32> {
         }
     }
     answers
+}
+
+/// A volume that projects a token: the pod's own Secret holds it, and the pod runs with it and not without it.
+#[tokio::test]
+async fn a_pod_reads_its_token_from_a_secret_of_its_own() {
+    for profile in [Profile::CCI_1_0, Profile::CCI_2_0] {
+        let mut served = Served::start(&profile).await;
+        let facts = served.bind_with_token("web", "vault").await;
+        let [need] = &*facts.objects else { panic!("{:?}", facts.objects) };
+        assert!(need.mandatory);
+        let object = need.object(&facts.pod.namespace);
+        assert_eq!(object, ObjectRef::tokens_of(&facts.pod));
+        let mut calls = 0;
+        let mut perform = async |kind| {
+            calls += 1;
+            let id = EffectId { seq: engine::Seq(calls), position: 0 };
+            served.perform(&Effect { id, attempt: 1, kind, causes: Vec::new() }).await.1
+        };
+        let name = CloudName::of(&facts.pod);
+        let created =
+            perform(EffectKind::CreateCloudPod { pod: facts.pod.clone(), name: name.clone() }).await;
+        assert!(created.cloud_pod().is_some(), "{created:?}");
+        let look_up = EffectKind::LookUpCloudPod { name, owner: facts.pod.clone() };
+        let phase = |outcome: Outcome| outcome.cloud_pod().map(|facts| facts.status.phase);
+        assert_eq!(phase(perform(look_up.clone()).await), Some(Phase::Pending), "it lacks its Secret");
+        let copy = object.cloud_name(served::NODE);
+        let sync = |needed| EffectKind::SyncObject { object: object.clone(), name: copy.clone(), needed };
+        let written = perform(sync(true)).await;
+        let Outcome::Done(Answer::ObjectWritten { version }) = &written else { panic!("{written:?}") };
+        assert_eq!(version.uid, facts.pod.uid);
+        // The cloud looks again by itself.
+        let runs = async { while phase(perform(look_up.clone()).await) != Some(Phase::Running) {} };
+        tokio::time::timeout(served::PATIENCE, runs).await.expect("it has its Secret");
+        assert_eq!(perform(sync(false)).await, Outcome::Done(Answer::Nothing));
+    }
 }

@@ -10,6 +10,7 @@ use adapters::kubernetes::{
     Manifests, NodeSettings, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
     WatchSettings,
 };
+use adapters::objects::ServiceAccountTokens;
 use adapters::pace::{Paces, Rate};
 use adapters::world::{CloudMirror, World};
 use adapters::{Clock, Seen};
@@ -23,8 +24,8 @@ use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(20);
-const NODE: &str = "burst";
+pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const NODE: &str = "burst";
 
 /// Both served sides.
 pub struct Served {
@@ -62,6 +63,7 @@ impl Served {
             cloud: cci,
             reader: ObjectReader::new(client.clone()),
             objects: Arc::default(),
+            tokens: ServiceAccountTokens::default(),
             manifests,
             mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
             reports: seen,
@@ -98,6 +100,25 @@ impl Served {
             "spec": {
                 "nodeName": NODE,
                 "containers": [{ "name": "main", "image": "web:1", "resources": { "limits": size } }],
+            },
+        });
+        let made = self.api("POST", "", &pod).await;
+        let uid = Uid(made["metadata"]["uid"].as_str().expect("a UID").into());
+        self.until_seen(&uid, |facts| facts.deletion.is_none()).await
+    }
+
+    /// Binds a new pod that asks for a token to the node; returns it as the watch shows it.
+    pub async fn bind_with_token(&mut self, name: &str, audience: &str) -> PodFacts {
+        let source = json!({ "serviceAccountToken": { "audience": audience, "path": "token" } });
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": {
+                "nodeName": NODE,
+                "containers": [{
+                    "name": "main", "image": "web:1", "resources": { "limits": { "cpu": "1", "memory": "2Gi" } },
+                    "volumeMounts": [{ "name": "tokens", "mountPath": "/tokens" }],
+                }],
+                "volumes": [{ "name": "tokens", "projected": { "sources": [source] } }],
             },
         });
         let made = self.api("POST", "", &pod).await;
@@ -218,6 +239,7 @@ fn config(profile: &Profile, url: String, project_id: String) -> CciConfig {
         cluster_id: "c1".into(),
         node: NODE.into(),
         size_policy: profile.size_policy(),
+        tokens: ServiceAccountTokens::default(),
         request_timeout: PATIENCE,
         proxy: None,
         plain_http: false,

@@ -5,7 +5,8 @@ use serde_json::Value;
 
 use super::{Reason, Rule};
 use crate::cci::profile::PodShape;
-use crate::cci::wire::parts::{CONTAINER_LISTS, fields, is_token_volume, items, name_of};
+use crate::cci::wire::parts::{CONTAINER_LISTS, fields, items, name_of};
+use crate::objects::is_token_volume;
 
 const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
 const HOOKS: [&str; 2] = ["postStart", "preStop"];
@@ -133,7 +134,8 @@ impl Check<'_> {
         }
         for (index, source) in items(volume.pointer("/projected/sources")).iter().enumerate() {
             for (kind, _) in fields(Some(source)) {
-                if !self.shape.projected_sources.contains(&kind) {
+                // A token is read from a Secret of ours.
+                if kind != "serviceAccountToken" && !self.shape.projected_sources.contains(&kind) {
                     let message = format!(
                         "volume {name:?} projects what CCI cannot; use {}",
                         one_of(self.shape.projected_sources)

@@ -67,10 +67,10 @@ fn each_rule_refuses_by_its_name_and_the_exact_field() {
         ),
         (
             volume(
-                json!({"name": "v", "projected": {"sources": [{"secret": {}}, {"serviceAccountToken": {}}]}}),
+                json!({"name": "v", "projected": {"sources": [{"secret": {}}, {"clusterTrustBundle": {}}]}}),
             ),
             "projected-source",
-            "spec.volumes[0].projected.sources[1].serviceAccountToken",
+            "spec.volumes[0].projected.sources[1].clusterTrustBundle",
         ),
         (
             mount(json!({"name": "v", "emptyDir": {}}), json!({"name": "v", "subPath": "a"})),
@@ -153,6 +153,7 @@ fn what_keeps_the_rules_is_admitted() {
         volume(json!({"name": "v", "downwardAPI": {}})),
         volume(json!({"name": "v", "projected": {"sources": [{"configMap": {}}, {"downwardAPI": {}}]}})),
         volume(token),
+        volume(json!({"name": "v", "projected": {"sources": [{"serviceAccountToken": {"path": "t"}}]}})),
         mount(json!({"name": "v", "emptyDir": {}}), json!({"name": "v", "subPath": ""})),
         mount(json!({"name": "v", "configMap": {}}), json!({"name": "v", "subPath": "a"})),
         mount(json!({"name": "w", "emptyDir": {}}), json!({"name": "v", "subPath": "a"})),

@@ -2,18 +2,21 @@
 
 use serde_json::Value;
 
-use super::parts::{fields, is_token_volume, items};
+use super::manifest::Recipe;
+use super::parts::{fields, items};
 use crate::cci::profile::PodShape;
+use crate::objects::{ServiceAccountTokens, is_token_volume};
 
 /// The paths of the fields that an admitted manifest sets and its cloud pod lacks.
-pub(in crate::cci) fn left_out(shape: &PodShape, manifest: &Value) -> Vec<String> {
+pub(in crate::cci) fn left_out(recipe: &Recipe<'_>, manifest: &Value) -> Vec<String> {
+    let shape = recipe.shape;
     let spec = manifest.get("spec");
     let mut paths = Vec::new();
     lacking(&mut paths, "spec", spec, shape.spec);
     let security_context = spec.and_then(|spec| spec.get("securityContext"));
     lacking(&mut paths, "spec.securityContext", security_context, shape.security_context);
     for (index, volume) in items(spec.and_then(|spec| spec.get("volumes"))).iter().enumerate() {
-        if is_token_volume(volume) {
+        if recipe.tokens == ServiceAccountTokens::Explicit && is_token_volume(volume) {
             paths.push(format!("spec.volumes[{index}]"));
         }
     }
@@ -47,6 +50,7 @@ mod tests {
 
     use super::*;
     use crate::cci::profile::Profile;
+    use crate::cci::wire::Mark;
 
     #[test]
     fn what_is_left_out_is_told_by_its_path() {
@@ -64,8 +68,15 @@ mod tests {
                 {"name": "kube-api-access-x", "projected": {"sources": [{"serviceAccountToken": {}}]}}
             ]
         }});
+        let mark = Mark { cluster_id: "c".into(), node: "n".into() };
+        let recipe = Recipe {
+            shape: &Profile::CCI_1_0.pod,
+            policy: Profile::CCI_1_0.size_policy(),
+            tokens: ServiceAccountTokens::Explicit,
+            mark: &mark,
+        };
         assert_eq!(
-            left_out(&Profile::CCI_1_0.pod, &manifest),
+            left_out(&recipe, &manifest),
             [
                 "spec.nodeSelector",
                 "spec.securityContext.seccompProfile",

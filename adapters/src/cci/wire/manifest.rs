@@ -9,13 +9,28 @@ use serde_json::{Map, Value, json};
 
 use super::mark::{Mark, is_reserved};
 use super::objects::{copy_name, rename_objects};
-use super::parts::{CONTAINER_LISTS, is_token_volume, items, items_mut, name_of};
+use super::parts::{CONTAINER_LISTS, items, items_mut};
+use super::{downward, tokens};
 use crate::cci::admission::{self, Reason};
 use crate::cci::profile::PodShape;
 use crate::cci::sizing::{self, Sizing};
+use crate::objects::ServiceAccountTokens;
 
 /// kubectl's copy of the manifest: as long as the pod itself, and of no use to the cloud.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+/// How pods are made in the cloud.
+#[derive(Clone, Copy)]
+pub(in crate::cci) struct Recipe<'a> {
+    /// What the cloud takes of a pod.
+    pub shape: &'a PodShape,
+    /// How pods are sized.
+    pub policy: SizePolicy,
+    /// Which tokens they get.
+    pub tokens: ServiceAccountTokens,
+    /// Whose they are.
+    pub mark: &'a Mark,
+}
 
 /// A pod ready to be sent.
 #[derive(Debug)]
@@ -32,16 +47,14 @@ pub(in crate::cci) struct CloudPod {
 /// # Errors
 /// Every reason why the cloud cannot run it as it is meant.
 pub(in crate::cci) fn build(
-    shape: &PodShape,
-    policy: SizePolicy,
-    mark: &Mark,
+    recipe: &Recipe<'_>,
     owner: &PodRef,
     name: &CloudName,
     manifest: &Value,
 ) -> Result<CloudPod, Vec<Reason>> {
-    let mut reasons = admission::reasons(shape, manifest);
-    match sizing::ask(manifest).and_then(|asked| Sizing::of(policy, &asked)) {
-        Ok(sizing) if reasons.is_empty() => Ok(admitted(shape, &sizing, mark, owner, name, manifest)),
+    let mut reasons = admission::reasons(recipe.shape, manifest);
+    match sizing::ask(manifest).and_then(|asked| Sizing::of(recipe.policy, &asked)) {
+        Ok(sizing) if reasons.is_empty() => Ok(admitted(recipe, &sizing, owner, name, manifest)),
         Ok(_) => Err(reasons),
         Err(unfit) => {
             reasons.extend(unfit);
@@ -52,20 +65,22 @@ pub(in crate::cci) fn build(
 
 /// The cloud pod of a manifest that nothing stands against.
 fn admitted(
-    shape: &PodShape,
+    recipe: &Recipe<'_>,
     sizing: &Sizing,
-    mark: &Mark,
     owner: &PodRef,
     name: &CloudName,
     manifest: &Value,
 ) -> CloudPod {
+    let Recipe { shape, mark, .. } = recipe;
     let (mut labels, mut annotations) = (carried(manifest, "labels"), carried(manifest, "annotations"));
     mark.write(owner, &mut labels, &mut annotations);
     sizing.annotate(&mut annotations);
 
     let mut spec = manifest["spec"].as_object().map(|spec| only(spec, shape.spec)).unwrap_or_default();
     narrow(spec.get_mut("securityContext"), shape.security_context);
-    remove_token_volume(&mut spec);
+    if recipe.tokens == ServiceAccountTokens::Explicit {
+        tokens::leave_out(&mut spec);
+    }
     for list in CONTAINER_LISTS {
         for container in items_mut(spec.get_mut(list)) {
             *container = container_for(shape, container);
@@ -74,6 +89,8 @@ fn admitted(
     sizing.write(&mut spec);
     rename_objects(&mut spec, &|kind, object| copy_name(&mark.node, owner, kind, object));
     let secrets = CONTAINER_LISTS.iter().flat_map(|list| items(spec.get(*list))).flat_map(literals).collect();
+    tokens::project(&mut spec, owner, &mark.node);
+    downward::tell(&mut spec, owner, &mark.node, manifest);
     let json = json!({
         "apiVersion": shape.api_version,
         "kind": "Pod",
@@ -112,25 +129,6 @@ fn container_for(shape: &PodShape, container: &Value) -> Value {
         narrow(Some(mount), shape.volume_mount);
     }
     Value::Object(container)
-}
-
-fn remove_token_volume(spec: &mut Map<String, Value>) {
-    let Some(volumes) = spec.get_mut("volumes").and_then(Value::as_array_mut) else { return };
-    let mut removed = Vec::new();
-    volumes.retain(|volume| {
-        let token = is_token_volume(volume);
-        if token {
-            removed.push(name_of(volume).to_owned());
-        }
-        !token
-    });
-    for list in CONTAINER_LISTS {
-        for container in items_mut(spec.get_mut(list)) {
-            if let Some(mounts) = container.get_mut("volumeMounts").and_then(Value::as_array_mut) {
-                mounts.retain(|mount| !removed.iter().any(|name| name == name_of(mount)));
-            }
-        }
-    }
 }
 
 /// The texts of a container that may hold secrets.

@@ -9,7 +9,13 @@ fn owner() -> PodRef {
 fn built(manifest: &Value) -> Result<CloudPod, Vec<Reason>> {
     let mark = Mark { cluster_id: "c1".into(), node: "virtual-kubelet".into() };
     let name = CloudName("shop-web-0-x".into());
-    build(&Profile::CCI_1_0.pod, SizePolicy::Cci10V125, &mark, &owner(), &name, manifest)
+    let recipe = Recipe {
+        shape: &Profile::CCI_1_0.pod,
+        policy: SizePolicy::Cci10V125,
+        tokens: ServiceAccountTokens::Explicit,
+        mark: &mark,
+    };
+    build(&recipe, &owner(), &name, manifest)
 }
 
 fn with_container(extra: Value) -> Value {

@@ -15,10 +15,10 @@ const MANAGER: &str = "burst-agent";
 const DOMAIN: &str = "burst-agent.io";
 
 const CLUSTER_ID: &str = "burst-agent.io/cluster-id";
-const NODE: &str = "burst-agent.io/node";
-const NAMESPACE: &str = "burst-agent.io/namespace";
-const NAME: &str = "burst-agent.io/name";
-const UID: &str = "burst-agent.io/uid";
+pub(super) const NODE: &str = "burst-agent.io/node";
+pub(super) const NAMESPACE: &str = "burst-agent.io/namespace";
+pub(super) const NAME: &str = "burst-agent.io/name";
+pub(super) const UID: &str = "burst-agent.io/uid";
 
 /// Longest value of a label.
 const LABEL_CHARS_MAX: usize = 63;

@@ -1,6 +1,6 @@
 //! ConfigMaps and Secrets in the cloud: the names that a pod gives them there, and the copies themselves.
 
-use engine::{CloudName, EffectId, ObjectKind, ObjectRef, ObjectVersion, PodRef, Uid};
+use engine::{CloudName, EffectId, ObjectKind, ObjectRef, ObjectVersion, PodRef};
 use serde_json::{Map, Value, json};
 
 use super::mark::{Annotations, Mark, Ownership};
@@ -92,8 +92,11 @@ pub(in crate::cci) fn copy_of(
     name: &CloudName,
     source: &Value,
 ) -> Copy {
-    let owner =
-        PodRef { namespace: object.namespace.clone(), name: object.name.clone(), uid: version.uid.clone() };
+    let owner = object.pod_of_tokens().unwrap_or_else(|| PodRef {
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+        uid: version.uid.clone(),
+    });
     let (mut labels, mut annotations) = (Map::new(), Map::new());
     mark.write(&owner, &mut labels, &mut annotations);
     let ours = [
@@ -104,19 +107,19 @@ pub(in crate::cci) fn copy_of(
     annotations.extend(ours.map(|(key, value)| (key.to_owned(), value.into())));
     let mut json = json!({
         "apiVersion": api_version,
-        "kind": object.kind.as_str(),
+        "kind": object.kind.copy_kind(),
         "metadata": {"name": name.0, "labels": labels, "annotations": annotations},
     });
     let fields: &[&str] = match object.kind {
         ObjectKind::ConfigMap => &["data", "binaryData"],
-        ObjectKind::Secret => &["data"],
+        ObjectKind::Secret | ObjectKind::ServiceAccountToken => &["data"],
     };
     for field in fields {
         if let Some(content) = source.get(*field).filter(|content| !content.is_null()) {
             json[*field] = content.clone();
         }
     }
-    if object.kind == ObjectKind::Secret {
+    if object.kind != ObjectKind::ConfigMap {
         let kind = source.get("type").and_then(Value::as_str).unwrap_or_default();
         let kind = if SECRET_TYPES.contains(&kind) { kind } else { SECRET_TYPES[0] };
         json["type"] = kind.into();
@@ -126,18 +129,22 @@ pub(in crate::cci) fn copy_of(
     Copy { json, secrets }
 }
 
-/// What an object in the cloud is a copy of, by its mark; `None` for what is not ours, and for what has our mark and not
+/// What an object of `copy_kind` in the cloud is a copy of, by its mark; `None` for what is not ours, and for what has our mark and not
 /// the name that goes with it, which we did not write (invariant S11).
-pub(in crate::cci) fn copied(mark: &Mark, kind: ObjectKind, metadata: &Value) -> Option<ObjectRef> {
+pub(in crate::cci) fn copied(mark: &Mark, copy_kind: &str, metadata: &Value) -> Option<ObjectRef> {
     let annotations: Annotations =
         serde_json::from_value(metadata.get("annotations")?.clone()).unwrap_or_default();
-    let Ownership::Ours(PodRef { namespace, name, uid: Uid(_) }) = mark.read(&annotations) else {
-        return None;
+    let Ownership::Ours(owner) = mark.read(&annotations) else { return None };
+    let said = annotations.get(KIND).and_then(Option::as_deref)?;
+    let kind =
+        ObjectKind::ALL.into_iter().find(|kind| kind.as_str() == said && kind.copy_kind() == copy_kind)?;
+    let object = match kind {
+        ObjectKind::ConfigMap | ObjectKind::Secret => {
+            ObjectRef { kind, namespace: owner.namespace, name: owner.name }
+        }
+        ObjectKind::ServiceAccountToken => ObjectRef::tokens_of(&owner),
     };
-    let object = ObjectRef { kind, namespace, name };
-    let is_named = metadata.get("name")? == &*object.cloud_name(&mark.node).0;
-    let is_copy = annotations.get(KIND).and_then(Option::as_deref) == Some(kind.as_str());
-    (is_named && is_copy).then_some(object)
+    (metadata.get("name")? == &*object.cloud_name(&mark.node).0).then_some(object)
 }
 
 #[cfg(test)]

@@ -2,7 +2,12 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::objects::SpecObjects;
+use crate::objects::{ServiceAccountTokens, SpecObjects};
+use engine::Uid;
+
+fn pod() -> PodRef {
+    PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("u-1".into()) }
+}
 
 /// A spec that names an object in every place where one can be named, each by another name.
 fn everywhere() -> Value {
@@ -41,7 +46,7 @@ fn everywhere() -> Value {
 fn uses(spec: &Value) -> Vec<(ObjectKind, String, bool)> {
     let text = spec.to_string();
     let objects: SpecObjects<'_> = serde_json::from_str(&text).expect("a spec");
-    let uses = objects.uses().expect("not too many");
+    let uses = objects.uses(&pod(), ServiceAccountTokens::Explicit).expect("not too many");
     uses.into_iter().map(|one| (one.kind, one.name.to_string(), one.mandatory)).collect()
 }
 
@@ -76,12 +81,37 @@ fn one_mandatory_place_makes_an_object_mandatory() {
 }
 
 #[test]
+fn the_tokens_that_a_pod_asks_for_are_one_object_of_its_own() {
+    let of = |sources: Value, name: &str, tokens| {
+        let text = json!({"volumes": [{"name": name, "projected": {"sources": sources}}]}).to_string();
+        let uses =
+            serde_json::from_str::<SpecObjects<'_>>(&text).expect("a spec").uses(&pod(), tokens).unwrap();
+        uses.into_iter().map(|one| (one.name.to_string(), one.mandatory)).collect::<Vec<_>>()
+    };
+    use ServiceAccountTokens::{All, Explicit};
+    let sources = json!([{"serviceAccountToken": {"path": "a"}}, {"serviceAccountToken": {"path": "b"}}]);
+    assert_eq!(of(sources.clone(), "v", Explicit), [("web-0/u-1".to_owned(), true)]);
+    assert_eq!(of(sources.clone(), "kube-api-access-x", Explicit), []);
+    assert_eq!(
+        of(sources, "kube-api-access-x", All),
+        [("web-0/u-1".to_owned(), false)],
+        "without it the pod starts"
+    );
+    let root = json!([{"serviceAccountToken": {}}, {"configMap": {"name": "kube-root-ca.crt"}}]);
+    let found = [("kube-root-ca.crt".to_owned(), true), ("web-0/u-1".to_owned(), false)];
+    assert_eq!(of(root, "kube-api-access-x", All), found);
+}
+
+#[test]
 fn a_pod_that_names_too_many_objects_is_not_read() {
     let of = |count: usize| {
         let sources: Vec<Value> =
             (0..count).map(|number| json!({"secretRef": {"name": format!("s{number}")}})).collect();
         let text = json!({"containers": [{"envFrom": sources}]}).to_string();
-        serde_json::from_str::<SpecObjects<'_>>(&text).expect("a spec").uses().map(|uses| uses.len())
+        serde_json::from_str::<SpecObjects<'_>>(&text)
+            .expect("a spec")
+            .uses(&pod(), ServiceAccountTokens::Explicit)
+            .map(|uses| uses.len())
     };
     assert_eq!(of(128), Ok(128));
     assert!(of(129).is_err());
@@ -130,11 +160,11 @@ fn a_copy_has_the_content_and_the_mark_and_nothing_else() {
     assert!(copy.secrets.contains(&"aHVudGVyMg==".to_owned()));
 
     let metadata = &copy.json["metadata"];
-    assert_eq!(copied(&mark, ObjectKind::Secret, metadata), Some(object.clone()));
-    assert_eq!(copied(&mark, ObjectKind::ConfigMap, metadata), None);
+    assert_eq!(copied(&mark, "Secret", metadata), Some(object.clone()));
+    assert_eq!(copied(&mark, "ConfigMap", metadata), None);
     let other = Mark { cluster_id: "c1".into(), node: "n2".into() };
-    assert_eq!(copied(&other, ObjectKind::Secret, metadata), None);
+    assert_eq!(copied(&other, "Secret", metadata), None);
     let mut moved = metadata.clone();
     moved["name"] = "another".into();
-    assert_eq!(copied(&mark, ObjectKind::Secret, &moved), None, "a mark that was copied");
+    assert_eq!(copied(&mark, "Secret", &moved), None, "a mark that was copied");
 }

@@ -2,8 +2,6 @@
 
 use serde_json::{Map, Value};
 
-use crate::objects::TOKEN_VOLUME;
-
 /// The lists of a pod whose containers are made in the cloud.
 pub(in crate::cci) const CONTAINER_LISTS: [&str; 2] = ["initContainers", "containers"];
 
@@ -25,10 +23,4 @@ pub(in crate::cci) fn fields(object: Option<&Value>) -> impl Iterator<Item = (&s
 
 pub(in crate::cci) fn name_of(object: &Value) -> &str {
     object.get("name").and_then(Value::as_str).unwrap_or_default()
-}
-
-pub(in crate::cci) fn is_token_volume(volume: &Value) -> bool {
-    let sources = items(volume.pointer("/projected/sources"));
-    name_of(volume).starts_with(TOKEN_VOLUME)
-        && sources.iter().any(|source| source.get("serviceAccountToken").is_some())
 }

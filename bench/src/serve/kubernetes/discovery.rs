@@ -169,6 +169,7 @@ fn subresource(
         "scale" => ("autoscaling", "v1", "Scale", &["get", "patch", "update"]),
         "eviction" => ("policy", "v1", "Eviction", &["create"]),
         "binding" => ("", "", "Binding", &["create"]),
+        "token" => ("authentication.k8s.io", "v1", "TokenRequest", &["create"]),
         "exec" => ("", "", "PodExecOptions", &["create", "get"]),
         "attach" => ("", "", "PodAttachOptions", &["create", "get"]),
         "portforward" => ("", "", "PodPortForwardOptions", &["create", "get"]),

@@ -114,7 +114,7 @@ impl<'r> Ask<'r> {
                 Err(Status::not_implemented(self.at.subresource))
             }
             ("POST", None, _) => self.create(service, form),
-            ("POST", Some(_), "binding" | "eviction") => self.create_subresource(service),
+            ("POST", Some(_), "binding" | "eviction" | "token") => self.create_subresource(service),
             ("PUT", Some(_), _) => self.update(service, form),
             ("PATCH", Some(_), _) => self.patch(service, form),
             ("DELETE", Some(_), "") => self.delete(service, form),

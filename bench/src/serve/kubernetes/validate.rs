@@ -52,7 +52,7 @@ impl Ask<'_> {
 
     fn check_fields(&self, body: Body, value: &mut Value) -> Result<Warnings, Status> {
         // A binding, an eviction and a scale are not of the resource's own kind.
-        if matches!(self.at.subresource, "binding" | "eviction" | "scale") {
+        if matches!(self.at.subresource, "binding" | "eviction" | "scale" | "token") {
             return Ok(Warnings::default());
         }
         let sent = (body == Body::Patch).then(|| value.to_string());

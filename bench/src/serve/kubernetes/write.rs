@@ -78,6 +78,11 @@ impl Ask<'_> {
 
     pub(super) fn create_subresource(&self, service: &Service) -> Result<Response, Status> {
         let (target, body) = (self.target()?, self.object()?);
+        if self.at.subresource == "token" {
+            let dry = self.is_dry_run()?;
+            let token = self.change(service, dry, |cluster, writer| cluster.token(writer, target, &body))?;
+            return Ok(respond(StatusCode::CREATED, "application/json", token.to_string()));
+        }
         if self.at.subresource == "binding" {
             self.change(service, self.is_dry_run()?, |cluster, writer| cluster.bind(writer, target, &body))?;
         } else {

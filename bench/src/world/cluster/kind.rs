@@ -133,6 +133,7 @@ pub const KINDS: &[Kind] = &[
         plural: "serviceaccounts",
         singular: "serviceaccount",
         short_names: &["sa"],
+        subresources: &["token"],
         ..PLAIN
     },
     Kind {
