@@ -14,6 +14,7 @@ mod explain;
 #[cfg(test)]
 mod fuzz_targets;
 mod iam;
+mod images;
 mod listing;
 mod namespace;
 mod objects;
@@ -32,6 +33,7 @@ pub use client::{Answered, CciClient};
 pub use config::{CciConfig, NetworkConfig};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
 pub use explain::{Explanation, explain};
+pub use images::ImageRules;
 pub use listing::Listing;
 pub use profile::{ObjectShape, PodShape, Profile};
 pub use sizing::Sizing;

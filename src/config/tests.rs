@@ -123,6 +123,9 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
                     node: "virtual-kubelet",
                     size_policy: Cci10V125,
                     tokens: Explicit,
+                    images: ImageRules(
+                        {},
+                    ),
                     request_timeout: 30s,
                     proxy: None,
                     plain_http: false,

@@ -7,6 +7,7 @@ use engine::size::SizePolicy;
 use reqwest::Url;
 
 use super::Error;
+use super::images::ImageRules;
 use crate::objects::ServiceAccountTokens;
 
 /// Where CCI is, which project we act in, and the names we go by.
@@ -32,6 +33,8 @@ pub struct CciConfig {
     pub size_policy: SizePolicy,
     /// Which tokens of service accounts pods get.
     pub tokens: ServiceAccountTokens,
+    /// Which images pods pull in place of others, where they say nothing of it themselves.
+    pub images: ImageRules,
     /// How long one call may take from the first byte sent to the last one read.
     pub request_timeout: Duration,
     /// Proxy for all calls; none is used unless named here. Without user name and password.

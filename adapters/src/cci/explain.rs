@@ -5,6 +5,7 @@ use engine::{CloudName, PodRef, Uid};
 use serde_json::Value;
 
 use super::admission::Reason;
+use super::images::ImageRules;
 use super::profile::Profile;
 use super::sizing::{self, Sizing};
 use super::wire::{self, Mark};
@@ -54,8 +55,8 @@ pub fn explain(
     let mark = Mark { cluster_id: CLUSTER_ID.to_owned(), node: NODE.to_owned() };
     let owner = PodRef { namespace: namespace.into(), name: name.into(), uid: Uid(UID.into()) };
     let cloud_name = CloudName(format!("{namespace}-{name}-{NAME_END}").into());
-    let tokens = ServiceAccountTokens::default();
-    let recipe = wire::Recipe { shape: &profile.pod, policy, tokens, mark: &mark };
+    let (tokens, images) = (ServiceAccountTokens::default(), ImageRules::default());
+    let recipe = wire::Recipe { shape: &profile.pod, policy, tokens, images: &images, mark: &mark };
     let built = wire::build(&recipe, &owner, &cloud_name, manifest);
     let asked = sizing::ask(manifest).ok();
     match built {

@@ -83,6 +83,7 @@ impl CciClient {
             shape: &self.profile.pod,
             policy: self.config.size_policy,
             tokens: self.config.tokens,
+            images: &self.config.images,
             mark: &self.mark,
         };
         let mut cloud_pod = wire::build(&recipe, pod, name, &manifest)

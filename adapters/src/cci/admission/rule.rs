@@ -46,6 +46,8 @@ pub enum Rule {
     SidecarContainer,
     /// No restart policy of a single container (CCI 2.0 user guide, bursting, limits with Kubernetes 1.35).
     ContainerRestartPolicy,
+    /// A pod's own replacements of images are such a list (CCI 1.0 user guide, image replacement).
+    ImageReplacement,
     /// Amounts are Kubernetes quantities (Kubernetes API, `resource.Quantity`).
     Quantity,
     /// A rule of the sizing policy.
@@ -77,6 +79,7 @@ impl Rule {
             Rule::EnvSource => "env-source",
             Rule::SidecarContainer => "sidecar-container",
             Rule::ContainerRestartPolicy => "container-restart-policy",
+            Rule::ImageReplacement => "image-replacement",
             Rule::Quantity => "quantity",
             Rule::Size(rule) => rule.name(),
         }

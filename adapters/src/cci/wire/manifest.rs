@@ -11,7 +11,8 @@ use super::mark::{Mark, is_reserved};
 use super::objects::{copy_name, rename_objects};
 use super::parts::{CONTAINER_LISTS, items, items_mut};
 use super::{downward, tokens};
-use crate::cci::admission::{self, Reason};
+use crate::cci::admission::{self, Reason, Rule};
+use crate::cci::images::{self, ImageRules};
 use crate::cci::profile::PodShape;
 use crate::cci::sizing::{self, Sizing};
 use crate::objects::ServiceAccountTokens;
@@ -28,6 +29,8 @@ pub(in crate::cci) struct Recipe<'a> {
     pub policy: SizePolicy,
     /// Which tokens they get.
     pub tokens: ServiceAccountTokens,
+    /// Which images they pull in place of others.
+    pub images: &'a ImageRules,
     /// Whose they are.
     pub mark: &'a Mark,
 }
@@ -53,8 +56,13 @@ pub(in crate::cci) fn build(
     manifest: &Value,
 ) -> Result<CloudPod, Vec<Reason>> {
     let mut reasons = admission::reasons(recipe.shape, manifest);
+    let own_images = ImageRules::of_pod(manifest).unwrap_or_else(|message| {
+        let field = format!("metadata.annotations['{}']", images::ANNOTATION);
+        reasons.push(Reason { rule: Rule::ImageReplacement, field, message });
+        ImageRules::default()
+    });
     match sizing::ask(manifest).and_then(|asked| Sizing::of(recipe.policy, &asked)) {
-        Ok(sizing) if reasons.is_empty() => Ok(admitted(recipe, &sizing, owner, name, manifest)),
+        Ok(sizing) if reasons.is_empty() => Ok(admitted(recipe, &sizing, &own_images, owner, name, manifest)),
         Ok(_) => Err(reasons),
         Err(unfit) => {
             reasons.extend(unfit);
@@ -67,6 +75,7 @@ pub(in crate::cci) fn build(
 fn admitted(
     recipe: &Recipe<'_>,
     sizing: &Sizing,
+    own_images: &ImageRules,
     owner: &PodRef,
     name: &CloudName,
     manifest: &Value,
@@ -84,6 +93,10 @@ fn admitted(
     for list in CONTAINER_LISTS {
         for container in items_mut(spec.get_mut(list)) {
             *container = container_for(shape, container);
+            let image = container["image"].as_str().unwrap_or_default();
+            if let Some(other) = own_images.replace(image).or_else(|| recipe.images.replace(image)) {
+                container["image"] = other.into();
+            }
         }
     }
     sizing.write(&mut spec);

@@ -13,6 +13,7 @@ fn built(manifest: &Value) -> Result<CloudPod, Vec<Reason>> {
         shape: &Profile::CCI_1_0.pod,
         policy: SizePolicy::Cci10V125,
         tokens: ServiceAccountTokens::Explicit,
+        images: &"harbor.corp/app=swr.a/acme".parse().unwrap(),
         mark: &mark,
     };
     build(&recipe, &owner(), &name, manifest)
@@ -169,4 +170,38 @@ fn odd_shapes_do_not_panic() {
         let built = built(&json!({"metadata": {"labels": 3, "annotations": []}, "spec": spec}));
         assert_eq!(built.is_ok(), is_list, "{built:?}");
     }
+}
+
+#[test]
+fn images_are_pulled_from_where_the_pod_or_the_configuration_says() {
+    let container = |image: &str| json!({"name": "app", "image": image});
+    let mut manifest = json!({"metadata": {}, "spec": {
+        "initContainers": [container("harbor.corp/app/init:1")],
+        "containers": [
+            {"name": "app", "image": "harbor.corp/app/web:1", "resources": {"limits": {"cpu": "1", "memory": "2Gi"}}},
+            container("quay.io/team/side:2"),
+        ],
+    }});
+    let images = |manifest: &Value| -> Vec<String> {
+        let pod = built(manifest).unwrap().json;
+        let spec = &pod["spec"];
+        let all =
+            spec["initContainers"].as_array().into_iter().chain(spec["containers"].as_array()).flatten();
+        all.map(|container| container["image"].as_str().unwrap().to_owned()).collect()
+    };
+    assert_eq!(images(&manifest), ["swr.a/acme/init:1", "swr.a/acme/web:1", "quay.io/team/side:2"]);
+    let own = r#"[{"repositoryPrefix":"harbor.corp/app","replaceWith":"swr.b"},{"repositoryPrefix":"quay.io/team","replaceWith":"swr.b"}]"#;
+    manifest["metadata"]["annotations"] = json!({"coordinator.cci.io/image-replacement": own});
+    assert_eq!(
+        images(&manifest),
+        ["swr.b/init:1", "swr.b/web:1", "swr.b/side:2"],
+        "the pod's own word counts more"
+    );
+    manifest["metadata"]["annotations"] = json!({"coordinator.cci.io/image-replacement": "[{}]"});
+    let [reason] = &built(&manifest).unwrap_err()[..] else { panic!("it is refused for one reason") };
+    assert_eq!(
+        reason.to_string(),
+        "metadata.annotations['coordinator.cci.io/image-replacement']: it is no JSON list of \
+         {\"repositoryPrefix\", \"replaceWith\"} (image-replacement)"
+    );
 }

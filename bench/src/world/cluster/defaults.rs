@@ -188,6 +188,12 @@ fn fill_pod_spec(spec: &mut Map<String, Value>) {
                 set(source, "defaultMode", json!(0o644));
             }
         }
+        let sources = volume.pointer_mut("/projected/sources").and_then(Value::as_array_mut);
+        for source in sources.into_iter().flatten() {
+            if let Some(token) = source.get_mut("serviceAccountToken").and_then(Value::as_object_mut) {
+                set(token, "expirationSeconds", json!(3_600));
+            }
+        }
     }
 }
 
