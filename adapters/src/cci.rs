@@ -13,6 +13,7 @@ mod error;
 mod explain;
 #[cfg(test)]
 mod fuzz_targets;
+mod host_paths;
 mod iam;
 mod images;
 mod listing;
@@ -33,6 +34,7 @@ pub use client::{Answered, CciClient};
 pub use config::{CciConfig, NetworkConfig};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
 pub use explain::{Explanation, explain};
+pub use host_paths::HostPaths;
 pub use images::ImageRules;
 pub use listing::Listing;
 pub use profile::{ObjectShape, PodShape, Profile};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use adapters::cci::{CciConfig, ImageRules, NetworkConfig, Profile};
+use adapters::cci::{CciConfig, HostPaths, ImageRules, NetworkConfig, Profile};
 use adapters::objects::ServiceAccountTokens;
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -58,6 +58,10 @@ pub struct CloudOptions {
     /// Which tokens of service accounts pods get.
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Tokens::Explicit)]
     pub service_account_tokens: Tokens,
+    /// What is put in the place of paths of the host and all below them, as a list /PATH=emptyDir, /PATH=emptyDir:SIZE or
+    /// /PATH=none, which leaves the volume and its mounts out. Pods with other paths are refused.
+    #[arg(long, value_name = "LIST", default_value = "")]
+    pub host_path_replacement: HostPaths,
     /// Registries and paths that images are pulled from in place of others, as a list PREFIX=WITH,…: PREFIX is all that
     /// stands before an image's last slash, and nothing where there is none.
     #[arg(long, value_name = "LIST", default_value = "")]
@@ -256,6 +260,7 @@ impl CloudOptions {
             node: node_name.to_owned(),
             size_policy,
             tokens: self.service_account_tokens.chosen(),
+            host_paths: self.host_path_replacement.clone(),
             images: self.image_replacement.clone(),
             request_timeout: Duration::from_millis(self.cci_request_timeout_ms.into()),
             proxy: self.cci_proxy.clone(),

@@ -123,6 +123,9 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
                     node: "virtual-kubelet",
                     size_policy: Cci10V125,
                     tokens: Explicit,
+                    host_paths: HostPaths(
+                        {},
+                    ),
                     images: ImageRules(
                         {},
                     ),

@@ -7,6 +7,7 @@ use engine::size::SizePolicy;
 use reqwest::Url;
 
 use super::Error;
+use super::host_paths::HostPaths;
 use super::images::ImageRules;
 use crate::objects::ServiceAccountTokens;
 
@@ -33,6 +34,8 @@ pub struct CciConfig {
     pub size_policy: SizePolicy,
     /// Which tokens of service accounts pods get.
     pub tokens: ServiceAccountTokens,
+    /// What is put in the place of paths of the host.
+    pub host_paths: HostPaths,
     /// Which images pods pull in place of others, where they say nothing of it themselves.
     pub images: ImageRules,
     /// How long one call may take from the first byte sent to the last one read.

@@ -5,6 +5,7 @@ use engine::{CloudName, PodRef, Uid};
 use serde_json::Value;
 
 use super::admission::Reason;
+use super::host_paths::HostPaths;
 use super::images::ImageRules;
 use super::profile::Profile;
 use super::sizing::{self, Sizing};
@@ -55,8 +56,16 @@ pub fn explain(
     let mark = Mark { cluster_id: CLUSTER_ID.to_owned(), node: NODE.to_owned() };
     let owner = PodRef { namespace: namespace.into(), name: name.into(), uid: Uid(UID.into()) };
     let cloud_name = CloudName(format!("{namespace}-{name}-{NAME_END}").into());
-    let (tokens, images) = (ServiceAccountTokens::default(), ImageRules::default());
-    let recipe = wire::Recipe { shape: &profile.pod, policy, tokens, images: &images, mark: &mark };
+    let (tokens, host_paths, images) =
+        (ServiceAccountTokens::default(), HostPaths::default(), ImageRules::default());
+    let recipe = wire::Recipe {
+        shape: &profile.pod,
+        policy,
+        tokens,
+        host_paths: &host_paths,
+        images: &images,
+        mark: &mark,
+    };
     let built = wire::build(&recipe, &owner, &cloud_name, manifest);
     let asked = sizing::ask(manifest).ok();
     match built {

@@ -233,6 +233,7 @@ fn check_manifest(input: &[u8]) {
         shape: &profile.pod,
         policy: profile.size_policy(),
         tokens: ServiceAccountTokens::Explicit,
+        host_paths: &Default::default(),
         images: &Default::default(),
         mark: &mark,
     };

@@ -46,6 +46,7 @@ fn config_for(profile: &Profile, endpoint: &str) -> CciConfig {
         node: "virtual-kubelet".into(),
         size_policy: profile.size_policy(),
         tokens: crate::objects::ServiceAccountTokens::default(),
+        host_paths: Default::default(),
         images: Default::default(),
         request_timeout: Duration::from_secs(30),
         proxy: None,

@@ -83,6 +83,7 @@ impl CciClient {
             shape: &self.profile.pod,
             policy: self.config.size_policy,
             tokens: self.config.tokens,
+            host_paths: &self.config.host_paths,
             images: &self.config.images,
             mark: &self.mark,
         };

@@ -92,6 +92,7 @@ fn cloud_client(url: &str) -> CciClient {
         node: "burst".into(),
         size_policy: Profile::CCI_1_0.size_policy(),
         tokens: ServiceAccountTokens::Explicit,
+        host_paths: Default::default(),
         images: Default::default(),
         request_timeout: Duration::from_secs(30),
         proxy: None,

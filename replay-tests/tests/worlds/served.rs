@@ -240,6 +240,7 @@ fn config(profile: &Profile, url: String, project_id: String) -> CciConfig {
         node: NODE.into(),
         size_policy: profile.size_policy(),
         tokens: ServiceAccountTokens::default(),
+        host_paths: Default::default(),
         images: Default::default(),
         request_timeout: PATIENCE,
         proxy: None,

@@ -73,6 +73,7 @@ mod tests {
             shape: &Profile::CCI_1_0.pod,
             policy: Profile::CCI_1_0.size_policy(),
             tokens: ServiceAccountTokens::Explicit,
+            host_paths: &Default::default(),
             images: &Default::default(),
             mark: &mark,
         };

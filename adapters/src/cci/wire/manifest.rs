@@ -12,6 +12,7 @@ use super::objects::{copy_name, rename_objects};
 use super::parts::{CONTAINER_LISTS, items, items_mut};
 use super::{downward, tokens};
 use crate::cci::admission::{self, Reason, Rule};
+use crate::cci::host_paths::HostPaths;
 use crate::cci::images::{self, ImageRules};
 use crate::cci::profile::PodShape;
 use crate::cci::sizing::{self, Sizing};
@@ -29,6 +30,8 @@ pub(in crate::cci) struct Recipe<'a> {
     pub policy: SizePolicy,
     /// Which tokens they get.
     pub tokens: ServiceAccountTokens,
+    /// What is put in the place of paths of the host.
+    pub host_paths: &'a HostPaths,
     /// Which images they pull in place of others.
     pub images: &'a ImageRules,
     /// Whose they are.
@@ -55,6 +58,7 @@ pub(in crate::cci) fn build(
     name: &CloudName,
     manifest: &Value,
 ) -> Result<CloudPod, Vec<Reason>> {
+    let manifest = &*recipe.host_paths.replace(manifest);
     let mut reasons = admission::reasons(recipe.shape, manifest);
     let own_images = ImageRules::of_pod(manifest).unwrap_or_else(|message| {
         let field = format!("metadata.annotations['{}']", images::ANNOTATION);

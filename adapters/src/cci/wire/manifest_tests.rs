@@ -13,6 +13,7 @@ fn built(manifest: &Value) -> Result<CloudPod, Vec<Reason>> {
         shape: &Profile::CCI_1_0.pod,
         policy: SizePolicy::Cci10V125,
         tokens: ServiceAccountTokens::Explicit,
+        host_paths: &"/var/log=emptyDir".parse().unwrap(),
         images: &"harbor.corp/app=swr.a/acme".parse().unwrap(),
         mark: &mark,
     };
@@ -204,4 +205,20 @@ fn images_are_pulled_from_where_the_pod_or_the_configuration_says() {
         "metadata.annotations['coordinator.cci.io/image-replacement']: it is no JSON list of \
          {\"repositoryPrefix\", \"replaceWith\"} (image-replacement)"
     );
+}
+
+#[test]
+fn a_path_of_the_host_is_admitted_where_it_is_replaced_and_keeps_the_rules_of_what_replaces_it() {
+    let of = |path: &str, mount: Value| {
+        let mut manifest = with_container(json!({"volumeMounts": [mount]}));
+        manifest["spec"]["volumes"] = json!([{"name": "logs", "hostPath": {"path": path}}]);
+        built(&manifest)
+            .map(|pod| pod.json["spec"]["volumes"].clone())
+            .map_err(|reasons| reasons[0].rule.name())
+    };
+    let mount = json!({"name": "logs", "mountPath": "/logs"});
+    assert_eq!(of("/var/log/app", mount.clone()), Ok(json!([{"name": "logs", "emptyDir": {}}])));
+    assert_eq!(of("/etc", mount), Err("volume-kind"));
+    let part = json!({"name": "logs", "mountPath": "/logs", "subPath": "app"});
+    assert_eq!(of("/var/log", part), Err("empty-dir-sub-path"));
 }
