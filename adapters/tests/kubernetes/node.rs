@@ -67,9 +67,10 @@ async fn an_absent_node_is_registered() {
           "kind": "Node",
           "metadata": {
             "annotations": {
-              "burst-agent.io/applied": "{\"labels\":{\"kubernetes.io/arch\":\"amd64\",\"kubernetes.io/hostname\":\"virtual-node\",\"kubernetes.io/os\":\"linux\",\"kubernetes.io/role\":\"agent\",\"node.kubernetes.io/instance-type\":\"virtual-kubelet\",\"type\":\"virtual-kubelet\"},\"taints\":[\"virtual-kubelet.io/provider=huawei:NoSchedule\"]}"
+              "burst-agent.io/applied": "{\"labels\":{\"bursting.cci.io/node-type\":\"virtual-kubelet\",\"kubernetes.io/arch\":\"amd64\",\"kubernetes.io/hostname\":\"virtual-node\",\"kubernetes.io/os\":\"linux\",\"kubernetes.io/role\":\"agent\",\"node.kubernetes.io/instance-type\":\"virtual-kubelet\",\"type\":\"virtual-kubelet\"},\"taints\":[\"virtual-kubelet.io/provider=huawei:NoSchedule\"]}"
             },
             "labels": {
+              "bursting.cci.io/node-type": "virtual-kubelet",
               "kubernetes.io/arch": "amd64",
               "kubernetes.io/hostname": "virtual-node",
               "kubernetes.io/os": "linux",

@@ -105,6 +105,8 @@ impl NodeSettings {
             ("kubernetes.io/os", "linux"),
             ("kubernetes.io/arch", "amd64"),
             ("node.kubernetes.io/instance-type", "virtual-kubelet"),
+            // What pods that are to burst ask for beside `type`, with the add-on (CCI 2.0, public notes).
+            ("bursting.cci.io/node-type", "virtual-kubelet"),
         ];
         let capacity = [("cpu", "1k"), ("memory", "4000Gi"), ("ephemeral-storage", "40Ti"), ("pods", "1k")];
         NodeSettings {
