@@ -13,6 +13,7 @@ mod kubernetes;
 mod log;
 mod node;
 mod pacing;
+mod pods;
 mod serving;
 mod sources;
 pub mod values;
@@ -30,6 +31,7 @@ pub use kubernetes::Kubernetes;
 pub use log::{Durability, Log};
 pub use node::Node;
 pub use pacing::Pacing;
+pub use pods::PodOptions;
 pub use serving::{LogLevel, Logging, Serving};
 pub use sources::{Environment, Settings, environment, resolve};
 

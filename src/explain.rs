@@ -12,7 +12,7 @@ mod workload;
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
 
-use adapters::cci::{Explanation, Profile, explain};
+use adapters::cci::{Explanation, PodChoices, Profile, explain};
 use engine::size::{Size, SizePolicy};
 
 use crate::args::EXIT_USAGE;
@@ -78,7 +78,7 @@ fn input(args: &ExplainArgs) -> io::Result<Vec<u8>> {
 
 /// What is said to this input. What can be read of it is explained, whatever stands beside it.
 fn answer(args: &ExplainArgs, name: &str, input: &[u8]) -> Answer {
-    let (profile, policy) = match rules(args) {
+    let (profile, choices) = match rules(args) {
         Ok(rules) => rules,
         Err(remark) => {
             return Answer { remarks: vec![remark], exit_code: EXIT_USAGE, ..Answer::default() };
@@ -93,7 +93,7 @@ fn answer(args: &ExplainArgs, name: &str, input: &[u8]) -> Answer {
             match object {
                 Found::Workload(workload) => {
                     found += 1;
-                    answer.tell(args.output(), &profile, policy, &workload);
+                    answer.tell(args.output(), &profile, &choices, &workload);
                 }
                 Found::Podless(what) => skipped.push(what),
                 Found::Unreadable(error) => errors.push(error),
@@ -112,8 +112,8 @@ fn answer(args: &ExplainArgs, name: &str, input: &[u8]) -> Answer {
     answer
 }
 
-/// The profile and the policy that are asked for. Each follows from the other; both must go together, as in `run`.
-fn rules(args: &ExplainArgs) -> Result<(Profile, SizePolicy), String> {
+/// The profile and the choices that are asked for. Each follows from the other; both must go together, as in `run`.
+fn rules(args: &ExplainArgs) -> Result<(Profile, PodChoices), String> {
     let sizes_by =
         |profile: &Profile| args.policy.is_none_or(|policy| profile.size_policies.contains(&policy));
     let profile = match args.profile {
@@ -122,18 +122,18 @@ fn rules(args: &ExplainArgs) -> Result<(Profile, SizePolicy), String> {
     };
     let policy = args.policy.unwrap_or_else(|| profile.size_policy());
     profile.check_policy(policy).map_err(|remedy| format!("--policy: {remedy}"))?;
-    Ok((profile, policy))
+    Ok((profile, args.pods.choices(policy)))
 }
 
 impl Answer {
-    fn tell(&mut self, output: Output, profile: &Profile, policy: SizePolicy, workload: &Workload) {
+    fn tell(&mut self, output: Output, profile: &Profile, choices: &PodChoices, workload: &Workload) {
         let mut explanation =
-            explain(profile, policy, &workload.namespace, &workload.pod_name, &workload.manifest);
+            explain(profile, choices, &workload.namespace, &workload.pod_name, &workload.manifest);
         workload.point_into_the_file(&mut explanation);
         if !explanation.reasons.is_empty() {
             self.exit_code = EXIT_REFUSED;
         }
-        let subject = Subject { profile, policy, workload, explanation: &explanation };
+        let subject = Subject { profile, policy: choices.size_policy, workload, explanation: &explanation };
         match output {
             Output::Text if self.told.is_empty() => self.told += &text::render(&subject),
             Output::Text => {

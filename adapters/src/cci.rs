@@ -31,7 +31,7 @@ mod tests;
 
 pub use admission::{Reason, Rule};
 pub use client::{Answered, CciClient};
-pub use config::{CciConfig, NetworkConfig};
+pub use config::{CciConfig, NetworkConfig, PodChoices};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
 pub use explain::{Explanation, explain};
 pub use host_paths::HostPaths;

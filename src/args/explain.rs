@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use engine::size::SizePolicy;
 
 use crate::args::replay::Output;
-use crate::config::{ProfileName, size_policy};
+use crate::config::{PodOptions, ProfileName, size_policy};
 
 const EXAMPLES: &str = "\
 Examples:
@@ -33,6 +33,8 @@ pub struct ExplainArgs {
     /// How pods are sized; without it as the newest add-on of the generation does.
     #[arg(long, value_name = "POLICY", value_parser = size_policy())]
     pub policy: Option<SizePolicy>,
+    #[command(flatten)]
+    pub pods: PodOptions,
     /// How to write the answer.
     #[arg(long, value_enum, value_name = "FORMAT", default_value_t = Output::Text)]
     pub output: Output,

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
 
-use adapters::cci::{CciConfig, HostPaths, ImageRules, NetworkConfig, Profile};
-use adapters::objects::ServiceAccountTokens;
+use adapters::cci::{CciConfig, NetworkConfig, Profile};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use engine::size::SizePolicy;
 use reqwest::Url;
 
+use crate::config::PodOptions;
 use crate::config::error::ConfigError;
 use crate::config::sources::Settings;
 use crate::config::values::{between, cloud_id, dns_label, is_bare, is_dns_label, is_loopback, proxy_url};
@@ -55,17 +55,8 @@ pub struct CloudOptions {
     /// How pods are sized; without it as the newest add-on of the generation does.
     #[arg(long, value_name = "POLICY", value_parser = size_policy())]
     pub cci_size_policy: Option<SizePolicy>,
-    /// Which tokens of service accounts pods get.
-    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Tokens::Explicit)]
-    pub service_account_tokens: Tokens,
-    /// What is put in the place of paths of the host and all below them, as a list /PATH=emptyDir, /PATH=emptyDir:SIZE or
-    /// /PATH=none, which leaves the volume and its mounts out. Pods with other paths are refused.
-    #[arg(long, value_name = "LIST", default_value = "")]
-    pub host_path_replacement: HostPaths,
-    /// Registries and paths that images are pulled from in place of others, as a list PREFIX=WITH,…: PREFIX is all that
-    /// stands before an image's last slash, and nothing where there is none.
-    #[arg(long, value_name = "LIST", default_value = "")]
-    pub image_replacement: ImageRules,
+    #[command(flatten)]
+    pub pods: PodOptions,
     /// How long one call may take.
     #[arg(long, value_name = "MS", default_value_t = 30_000, value_parser = between::<u32>(1_000, 300_000, "milliseconds"))]
     pub cci_request_timeout_ms: u32,
@@ -126,24 +117,6 @@ impl ProfileName {
         match self {
             ProfileName::Cci1 => Profile::CCI_1_0,
             ProfileName::Cci2 => Profile::CCI_2_0,
-        }
-    }
-}
-
-/// The name of a choice of tokens.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Tokens {
-    /// Those that a pod's own volumes project. The volume that the API server adds to each pod is left out.
-    Explicit,
-    /// That volume as well: for each pod a call to the API server and a Secret in the cloud.
-    All,
-}
-
-impl Tokens {
-    fn chosen(self) -> ServiceAccountTokens {
-        match self {
-            Tokens::Explicit => ServiceAccountTokens::Explicit,
-            Tokens::All => ServiceAccountTokens::All,
         }
     }
 }
@@ -258,10 +231,7 @@ impl CloudOptions {
             network: self.network(),
             cluster_id: self.cluster_id.clone(),
             node: node_name.to_owned(),
-            size_policy,
-            tokens: self.service_account_tokens.chosen(),
-            host_paths: self.host_path_replacement.clone(),
-            images: self.image_replacement.clone(),
+            pods: self.pods.choices(size_policy),
             request_timeout: Duration::from_millis(self.cci_request_timeout_ms.into()),
             proxy: self.cci_proxy.clone(),
             plain_http: false,

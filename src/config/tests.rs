@@ -121,14 +121,16 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
                     },
                     cluster_id: "0f3c",
                     node: "virtual-kubelet",
-                    size_policy: Cci10V125,
-                    tokens: Explicit,
-                    host_paths: HostPaths(
-                        {},
-                    ),
-                    images: ImageRules(
-                        {},
-                    ),
+                    pods: PodChoices {
+                        size_policy: Cci10V125,
+                        tokens: Explicit,
+                        host_paths: HostPaths(
+                            {},
+                        ),
+                        images: ImageRules(
+                            {},
+                        ),
+                    },
                     request_timeout: 30s,
                     proxy: None,
                     plain_http: false,
@@ -157,7 +159,7 @@ fn defaults_follow_from_the_profile() {
         }
     "#]]
     .assert_debug_eq(&config.identity());
-    assert_eq!(config.cloud.cci.size_policy, engine::size::SizePolicy::Cci20);
+    assert_eq!(config.cloud.cci.pods.size_policy, engine::size::SizePolicy::Cci20);
     let named = [&*needed, &["--node-name=burst"]].concat();
     assert_eq!(configure(&named, &[], None).unwrap().node.node_name, "burst");
 

@@ -4,10 +4,12 @@ use expect_test::{Expect, expect, expect_file};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::PodOptions;
 use crate::config::ProfileName;
 
 fn args(output: Output) -> ExplainArgs {
-    ExplainArgs { file: PathBuf::from("pod.yaml"), profile: None, policy: None, output, json: false }
+    let pods = PodOptions::default();
+    ExplainArgs { file: PathBuf::from("pod.yaml"), profile: None, policy: None, pods, output, json: false }
 }
 
 fn text(input: &str) -> Answer {
@@ -299,4 +301,29 @@ fn what_cannot_be_read_is_told_with_its_place() {
             r#"pod.yaml, line 1: Pod default/unnamed: spec.hostNetwork: invalid type: string "true", expected a boolean"#
         ]],
     );
+}
+
+#[test]
+fn what_an_operator_has_chosen_is_taken_into_account() {
+    let manifest = "\
+kind: Pod
+metadata: {name: web}
+spec:
+  containers:
+  - {name: app, image: 'nginx:1', resources: {limits: {cpu: 1, memory: 2Gi}}, volumeMounts: [{name: l, mountPath: /l}]}
+  volumes: [{name: l, hostPath: {path: /var/log}}]
+";
+    let refused = answer(&args(Output::Json), "pod.yaml", manifest.as_bytes());
+    assert_eq!(refused.exit_code, EXIT_REFUSED);
+    let pods = PodOptions {
+        host_path_replacement: "/var/log=emptyDir".parse().expect("a list"),
+        image_replacement: "=swr.a/library".parse().expect("a list"),
+        ..PodOptions::default()
+    };
+    let admitted = answer(&ExplainArgs { pods, ..args(Output::Json) }, "pod.yaml", manifest.as_bytes());
+    let told: Value = serde_json::from_str(&admitted.told).expect("JSON");
+    assert_eq!(admitted.exit_code, 0, "{told}");
+    let spec = &told["request"]["body"]["spec"];
+    assert_eq!(spec["containers"][0]["image"], "swr.a/library/nginx:1");
+    assert_eq!(spec["volumes"], json!([{"name": "l", "emptyDir": {}}]));
 }

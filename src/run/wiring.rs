@@ -58,7 +58,7 @@ pub fn connect(
     let client = clients.kubernetes;
     let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
     let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
-    let tokens = config.cloud.cci.tokens;
+    let tokens = config.cloud.cci.pods.tokens;
     let settings = WatchSettings {
         period_s: options.watch_timeout_s,
         tokens,

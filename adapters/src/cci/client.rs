@@ -70,7 +70,7 @@ impl CciClient {
     pub fn new(config: CciConfig, auth: Auth, profile: Profile) -> Result<CciClient, Error> {
         config.check()?;
         let setting = "size policy";
-        profile.check_policy(config.size_policy).map_err(|reason| Error::Setting { setting, reason })?;
+        profile.check_policy(config.pods.size_policy).map_err(|reason| Error::Setting { setting, reason })?;
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
         let (listed, stopped) = (Mutex::default(), Mutex::default());

@@ -30,20 +30,40 @@ pub struct CciConfig {
     pub cluster_id: String,
     /// The virtual node's name, as in every mark.
     pub node: String,
-    /// How pods are sized: one of the profile's policies.
-    pub size_policy: SizePolicy,
-    /// Which tokens of service accounts pods get.
-    pub tokens: ServiceAccountTokens,
-    /// What is put in the place of paths of the host.
-    pub host_paths: HostPaths,
-    /// Which images pods pull in place of others, where they say nothing of it themselves.
-    pub images: ImageRules,
+    /// How pods are made.
+    pub pods: PodChoices,
     /// How long one call may take from the first byte sent to the last one read.
     pub request_timeout: Duration,
     /// Proxy for all calls; none is used unless named here. Without user name and password.
     pub proxy: Option<String>,
     /// Whether an endpoint that is not this machine may be spoken to without TLS: for simulators only.
     pub plain_http: bool,
+}
+
+/// How pods are made, as far as an operator chooses.
+#[derive(Clone, Debug)]
+pub struct PodChoices {
+    /// How they are sized: one of the profile's policies.
+    pub size_policy: SizePolicy,
+    /// Which tokens of service accounts they get.
+    pub tokens: ServiceAccountTokens,
+    /// What is put in the place of paths of the host.
+    pub host_paths: HostPaths,
+    /// Which images they pull in place of others, where they say nothing of it themselves.
+    pub images: ImageRules,
+}
+
+impl PodChoices {
+    /// Nothing but the size, which has to be chosen.
+    #[must_use]
+    pub fn sized(size_policy: SizePolicy) -> PodChoices {
+        PodChoices {
+            size_policy,
+            tokens: ServiceAccountTokens::default(),
+            host_paths: HostPaths::default(),
+            images: ImageRules::default(),
+        }
+    }
 }
 
 /// The network of our namespace (CCI API, create network). The ids are Neutron's, not the VPC service's.

@@ -1,16 +1,14 @@
 //! What would become of a manifest, without a cluster and without a call.
 
-use engine::size::{AskedPod, SizePolicy};
+use engine::size::AskedPod;
 use engine::{CloudName, PodRef, Uid};
 use serde_json::Value;
 
 use super::admission::Reason;
-use super::host_paths::HostPaths;
-use super::images::ImageRules;
+use super::config::PodChoices;
 use super::profile::Profile;
 use super::sizing::{self, Sizing};
 use super::wire::{self, Mark};
-use crate::objects::ServiceAccountTokens;
 
 /// What stands for the values that only a cluster has, in the shape of a value that nobody takes for a real one.
 const CLUSTER_ID: &str = "CLUSTER-ID";
@@ -48,7 +46,7 @@ pub struct Request {
 #[must_use]
 pub fn explain(
     profile: &Profile,
-    policy: SizePolicy,
+    choices: &PodChoices,
     namespace: &str,
     name: &str,
     manifest: &Value,
@@ -56,22 +54,13 @@ pub fn explain(
     let mark = Mark { cluster_id: CLUSTER_ID.to_owned(), node: NODE.to_owned() };
     let owner = PodRef { namespace: namespace.into(), name: name.into(), uid: Uid(UID.into()) };
     let cloud_name = CloudName(format!("{namespace}-{name}-{NAME_END}").into());
-    let (tokens, host_paths, images) =
-        (ServiceAccountTokens::default(), HostPaths::default(), ImageRules::default());
-    let recipe = wire::Recipe {
-        shape: &profile.pod,
-        policy,
-        tokens,
-        host_paths: &host_paths,
-        images: &images,
-        mark: &mark,
-    };
+    let recipe = wire::Recipe { shape: &profile.pod, choices, mark: &mark };
     let built = wire::build(&recipe, &owner, &cloud_name, manifest);
     let asked = sizing::ask(manifest).ok();
     match built {
         Ok(cloud_pod) => Explanation {
             reasons: Vec::new(),
-            sizing: asked.as_ref().and_then(|asked| Sizing::of(policy, asked).ok()),
+            sizing: asked.as_ref().and_then(|asked| Sizing::of(choices.size_policy, asked).ok()),
             asked,
             request: Some(Request {
                 path: format!("{}/namespaces/{}/pods", profile.core_path, profile.namespace_of(CLUSTER_ID)),

@@ -8,6 +8,7 @@ use fuzz::CANARY;
 use serde_json::{Value, json};
 use store::{Batch, Pushed};
 
+use super::PodChoices;
 use super::admission::sentence;
 use super::error::{Intent, Problem, WAIT_MS_MAX};
 use super::profile::Profile;
@@ -15,7 +16,6 @@ use super::wire::parts::{CONTAINER_LISTS, items};
 use super::wire::{self, Mark, Sighting, read_page, read_pod};
 use crate::TEXT_BYTES_MAX;
 use crate::kubernetes::{lean, render};
-use crate::objects::ServiceAccountTokens;
 
 const NAMESPACE: &str = "cce-burst-c1";
 const NOW: Micros = Micros(1_767_225_600_000_000);
@@ -229,14 +229,8 @@ fn check_manifest(input: &[u8]) {
     let (profile, name) = (Profile::CCI_1_0, CloudName("shop-web-0-x".into()));
     let owner = PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) };
     let mark = mark();
-    let recipe = wire::Recipe {
-        shape: &profile.pod,
-        policy: profile.size_policy(),
-        tokens: ServiceAccountTokens::Explicit,
-        host_paths: &Default::default(),
-        images: &Default::default(),
-        mark: &mark,
-    };
+    let choices = PodChoices::sized(profile.size_policy());
+    let recipe = wire::Recipe { shape: &profile.pod, choices: &choices, mark: &mark };
     let build = |manifest: &Value| wire::build(&recipe, &owner, &name, manifest);
     match build(&manifest) {
         Ok(made) => {

@@ -79,14 +79,7 @@ impl CciClient {
         if manifest.pointer("/metadata/uid").and_then(Value::as_str) != Some(&pod.uid.0) {
             return Err(later(LaterReason::Conflict, "the manifest is of another incarnation of the pod"));
         }
-        let recipe = wire::Recipe {
-            shape: &self.profile.pod,
-            policy: self.config.size_policy,
-            tokens: self.config.tokens,
-            host_paths: &self.config.host_paths,
-            images: &self.config.images,
-            mark: &self.mark,
-        };
+        let recipe = wire::Recipe { shape: &self.profile.pod, choices: &self.config.pods, mark: &self.mark };
         let mut cloud_pod = wire::build(&recipe, pod, name, &manifest)
             .map_err(|reasons| not_admitted(admission::sentence(&reasons)))?;
         wire::note(&mut cloud_pod.json, &manifest, spec_digest);

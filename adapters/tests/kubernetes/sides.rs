@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, Profile};
+use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, PodChoices, Profile};
 use adapters::execute::{Executor, Perform, Rates, Turn};
 use adapters::kubernetes::{
     Manifests, NodeSettings, Notices, ObjectReader, PodMirror, PodWriter, VirtualNode,
@@ -90,10 +90,7 @@ fn cloud_client(url: &str) -> CciClient {
         network: NetworkConfig { name: "burst-net".into(), ..NetworkConfig::default() },
         cluster_id: "c1".into(),
         node: "burst".into(),
-        size_policy: Profile::CCI_1_0.size_policy(),
-        tokens: ServiceAccountTokens::Explicit,
-        host_paths: Default::default(),
-        images: Default::default(),
+        pods: PodChoices::sized(Profile::CCI_1_0.size_policy()),
         request_timeout: Duration::from_secs(30),
         proxy: None,
         plain_http: false,

@@ -4,7 +4,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, Profile};
+use adapters::cci::{Auth, CciClient, CciConfig, NetworkConfig, PodChoices, Profile};
 use adapters::execute::{Perform, Turn};
 use adapters::kubernetes::{
     Manifests, NodeSettings, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
@@ -238,10 +238,7 @@ fn config(profile: &Profile, url: String, project_id: String) -> CciConfig {
         },
         cluster_id: "c1".into(),
         node: NODE.into(),
-        size_policy: profile.size_policy(),
-        tokens: ServiceAccountTokens::default(),
-        host_paths: Default::default(),
-        images: Default::default(),
+        pods: PodChoices::sized(profile.size_policy()),
         request_timeout: PATIENCE,
         proxy: None,
         plain_http: false,

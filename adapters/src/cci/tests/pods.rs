@@ -326,7 +326,10 @@ async fn a_pod_that_the_cloud_cannot_run_is_refused_without_a_call() {
 fn a_policy_of_another_generation_is_not_accepted() {
     let directory = tempfile::tempdir().unwrap();
     let auth = access_key(directory.path());
-    let config = CciConfig { size_policy: engine::size::SizePolicy::Cci20, ..config("http://127.0.0.1:1") };
+    let config = CciConfig {
+        pods: PodChoices::sized(engine::size::SizePolicy::Cci20),
+        ..config("http://127.0.0.1:1")
+    };
     let error = CciClient::new(config, auth, Profile::CCI_1_0).err().unwrap();
     assert_eq!(
         error.to_string(),

@@ -16,7 +16,7 @@ pub(in crate::cci) fn left_out(recipe: &Recipe<'_>, manifest: &Value) -> Vec<Str
     let security_context = spec.and_then(|spec| spec.get("securityContext"));
     lacking(&mut paths, "spec.securityContext", security_context, shape.security_context);
     for (index, volume) in items(spec.and_then(|spec| spec.get("volumes"))).iter().enumerate() {
-        if recipe.tokens == ServiceAccountTokens::Explicit && is_token_volume(volume) {
+        if recipe.choices.tokens == ServiceAccountTokens::Explicit && is_token_volume(volume) {
             paths.push(format!("spec.volumes[{index}]"));
         }
     }
@@ -49,6 +49,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::cci::PodChoices;
     use crate::cci::profile::Profile;
     use crate::cci::wire::Mark;
 
@@ -69,14 +70,8 @@ mod tests {
             ]
         }});
         let mark = Mark { cluster_id: "c".into(), node: "n".into() };
-        let recipe = Recipe {
-            shape: &Profile::CCI_1_0.pod,
-            policy: Profile::CCI_1_0.size_policy(),
-            tokens: ServiceAccountTokens::Explicit,
-            host_paths: &Default::default(),
-            images: &Default::default(),
-            mark: &mark,
-        };
+        let choices = PodChoices::sized(Profile::CCI_1_0.size_policy());
+        let recipe = Recipe { shape: &Profile::CCI_1_0.pod, choices: &choices, mark: &mark };
         assert_eq!(
             left_out(&recipe, &manifest),
             [

@@ -3,7 +3,6 @@
 //! Fields that the profile does not name are left out. Where leaving one out would change what the pod does
 //! (its volumes, its rights, its place in the host's namespaces), the pod is refused instead ([`admission`]).
 
-use engine::size::SizePolicy;
 use engine::{CloudName, PodRef};
 use serde_json::{Map, Value, json};
 
@@ -12,7 +11,7 @@ use super::objects::{copy_name, rename_objects};
 use super::parts::{CONTAINER_LISTS, items, items_mut};
 use super::{downward, tokens};
 use crate::cci::admission::{self, Reason, Rule};
-use crate::cci::host_paths::HostPaths;
+use crate::cci::config::PodChoices;
 use crate::cci::images::{self, ImageRules};
 use crate::cci::profile::PodShape;
 use crate::cci::sizing::{self, Sizing};
@@ -26,14 +25,8 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 pub(in crate::cci) struct Recipe<'a> {
     /// What the cloud takes of a pod.
     pub shape: &'a PodShape,
-    /// How pods are sized.
-    pub policy: SizePolicy,
-    /// Which tokens they get.
-    pub tokens: ServiceAccountTokens,
-    /// What is put in the place of paths of the host.
-    pub host_paths: &'a HostPaths,
-    /// Which images they pull in place of others.
-    pub images: &'a ImageRules,
+    /// What an operator has chosen.
+    pub choices: &'a PodChoices,
     /// Whose they are.
     pub mark: &'a Mark,
 }
@@ -58,14 +51,14 @@ pub(in crate::cci) fn build(
     name: &CloudName,
     manifest: &Value,
 ) -> Result<CloudPod, Vec<Reason>> {
-    let manifest = &*recipe.host_paths.replace(manifest);
+    let manifest = &*recipe.choices.host_paths.replace(manifest);
     let mut reasons = admission::reasons(recipe.shape, manifest);
     let own_images = ImageRules::of_pod(manifest).unwrap_or_else(|message| {
         let field = format!("metadata.annotations['{}']", images::ANNOTATION);
         reasons.push(Reason { rule: Rule::ImageReplacement, field, message });
         ImageRules::default()
     });
-    match sizing::ask(manifest).and_then(|asked| Sizing::of(recipe.policy, &asked)) {
+    match sizing::ask(manifest).and_then(|asked| Sizing::of(recipe.choices.size_policy, &asked)) {
         Ok(sizing) if reasons.is_empty() => Ok(admitted(recipe, &sizing, &own_images, owner, name, manifest)),
         Ok(_) => Err(reasons),
         Err(unfit) => {
@@ -91,14 +84,14 @@ fn admitted(
 
     let mut spec = manifest["spec"].as_object().map(|spec| only(spec, shape.spec)).unwrap_or_default();
     narrow(spec.get_mut("securityContext"), shape.security_context);
-    if recipe.tokens == ServiceAccountTokens::Explicit {
+    if recipe.choices.tokens == ServiceAccountTokens::Explicit {
         tokens::leave_out(&mut spec);
     }
     for list in CONTAINER_LISTS {
         for container in items_mut(spec.get_mut(list)) {
             *container = container_for(shape, container);
             let image = container["image"].as_str().unwrap_or_default();
-            if let Some(other) = own_images.replace(image).or_else(|| recipe.images.replace(image)) {
+            if let Some(other) = own_images.replace(image).or_else(|| recipe.choices.images.replace(image)) {
                 container["image"] = other.into();
             }
         }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::cci::profile::Profile;
 use engine::Uid;
+use engine::size::SizePolicy;
 
 fn owner() -> PodRef {
     PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) }
@@ -9,14 +10,12 @@ fn owner() -> PodRef {
 fn built(manifest: &Value) -> Result<CloudPod, Vec<Reason>> {
     let mark = Mark { cluster_id: "c1".into(), node: "virtual-kubelet".into() };
     let name = CloudName("shop-web-0-x".into());
-    let recipe = Recipe {
-        shape: &Profile::CCI_1_0.pod,
-        policy: SizePolicy::Cci10V125,
-        tokens: ServiceAccountTokens::Explicit,
-        host_paths: &"/var/log=emptyDir".parse().unwrap(),
-        images: &"harbor.corp/app=swr.a/acme".parse().unwrap(),
-        mark: &mark,
+    let choices = PodChoices {
+        host_paths: "/var/log=emptyDir".parse().unwrap(),
+        images: "harbor.corp/app=swr.a/acme".parse().unwrap(),
+        ..PodChoices::sized(SizePolicy::Cci10V125)
     };
+    let recipe = Recipe { shape: &Profile::CCI_1_0.pod, choices: &choices, mark: &mark };
     build(&recipe, &owner(), &name, manifest)
 }
 
