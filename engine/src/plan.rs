@@ -93,6 +93,8 @@ impl Plan {
 pub(crate) fn plan(gates: &Gates<'_>, row: &Pod) -> Plan {
     match &row.kubernetes {
         KubernetesView::Unseen => match row.cloud {
+            // Whether it has an owner is not known yet, and that would be made once more (seed 379111).
+            CloudView::Gone { .. } if !gates.kubernetes_listed => Plan::default(),
             CloudView::Never | CloudView::Gone { .. } => Plan { forget: true, ..Plan::default() },
             CloudView::Doubted { .. } => Plan { cloud: Some(look_up(row)), ..Plan::default() },
             CloudView::Unproven { .. }

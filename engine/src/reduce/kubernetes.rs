@@ -9,6 +9,7 @@ use crate::id::{PodRef, Seq, Uid};
 use crate::plan::LOOK_AGAIN_MS;
 use crate::reduce::turn::Turn;
 use crate::state::{CloudView, KubernetesView, Pod, Word};
+use crate::time::Micros;
 
 impl Turn<'_> {
     /// A pod bound to our node appeared or changed.
@@ -29,6 +30,12 @@ impl Turn<'_> {
         if first_sight && matches!(row.cloud, CloudView::Unknown { .. }) && facts.phase != Phase::Pending {
             // It has run since our log: whether it still does is to be seen, and it is not made again.
             row.cloud = CloudView::Unproven { proofs: 0 };
+        }
+        // It was found absent when it had no owner, and one answer was enough. For one that has an owner it is not.
+        if let (KubernetesView::Unseen, CloudView::Gone { last: Some(last), .. }) =
+            (&row.kubernetes, &row.cloud)
+        {
+            row.cloud = CloudView::Doubted { facts: last.clone(), since: Micros::default(), proofs: 1 };
         }
         if row.facts().is_none_or(|before| before.spec_digest != facts.spec_digest) {
             row.admit_again();

@@ -153,3 +153,34 @@ fn no_status_is_told_after_a_start_before_the_cloud_is_listed() {
     check(story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into())), expect![[r#""#]]);
     check(story.listed(), expect![[r#""#]]);
 }
+
+/// The API server was not listed yet, so that nobody knew whose the body was (seed 379111): its pod is not made once more,
+/// and has failed only on a second answer.
+#[test]
+fn a_body_that_goes_before_the_api_server_is_listed_is_not_made_again() {
+    let mut story = Story::started();
+    let web = pod("web", "u1");
+    story.answer("ensure_cloud_namespace", Outcome::Done(Answer::Nothing));
+    story.tell(Event::CloudPodObserved(cloud(&web, Phase::Running).into()));
+    story.listed();
+    story.later(5_000);
+    let list = story.take("list_cloud_pods");
+    let (name, owner) = (CloudName::of(&web), web.clone());
+    story.tell(Event::CloudPodMissing { name, owner, list: list.id });
+    story.finish(list, Outcome::Done(Answer::Listed { complete: true, count: 0 }), Micros(1_000_000));
+    story.later(60_000);
+    story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    check(
+        story.tell(Event::PodObserved(facts(&web).into())),
+        expect![[r#"
+            10.0 look up shop/web in the cloud because of #9 #10
+        "#]],
+    );
+    check(story.tell(Event::PodsListed { resource_version: "9".into(), count: 1 }), expect![""]);
+    check(
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent)),
+        expect![[r#"
+            12.0 write shop/web: Failed NotFound The pod has disappeared from the cloud because of #10 #12
+        "#]],
+    );
+}

@@ -135,6 +135,8 @@ impl Life {
         for record in recent.take_while(|record| clock.ms_since(record.at) <= horizon_ms) {
             let Event::EffectFinished { outcome, .. } = &record.event else { continue };
             let asked_ms = match outcome {
+                // What may not be read is read again as late.
+                Outcome::Done(Answer::ObjectUnreadable { .. }) => cap_ms,
                 Outcome::Done(_) => 0,
                 Outcome::Refused(_) | Outcome::Unknown { .. } => cap_ms,
                 Outcome::Later { wait_ms, reason: LaterReason::Throttled, .. } => {
