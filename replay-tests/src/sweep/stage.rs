@@ -159,6 +159,16 @@ enum Due {
     Start,
 }
 
+impl Due {
+    /// The call that is on its way there.
+    fn flight(&self) -> Option<&Flight> {
+        match self {
+            Due::Arrive(flight) => Some(flight),
+            Due::Step | Due::Answer(..) | Due::Watch(_) | Due::List(_) | Due::Object(_) | Due::Start => None,
+        }
+    }
+}
+
 /// The agent while it lives.
 struct Life {
     machine: Machine,
@@ -253,17 +263,10 @@ impl Stage {
 
     /// What was sent and has not arrived, as far as it changes something: its number, and what it looks like.
     pub(super) fn under_way(&self) -> impl Iterator<Item = (u64, u64)> {
-        self.due.values().filter_map(|due| match due {
-            Due::Arrive(Flight { number, effect, .. }) if changes(&effect.kind) => {
-                Some((*number, digest_of(&(effect.kind.name(), about(&effect.kind)))))
-            }
-            Due::Arrive(_)
-            | Due::Step
-            | Due::Answer(..)
-            | Due::Watch(_)
-            | Due::List(_)
-            | Due::Object(_)
-            | Due::Start => None,
+        let flights = self.due.values().filter_map(Due::flight);
+        let that_matter = flights.filter(|flight| changes(&flight.effect.kind));
+        that_matter.map(|Flight { number, effect, .. }| {
+            (*number, digest_of(&(effect.kind.name(), about(&effect.kind))))
         })
     }
 

@@ -130,29 +130,17 @@ impl Stage {
 
     /// Nobody hears the answer of a call; after a while its sender knows that.
     fn lose(&mut self, number: u64, fate: CallFate) {
-        let on_its_way = |due: &Due| match due {
-            Due::Arrive(flight) if flight.number == number => Some(flight.clone()),
-            Due::Arrive(_)
-            | Due::Step
-            | Due::Answer(..)
-            | Due::Watch(_)
-            | Due::List(_)
-            | Due::Object(_)
-            | Due::Start => None,
-        };
-        let Some(flight) = self.due.values().find_map(on_its_way) else { return };
+        let mut flights = self.due.values().filter_map(Due::flight);
+        let Some(flight) = flights.find(|flight| flight.number == number).cloned() else { return };
         self.fate(number, fate);
-        self.due.values_mut().for_each(|due| match due {
-            // Of no life: the answer goes nowhere.
-            Due::Arrive(flight) if flight.number == number => flight.boot = 0,
-            Due::Arrive(_)
-            | Due::Step
-            | Due::Answer(..)
-            | Due::Watch(_)
-            | Due::List(_)
-            | Due::Object(_)
-            | Due::Start => {}
-        });
+        for due in self.due.values_mut() {
+            if let Due::Arrive(flight) = due
+                && flight.number == number
+            {
+                // Of no life: the answer goes nowhere.
+                flight.boot = 0;
+            }
+        }
         let unknown = Outcome::Unknown { message: "no answer".to_owned() };
         self.at(TIMEOUT_MS, Due::Answer(flight, unknown.into()));
     }
