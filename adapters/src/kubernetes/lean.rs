@@ -90,7 +90,8 @@ struct RawLine<'a> {
     object: &'a RawValue,
 }
 
-/// Reads one line of a watch; `tokens` says which ones count among what a pod needs. Never fails: what cannot be read is [`WatchLine::Bad`].
+/// Reads one line of a watch; `tokens` says which ones count among what a pod needs. Never fails: what cannot be read is
+/// [`WatchLine::Bad`].
 #[must_use]
 pub fn parse_line(line: &[u8], tokens: ServiceAccountTokens) -> WatchLine {
     let Ok(text) = std::str::from_utf8(line) else {

@@ -107,7 +107,9 @@ impl ObjectReader {
 /// How long after it was given a token is asked for anew. `number` spreads those that were given together.
 #[must_use]
 pub fn renewal(lifetime: Duration, number: u64) -> Duration {
-    let latest_s = (lifetime.as_secs() * RENEWAL_PERCENT / 100).clamp(RENEWAL_S_MIN, RENEWAL_S_MAX);
+    // Cut before it is multiplied: an answer can say any number.
+    let lifetime_s = lifetime.as_secs().min(RENEWAL_S_MAX * 100 / RENEWAL_PERCENT);
+    let latest_s = (lifetime_s * RENEWAL_PERCENT / 100).max(RENEWAL_S_MIN);
     let spread_s = latest_s * RENEWAL_SPREAD_PERCENT / 100;
     Duration::from_secs(latest_s - number % (spread_s + 1))
 }
@@ -125,6 +127,7 @@ mod tests {
             assert!((2_592..=2_880).contains(&renewal.as_secs()), "{renewal:?}");
         }
         assert_eq!(renewal(Duration::from_secs(365 * 86_400), 0), Duration::from_secs(86_400));
+        assert_eq!(renewal(Duration::from_secs(u64::MAX), 0), Duration::from_secs(86_400));
         assert_eq!(renewal(Duration::ZERO, 6), Duration::from_secs(54));
     }
 }

@@ -90,8 +90,9 @@ fn admitted(
     for list in CONTAINER_LISTS {
         for container in items_mut(spec.get_mut(list)) {
             *container = container_for(shape, container);
-            let image = container["image"].as_str().unwrap_or_default();
-            if let Some(other) = own_images.replace(image).or_else(|| recipe.choices.images.replace(image)) {
+            let image = container.get("image").and_then(Value::as_str).filter(|image| !image.is_empty());
+            let replace = |image| own_images.replace(image).or_else(|| recipe.choices.images.replace(image));
+            if let Some(other) = image.and_then(replace) {
                 container["image"] = other.into();
             }
         }

@@ -197,6 +197,16 @@ fn images_are_pulled_from_where_the_pod_or_the_configuration_says() {
         ["swr.b/init:1", "swr.b/web:1", "swr.b/side:2"],
         "the pod's own word counts more"
     );
+    let bare = r#"[{"repositoryPrefix":"","replaceWith":"swr.b"}]"#;
+    let mut odd = json!({
+        "metadata": {"annotations": {"coordinator.cci.io/image-replacement": bare}},
+        "spec": {"containers": [manifest["spec"]["containers"][0]], "initContainers": ["no container", {"name": "i", "image": ""}]},
+    });
+    odd["spec"]["containers"][0]["image"] = "nginx".into();
+    let spec = built(&odd).unwrap().json["spec"].clone();
+    assert_eq!(spec["containers"][0]["image"], "swr.b/nginx");
+    assert_eq!(spec["initContainers"][0], "no container", "what is none has no image");
+    assert_eq!(spec["initContainers"][1]["image"], "");
     manifest["metadata"]["annotations"] = json!({"coordinator.cci.io/image-replacement": "[{}]"});
     let [reason] = &built(&manifest).unwrap_err()[..] else { panic!("it is refused for one reason") };
     assert_eq!(

@@ -129,8 +129,8 @@ pub(in crate::cci) fn copy_of(
     Copy { json, secrets }
 }
 
-/// What an object of `copy_kind` in the cloud is a copy of, by its mark; `None` for what is not ours, and for what has our mark and not
-/// the name that goes with it, which we did not write (invariant S11).
+/// What an object of `copy_kind` in the cloud is a copy of, by its mark; `None` for what is not ours, and for what has our
+/// mark and not the name that goes with it, which we did not write (invariant S11).
 pub(in crate::cci) fn copied(mark: &Mark, copy_kind: &str, metadata: &Value) -> Option<ObjectRef> {
     let annotations: Annotations =
         serde_json::from_value(metadata.get("annotations")?.clone()).unwrap_or_default();
