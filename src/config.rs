@@ -29,7 +29,7 @@ pub use error::ConfigError;
 pub use error::variable;
 pub use kubernetes::Kubernetes;
 pub use log::{Durability, Log};
-pub use node::Node;
+pub use node::{CapacitySource, Node};
 pub use pacing::Pacing;
 pub use pods::PodOptions;
 pub use serving::{LogLevel, Logging, Serving};
@@ -82,6 +82,9 @@ impl RunConfig {
         } = args;
         let mut errors = Vec::new();
         let cloud = cloud.check(&node.node_name, &settings, &mut errors);
+        if let Some(cloud) = &cloud {
+            node.check(&cloud.profile.profile(), &settings, &mut errors);
+        }
         let policy = decisions.check(&settings, &mut errors);
         serving.check(&settings, &mut errors);
         match cloud {

@@ -168,7 +168,8 @@ pub async fn serve(
     // The servers outlive `stop`: whoever watches the agent end sees it until it has.
     let ended = CancellationToken::new();
     let _end_servers = ended.clone().drop_guard();
-    tokio::spawn(telemetry::serve(serving, Arc::clone(&metrics), readiness.clone(), ended.clone()));
+    let pods = telemetry::pods::registry(clients.pod_sizes());
+    tokio::spawn(telemetry::serve(serving, Arc::clone(&metrics), pods, readiness.clone(), ended.clone()));
     tokio::spawn(admin::serve(admin, machine.log().tap(), reports.clone(), clock, ended));
     if let Some(reachable) = reachable {
         // Whoever asked may have gone; the agent runs all the same.

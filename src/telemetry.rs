@@ -2,6 +2,7 @@
 
 pub mod bounded;
 pub mod metrics;
+pub mod pods;
 mod process;
 pub mod readiness;
 pub mod serve;

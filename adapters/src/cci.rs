@@ -6,6 +6,7 @@
 //! after a refused token or signature: when to try again is the reducer's decision.
 
 mod admission;
+mod billed;
 mod client;
 mod config;
 mod credentials;
@@ -20,6 +21,7 @@ mod listing;
 mod namespace;
 mod objects;
 mod profile;
+mod quota;
 mod sign;
 mod sizing;
 mod transport;
@@ -30,6 +32,7 @@ mod wire;
 mod tests;
 
 pub use admission::{Reason, Rule};
+pub use billed::{PodSize, PodSizes};
 pub use client::{Answered, CciClient};
 pub use config::{CciConfig, NetworkConfig, PodChoices};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};

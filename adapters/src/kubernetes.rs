@@ -12,6 +12,7 @@ mod node;
 mod notice;
 mod objects;
 pub mod render;
+mod services;
 pub(crate) mod tokens;
 mod transport;
 mod watch;

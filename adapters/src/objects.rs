@@ -1,10 +1,11 @@
-//! ConfigMaps, Secrets and tokens at the border: which of them are in use, and what was last seen of each.
+//! ConfigMaps, Secrets, tokens and variables of Services at the border: which of them are in use, and what was last seen of each.
 //!
 //! Each object that pods use is read by its name, now and then and without its content, and its change is reported. A
 //! watch would tell sooner, but to list and watch Secrets is a right to read all of them, and one watch for each object
 //! would be as many open streams as there are objects. The kubelet's own way with a cache is to read each again after a
 //! minute; here it is half of that.
 
+mod services;
 mod tokens;
 mod uses;
 
@@ -18,12 +19,24 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use services::{
+    KUBERNETES_NAMESPACE, KUBERNETES_SERVICE, Service, ServiceVariables, variables, version,
+};
 pub(crate) use tokens::is_token_volume;
 pub use tokens::{ServiceAccountTokens, TokenWish};
 pub(crate) use uses::{CLOUD_PULL_SECRET, SpecObjects, TOKEN_VOLUME, is_swr_secret};
 
 use crate::kubernetes::{ObjectReader, ReadObject};
 use crate::{Clock, Reports, Seen};
+
+/// What pods need beyond the objects that they name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ImpliedNeeds {
+    /// Which tokens they get.
+    pub tokens: ServiceAccountTokens,
+    /// Whether they are told where the Services of their namespace are.
+    pub service_variables: bool,
+}
 
 /// How often an object that is there is read again. Half of what a kubelet's cache keeps one for.
 pub const PRESENT_PERIOD: Duration = Duration::from_secs(30);

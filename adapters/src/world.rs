@@ -1,6 +1,9 @@
 //! The real world: one arm for each effect, and no decision.
 
 mod copies;
+mod quota;
+
+pub use quota::QuotaWatch;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +80,8 @@ pub struct World {
     pub objects: Arc<Objects>,
     /// Which tokens pods get.
     pub tokens: ServiceAccountTokens,
+    /// Set where the node offers what the cloud's quota allows.
+    pub quota: Option<QuotaWatch>,
     /// Whole manifests of pods that are not in the cloud yet.
     pub manifests: Arc<Manifests>,
     /// What was reported of the cloud.
@@ -217,6 +222,7 @@ impl World {
             self.report(at, Event::CloudPodMissing { name, owner, list }).await;
         }
         self.audit(&mut calls).await;
+        self.watch_quota(&mut calls).await;
         Outcome::Done(Answer::Listed { complete: true, count: count as u32 })
     }
 

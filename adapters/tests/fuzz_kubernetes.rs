@@ -3,7 +3,7 @@
 
 use adapters::kubernetes::lean::{BadObject, WatchLine, object_of, parse_line, parse_pod};
 use adapters::kubernetes::lines::Lines;
-use adapters::objects::ServiceAccountTokens;
+use adapters::objects::{ImpliedNeeds, ServiceAccountTokens};
 use engine::{Event, Gone, Micros, PodFacts, PodRef, Record, Seq};
 use fuzz::CANARY;
 use serde_json::{Value, json};
@@ -18,6 +18,8 @@ macro_rules! recording {
 /// Beside what is read, a parser holds what it has not taken over yet, and a list reserves room for the next.
 const MEMORY_PER_BYTE: usize = 16;
 const MEMORY_BYTES: usize = 64 * 1024;
+
+const EVERYTHING: ImpliedNeeds = ImpliedNeeds { tokens: ServiceAccountTokens::All, service_variables: true };
 
 /// A pod with all there is to read, and with secrets where nobody is to read.
 fn pod() -> Value {
@@ -89,7 +91,7 @@ fn check_bad(bad: &BadObject, object: Option<&Value>) {
 }
 
 fn check_line(input: &[u8]) {
-    let (line, peak) = fuzz::peak_bytes(|| parse_line(input, ServiceAccountTokens::All));
+    let (line, peak) = fuzz::peak_bytes(|| parse_line(input, EVERYTHING));
     assert!(peak <= MEMORY_PER_BYTE * input.len() + MEMORY_BYTES, "{peak} bytes for {}", input.len());
     // Depth and numbers that the other parser refuses are skipped by ours where they do not matter.
     let whole = serde_json::from_slice::<Value>(input).ok();
@@ -171,7 +173,7 @@ fn fuzz_watch_stream() {
 
 fn check_pod(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else { return };
-    let (read, peak) = fuzz::peak_bytes(|| parse_pod(text, ServiceAccountTokens::All));
+    let (read, peak) = fuzz::peak_bytes(|| parse_pod(text, EVERYTHING));
     assert!(peak <= MEMORY_PER_BYTE * input.len() + MEMORY_BYTES, "{peak} bytes for {}", input.len());
     let object = serde_json::from_slice::<Value>(input).ok();
     match read {

@@ -1,4 +1,4 @@
-//! ConfigMaps, Secrets and tokens that pods need: which they are, and under which names the cloud has its copies. What
+//! ConfigMaps, Secrets, tokens and variables of Services that pods need: which they are, and under which names the cloud has its copies. What
 //! they say is never in here: it is read when a copy is written, and goes past the log.
 
 use alloc::format;
@@ -22,12 +22,19 @@ pub enum ObjectKind {
     /// The tokens of the service account that one pod asks for, bound to that pod. They are no object of the cluster:
     /// each is asked for (TokenRequest API), and asked for again before it ends. The cloud has them as a Secret.
     ServiceAccountToken,
+    /// The variables that tell the pods of one namespace where its Services are. They are no object of the cluster: they
+    /// follow from all its Services (virtual-kubelet rule VK-E11). The cloud has them as a ConfigMap.
+    ServiceVariables,
 }
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [ObjectKind; 3] =
-        [ObjectKind::ConfigMap, ObjectKind::Secret, ObjectKind::ServiceAccountToken];
+    pub const ALL: [ObjectKind; 4] = [
+        ObjectKind::ConfigMap,
+        ObjectKind::Secret,
+        ObjectKind::ServiceAccountToken,
+        ObjectKind::ServiceVariables,
+    ];
 
     /// The `kind` in the API.
     #[must_use]
@@ -36,6 +43,7 @@ impl ObjectKind {
             ObjectKind::ConfigMap => "ConfigMap",
             ObjectKind::Secret => "Secret",
             ObjectKind::ServiceAccountToken => "ServiceAccountToken",
+            ObjectKind::ServiceVariables => "ServiceVariables",
         }
     }
 
@@ -43,7 +51,7 @@ impl ObjectKind {
     #[must_use]
     pub fn copy_kind(self) -> &'static str {
         match self {
-            ObjectKind::ConfigMap => "ConfigMap",
+            ObjectKind::ConfigMap | ObjectKind::ServiceVariables => "ConfigMap",
             ObjectKind::Secret | ObjectKind::ServiceAccountToken => "Secret",
         }
     }
@@ -52,7 +60,7 @@ impl ObjectKind {
     #[must_use]
     pub fn plural(self) -> &'static str {
         match self {
-            ObjectKind::ConfigMap => "configmaps",
+            ObjectKind::ConfigMap | ObjectKind::ServiceVariables => "configmaps",
             ObjectKind::Secret | ObjectKind::ServiceAccountToken => "secrets",
         }
     }
@@ -66,7 +74,7 @@ pub struct ObjectRef {
     /// `metadata.namespace`.
     #[serde(deserialize_with = "shared::text")]
     pub namespace: Arc<str>,
-    /// `metadata.name`; of tokens the name and the UID of their pod.
+    /// `metadata.name`; of tokens the name and the UID of their pod, and of variables which Services they are of.
     #[serde(deserialize_with = "shared::text")]
     pub name: Arc<str>,
 }
@@ -110,7 +118,7 @@ impl fmt::Display for ObjectRef {
 pub struct ObjectUse {
     /// What it is.
     pub kind: ObjectKind,
-    /// `metadata.name`; of tokens the name and the UID of their pod.
+    /// As [`ObjectRef::name`].
     #[serde(deserialize_with = "shared::text")]
     pub name: Arc<str>,
     /// Whether the pod cannot start without it.

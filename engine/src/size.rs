@@ -9,6 +9,7 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
+pub use flavor::parse as flavor_size;
 pub use quantity::{Malformed, Quantity, cpu_text, memory_text};
 
 /// Bytes in a GiB.

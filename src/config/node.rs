@@ -6,7 +6,10 @@ use std::str::FromStr;
 
 use adapters::cci::Profile;
 use adapters::kubernetes::{NodeSettings, Taint};
+use clap::ValueEnum;
 
+use crate::config::error::ConfigError;
+use crate::config::sources::Settings;
 use crate::config::values::{between, ip_address, is_dns_label, node_name};
 
 /// The virtual node.
@@ -31,6 +34,9 @@ pub struct Node {
     /// Number of pods that the node offers to the scheduler.
     #[arg(long, value_name = "QUANTITY", default_value = "200k")]
     pub node_pods: Quantity,
+    /// Where the CPU, memory and number of pods that the node offers come from.
+    #[arg(long, value_enum, value_name = "SOURCE", default_value_t = CapacitySource::Configured)]
+    pub node_capacity: CapacitySource,
     /// Internal IP address of the node, where the API server asks for logs and exec; without it the node
     /// shows none.
     #[arg(long, value_name = "IP", value_parser = ip_address)]
@@ -40,7 +46,29 @@ pub struct Node {
     pub kubelet_port: u16,
 }
 
+/// What the capacity of the node follows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum CapacitySource {
+    /// The options node-cpu, node-memory and node-pods.
+    #[default]
+    Configured,
+    /// The quotas of the namespace in the cloud, read every five minutes, and those options for what they do not limit.
+    Quota,
+}
+
 impl Node {
+    /// Sees that the cloud can say what the node is to follow.
+    pub fn check(&self, profile: &Profile, settings: &Settings, errors: &mut Vec<ConfigError>) {
+        if self.node_capacity == CapacitySource::Quota && !profile.has_quotas {
+            let remedy = format!(
+                "{} has no quotas that could be read; leave it at configured, and give node-cpu, node-memory and \
+                 node-pods",
+                profile.name
+            );
+            errors.push(ConfigError::Conflict { place: settings.place("node-capacity"), remedy });
+        }
+    }
+
     /// The node as it presents itself to the cluster: the customary one but for the options.
     pub fn settings(&self) -> NodeSettings {
         let customary = NodeSettings::named(&self.node_name);

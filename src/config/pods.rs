@@ -1,7 +1,7 @@
 //! Options: how pods are made.
 
 use adapters::cci::{HostPaths, ImageRules, PodChoices};
-use adapters::objects::ServiceAccountTokens;
+use adapters::objects::{ImpliedNeeds, ServiceAccountTokens};
 use clap::ValueEnum;
 use engine::size::SizePolicy;
 
@@ -12,6 +12,9 @@ pub struct PodOptions {
     /// Which tokens of service accounts pods get.
     #[arg(long, value_enum, value_name = "WHICH", default_value_t = Tokens::Explicit)]
     pub service_account_tokens: Tokens,
+    /// What pods are told of Services in variables such as WEB_SERVICE_HOST.
+    #[arg(long, value_enum, value_name = "WHICH", default_value_t = Variables::Links)]
+    pub service_variables: Variables,
     /// What is put in the place of paths of the host and all below them, as a list /PATH=emptyDir, /PATH=emptyDir:SIZE or
     /// /PATH=none, which leaves the volume and its mounts out. Pods with other paths are refused.
     #[arg(long, value_name = "LIST", default_value = "")]
@@ -32,14 +35,30 @@ pub enum Tokens {
     All,
 }
 
+/// The name of a choice of variables.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Variables {
+    /// What any node tells: the API server's Service, and unless enableServiceLinks is false those of the namespace.
+    #[default]
+    Links,
+    /// Nothing: no Service is read.
+    None,
+}
+
 impl PodOptions {
     /// The choices, with how pods are sized.
     pub fn choices(&self, size_policy: SizePolicy) -> PodChoices {
         PodChoices {
             size_policy,
-            tokens: match self.service_account_tokens {
-                Tokens::Explicit => ServiceAccountTokens::Explicit,
-                Tokens::All => ServiceAccountTokens::All,
+            implied: ImpliedNeeds {
+                tokens: match self.service_account_tokens {
+                    Tokens::Explicit => ServiceAccountTokens::Explicit,
+                    Tokens::All => ServiceAccountTokens::All,
+                },
+                service_variables: match self.service_variables {
+                    Variables::Links => true,
+                    Variables::None => false,
+                },
             },
             host_paths: self.host_path_replacement.clone(),
             images: self.image_replacement.clone(),

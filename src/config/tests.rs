@@ -123,7 +123,10 @@ fn defaults_follow_from_the_region_and_the_cluster_id() {
                     node: "virtual-kubelet",
                     pods: PodChoices {
                         size_policy: Cci10V125,
-                        tokens: Explicit,
+                        implied: ImpliedNeeds {
+                            tokens: Explicit,
+                            service_variables: true,
+                        },
                         host_paths: HostPaths(
                             {},
                         ),

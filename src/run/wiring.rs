@@ -2,19 +2,19 @@
 
 use std::sync::Arc;
 
-use adapters::cci::{Auth, CciClient};
+use adapters::cci::{Auth, CciClient, PodSizes};
 use adapters::kubernetes::{
     self, MANIFEST_BYTES_MAX, Manifests, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
     WatchSettings,
 };
 use adapters::objects::{ObjectWatch, Objects};
-use adapters::world::{CloudMirror, World};
+use adapters::world::{CloudMirror, QuotaWatch, World};
 use adapters::{Clock, Reports};
 use engine::State;
 use parking_lot::Mutex;
 
 use super::Error;
-use crate::config::RunConfig;
+use crate::config::{CapacitySource, RunConfig};
 
 /// Both sides, ready to begin.
 pub struct Sides {
@@ -32,6 +32,13 @@ pub struct Sides {
 pub struct Clients {
     kubernetes: kube::Client,
     cloud: CciClient,
+}
+
+impl Clients {
+    /// What each pod asked for and what is billed for it.
+    pub fn pod_sizes(&self) -> PodSizes {
+        self.cloud.pod_sizes()
+    }
 }
 
 /// Makes the clients of both sides, before anything is touched.
@@ -58,10 +65,10 @@ pub fn connect(
     let client = clients.kubernetes;
     let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
     let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
-    let tokens = config.cloud.cci.pods.tokens;
+    let implied = config.cloud.cci.pods.implied;
     let settings = WatchSettings {
         period_s: options.watch_timeout_s,
-        tokens,
+        implied,
         ..WatchSettings::of_node(&config.node.node_name)
     };
     let watch =
@@ -77,7 +84,8 @@ pub fn connect(
         cloud: clients.cloud,
         reader,
         objects,
-        tokens,
+        tokens: implied.tokens,
+        quota: (config.node.node_capacity == CapacitySource::Quota).then(QuotaWatch::default),
         manifests,
         mirror: Mutex::new(CloudMirror::knowing(state.known_cloud_pods())),
         reports: reports.clone(),

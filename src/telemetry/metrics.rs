@@ -198,10 +198,18 @@ impl Metrics {
     /// # Errors
     /// When a metric cannot be written, which is a bug in its definition.
     pub fn text(&self) -> Result<String, fmt::Error> {
-        let mut text = String::new();
-        prometheus_client::encoding::text::encode(&mut text, &self.registry)?;
-        Ok(text)
+        text_of(&self.registry)
     }
+}
+
+/// The metrics of a registry in the OpenMetrics text format.
+///
+/// # Errors
+/// When a metric cannot be written, which is a bug in its definition.
+pub fn text_of(registry: &Registry) -> Result<String, fmt::Error> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, registry)?;
+    Ok(text)
 }
 
 /// Registers a metric under its name and keeps a handle of it.

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use super::Error;
+use super::billed::PodSizes;
 use super::config::CciConfig;
 use super::credentials::Auth;
 use super::error::Intent;
@@ -56,6 +57,7 @@ pub struct CciClient {
     pub(super) transport: Transport,
     /// What the last list held.
     pub(super) listed: Mutex<Listed>,
+    pub(super) sizes: PodSizes,
     /// Why pods are not made before a person has acted, and when that was said.
     stopped: Mutex<Option<(Instant, Refusal)>>,
 }
@@ -73,8 +75,14 @@ impl CciClient {
         profile.check_policy(config.pods.size_policy).map_err(|reason| Error::Setting { setting, reason })?;
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
-        let (listed, stopped) = (Mutex::default(), Mutex::default());
-        Ok(CciClient { config, profile, mark, transport, listed, stopped })
+        let (listed, sizes, stopped) = (Mutex::default(), PodSizes::default(), Mutex::default());
+        Ok(CciClient { config, profile, mark, transport, listed, sizes, stopped })
+    }
+
+    /// What each pod asked for and what is billed for it, as each complete list says.
+    #[must_use]
+    pub fn pod_sizes(&self) -> PodSizes {
+        self.sizes.clone()
     }
 
     /// Makes the cloud pod of `pod` under `name` (CCI API, create pod).
@@ -162,8 +170,13 @@ impl CciClient {
         }
     }
 
+    /// The path of all objects of a kind in our namespace.
+    pub(super) fn in_namespace(&self, plural: &str) -> String {
+        format!("{}/namespaces/{}/{plural}", self.profile.core_path, self.config.namespace)
+    }
+
     pub(super) fn pods_path(&self) -> String {
-        format!("{}/namespaces/{}/pods", self.profile.core_path, self.config.namespace)
+        self.in_namespace("pods")
     }
 
     pub(super) fn pod_path(&self, name: &CloudName) -> String {

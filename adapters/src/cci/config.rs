@@ -9,7 +9,7 @@ use reqwest::Url;
 use super::Error;
 use super::host_paths::HostPaths;
 use super::images::ImageRules;
-use crate::objects::ServiceAccountTokens;
+use crate::objects::ImpliedNeeds;
 
 /// Where CCI is, which project we act in, and the names we go by.
 #[derive(Clone, Debug)]
@@ -45,8 +45,8 @@ pub struct CciConfig {
 pub struct PodChoices {
     /// How they are sized: one of the profile's policies.
     pub size_policy: SizePolicy,
-    /// Which tokens of service accounts they get.
-    pub tokens: ServiceAccountTokens,
+    /// What they need beyond what they name.
+    pub implied: ImpliedNeeds,
     /// What is put in the place of paths of the host.
     pub host_paths: HostPaths,
     /// Which images they pull in place of others, where they say nothing of it themselves.
@@ -59,7 +59,7 @@ impl PodChoices {
     pub fn sized(size_policy: SizePolicy) -> PodChoices {
         PodChoices {
             size_policy,
-            tokens: ServiceAccountTokens::default(),
+            implied: ImpliedNeeds::default(),
             host_paths: HostPaths::default(),
             images: ImageRules::default(),
         }

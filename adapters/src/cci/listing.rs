@@ -2,10 +2,12 @@
 //! read and none contradicts another.
 
 use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
-use engine::{CloudFacts, CloudName, Outcome, RefusalClass};
+use engine::{CloudFacts, CloudName, Outcome, PodRef, RefusalClass};
 use xxhash_rust::xxh3::{xxh3_64, xxh3_64_with_seed};
 
+use super::billed::{self, PodSize};
 use super::client::{CciClient, not_understood};
 use super::error::Intent;
 use super::transport::{Call, Failure};
@@ -61,6 +63,7 @@ struct Known {
     name: CloudName,
     /// A digest of the cloud's identity of it.
     cloud_uid: u64,
+    size: Option<Arc<PodSize>>,
 }
 
 /// Pages of one list, as they come in.
@@ -122,6 +125,9 @@ impl CciClient {
                 pages.flaw("the page tokens expire faster than the pages are read");
             }
             let by_digest = std::mem::take(&mut pages.by_digest);
+            if pages.flaw.is_none() {
+                self.sizes.set(by_digest.values().filter_map(|known| known.size.clone()).collect());
+            }
             *self.listed.lock() = Listed { seed: before.seed, by_digest };
             return Ok(pages.finish());
         }
@@ -171,7 +177,11 @@ impl CciClient {
             let digest = xxh3_64_with_seed(json, before.seed);
             match before.by_digest.get(&digest).filter(|known| keep(&known.name)) {
                 Some(known) => pages.unchanged(digest, known.clone()),
-                None => pages.add(digest, wire::read_pod(&self.mark, &self.config.namespace, json)),
+                None => {
+                    let sighting = wire::read_pod(&self.mark, &self.config.namespace, json);
+                    let size = |owner: &_| billed::read(owner, &wire::read_annotations(json));
+                    pages.add(digest, sighting, size);
+                }
             }
         }
         Ok(pages.turn(page.kind, page.next))
@@ -192,11 +202,12 @@ impl Pages {
         self.by_digest.insert(digest, known);
     }
 
-    fn add(&mut self, digest: u64, sighting: Sighting) {
+    fn add(&mut self, digest: u64, sighting: Sighting, size: impl Fn(&PodRef) -> Option<PodSize>) {
         match sighting {
             Sighting::Ours(facts) => {
                 let cloud_uid = xxh3_64(facts.cloud_uid.as_bytes());
-                self.note(digest, Known { name: facts.name.clone(), cloud_uid });
+                let size = size(&facts.owner).map(Arc::new);
+                self.note(digest, Known { name: facts.name.clone(), cloud_uid, size });
                 self.pods.insert(facts.name.clone(), *facts);
             }
             Sighting::Foreign(_) => {}

@@ -192,7 +192,7 @@ impl CciClient {
     }
 
     fn objects_path(&self, kind: ObjectKind) -> String {
-        format!("{}/namespaces/{}/{}", self.profile.core_path, self.config.namespace, kind.plural())
+        self.in_namespace(kind.plural())
     }
 
     fn object_path(&self, kind: ObjectKind, name: &CloudName) -> String {

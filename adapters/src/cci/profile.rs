@@ -28,6 +28,8 @@ pub struct Profile {
     pub pod: PodShape,
     /// How its pods may be sized; by the first unless another is asked for.
     pub size_policies: &'static [SizePolicy],
+    /// Whether a namespace has quotas that can be read.
+    pub has_quotas: bool,
 }
 
 /// An object that must exist, and how one sees that it is ready.

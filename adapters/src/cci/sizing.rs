@@ -11,10 +11,9 @@ use serde_json::{Map, Value, json};
 use super::admission::{Reason, Rule};
 use super::wire::parts::{fields, items, items_mut};
 
-/// Annotation of a cloud pod whose size is not the one asked for: what was asked, what is billed, and by which
-/// rules, for programs.
-const SIZE: &str = "burst-agent.io/size";
-/// The same as a sentence.
+/// Annotation of a cloud pod: what was asked, what is billed, and by which rules they differ, for programs.
+pub(super) const SIZE: &str = "burst-agent.io/size";
+/// The same as a sentence, where they differ.
 const SIZE_EXPLAINED: &str = "burst-agent.io/size-explained";
 /// The annotation that names a flavor of CCI 2.0.
 const POD_SIZE_SPECS: &str = "resource.cci.io/pod-size-specs";
@@ -113,11 +112,8 @@ impl Sizing {
         }
     }
 
-    /// Explains on the cloud pod why it is not of the size that was asked for.
+    /// Says on the cloud pod what was asked for and what is billed, and explains it where they differ.
     pub(super) fn annotate(&self, annotations: &mut Map<String, Value>) {
-        if self.given.steps.is_empty() {
-            return;
-        }
         let amounts =
             |size: Size| json!({CPU: cpu_text(size.cpu_milli), MEMORY: memory_text(size.memory_bytes)});
         let explained = json!({
@@ -127,7 +123,9 @@ impl Sizing {
             "rules": self.rules(),
         });
         annotations.insert(SIZE.to_owned(), explained.to_string().into());
-        annotations.insert(SIZE_EXPLAINED.to_owned(), self.to_string().into());
+        if !self.given.steps.is_empty() {
+            annotations.insert(SIZE_EXPLAINED.to_owned(), self.to_string().into());
+        }
     }
 
     /// The rules that changed something, each once, in the order in which they did.

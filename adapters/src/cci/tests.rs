@@ -5,6 +5,7 @@ mod list;
 mod namespace;
 mod objects;
 mod pods;
+mod quota;
 mod server;
 mod updates;
 

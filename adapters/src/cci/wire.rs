@@ -9,10 +9,11 @@ mod mark;
 pub(super) mod objects;
 pub(super) mod parts;
 mod sent;
+mod services;
 mod tokens;
 
-pub(super) use facts::{Sighting, read_list, read_page, read_pod};
+pub(super) use facts::{Sighting, read_annotations, read_list, read_page, read_pod};
 pub(super) use left_out::left_out;
 pub(super) use manifest::{CloudPod, Recipe, build};
-pub(super) use mark::Mark;
+pub(super) use mark::{Annotations, Mark};
 pub(super) use sent::{Update, note, update};

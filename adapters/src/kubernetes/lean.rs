@@ -10,7 +10,7 @@ use engine::{PodFacts, PodRef, PodStatus, Uid};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use crate::objects::ServiceAccountTokens;
+use crate::objects::ImpliedNeeds;
 use crate::place;
 
 pub(crate) use wire::RESOURCE_VERSION_BYTES_MAX;
@@ -90,10 +90,10 @@ struct RawLine<'a> {
     object: &'a RawValue,
 }
 
-/// Reads one line of a watch; `tokens` says which ones count among what a pod needs. Never fails: what cannot be read is
+/// Reads one line of a watch; `implied` says what counts among what a pod needs. Never fails: what cannot be read is
 /// [`WatchLine::Bad`].
 #[must_use]
-pub fn parse_line(line: &[u8], tokens: ServiceAccountTokens) -> WatchLine {
+pub fn parse_line(line: &[u8], implied: ImpliedNeeds) -> WatchLine {
     let Ok(text) = std::str::from_utf8(line) else {
         return WatchLine::Bad(BadObject { fault: "not UTF-8".to_owned(), ..BadObject::default() });
     };
@@ -102,7 +102,7 @@ pub fn parse_line(line: &[u8], tokens: ServiceAccountTokens) -> WatchLine {
         Err(error) => return parse_odd_line(text, &error),
     };
     match &*line.kind {
-        "ADDED" | "MODIFIED" => line.object.facts(tokens).map_or_else(WatchLine::Bad, WatchLine::Observed),
+        "ADDED" | "MODIFIED" => line.object.facts(implied).map_or_else(WatchLine::Bad, WatchLine::Observed),
         "DELETED" => match line.object.identity() {
             Ok(pod) => WatchLine::Deleted { pod, resource_version: line.object.metadata.resource_version },
             Err(bad) => WatchLine::Bad(bad),
@@ -125,9 +125,9 @@ pub fn object_of(line: &[u8]) -> Option<&RawValue> {
 /// # Errors
 ///
 /// [`BadObject`] with what of its identity can be read.
-pub fn parse_pod(object: &str, tokens: ServiceAccountTokens) -> Result<PodFacts, BadObject> {
+pub fn parse_pod(object: &str, implied: ImpliedNeeds) -> Result<PodFacts, BadObject> {
     match serde_json::from_str::<LeanPod<'_>>(object) {
-        Ok(pod) => pod.facts(tokens),
+        Ok(pod) => pod.facts(implied),
         Err(error) => Err(bad_object(object, place(&error))),
     }
 }

@@ -8,6 +8,8 @@ mod body;
 mod heartbeat;
 mod settings;
 
+use std::collections::BTreeMap;
+
 use engine::{Answer, NodeReadiness, Outcome, Refusal, RefusalClass, Uid};
 use http::Method;
 use parking_lot::Mutex;
@@ -32,6 +34,8 @@ pub struct VirtualNode {
     readiness: tokio::sync::Mutex<Option<NodeReadiness>>,
     /// The incarnation that we keep alive.
     uid: Mutex<Option<Uid>>,
+    /// What it offers in place of what the settings say, by resource, and whether that has yet to be written.
+    offer: Mutex<(BTreeMap<String, String>, bool)>,
 }
 
 /// Why the node cannot be brought up to date.
@@ -51,14 +55,34 @@ impl VirtualNode {
     /// A node with `settings`, not yet registered.
     #[must_use]
     pub fn new(client: kube::Client, settings: NodeSettings) -> VirtualNode {
-        let (readiness, uid) = Default::default();
-        VirtualNode { api: ApiServer::new(client), settings, readiness, uid }
+        let (readiness, uid, offer) = Default::default();
+        VirtualNode { api: ApiServer::new(client), settings, readiness, uid, offer }
+    }
+
+    /// The node is to offer this of the resources that are named, and of others what its settings say. A change is
+    /// written with the next beat.
+    pub fn offer(&self, capacity: BTreeMap<String, String>) {
+        let mut offer = self.offer.lock();
+        if offer.0 != capacity {
+            *offer = (capacity, true);
+        }
+    }
+
+    /// What the node offers.
+    fn capacity(&self) -> BTreeMap<String, String> {
+        self.settings_with(&self.offer.lock().0)
     }
 
     /// The node's UID, once it is known to exist.
     #[must_use]
     pub fn uid(&self) -> Option<Uid> {
         self.uid.lock().clone()
+    }
+
+    fn settings_with(&self, offer: &BTreeMap<String, String>) -> BTreeMap<String, String> {
+        let mut capacity = self.settings.capacity.clone();
+        capacity.extend(offer.clone());
+        capacity
     }
 
     /// Registers the node if it is absent, and brings its labels, taints and status up to date.
@@ -96,8 +120,12 @@ impl VirtualNode {
     }
 
     async fn write_status(&self, node: &NodeHead, readiness: &NodeReadiness) -> Result<(), Trouble> {
-        let patch = status_patch(&self.settings, node, readiness, Clock::wall().as_s());
-        Ok(self.patch(&format!("{}/status", self.path()), &patch).await?)
+        let capacity = self.capacity();
+        let patch = status_patch(&self.settings, &capacity, node, readiness, Clock::wall().as_s());
+        self.patch(&format!("{}/status", self.path()), &patch).await?;
+        let mut offer = self.offer.lock();
+        offer.1 &= capacity != self.settings_with(&offer.0);
+        Ok(())
     }
 
     async fn patch(&self, path: &str, patch: &Value) -> Result<(), Failure> {

@@ -1,6 +1,6 @@
-//! ConfigMaps and Secrets, each read by its name: no right to list or to watch them is needed, and none is asked for.
+//! ConfigMaps, Secrets and Services, each read by its name: no right to list or to watch them is needed, and none is asked for.
 
-use engine::{ObjectRef, ObjectVersion, Uid};
+use engine::{ObjectKind, ObjectRef, ObjectVersion, Uid};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -65,6 +65,9 @@ impl ObjectReader {
     /// # Errors
     /// When there was no answer that says anything of the object.
     pub async fn whole(&self, object: &ObjectRef) -> Result<ReadObject<Value>, Failure> {
+        if object.kind == ObjectKind::ServiceVariables {
+            return self.service_variables(object).await;
+        }
         let read = self.read(object, WHOLE).await?;
         Ok(match read {
             ReadObject::There(version, bytes) => match serde_json::from_slice(&bytes) {
@@ -81,6 +84,9 @@ impl ObjectReader {
     /// # Errors
     /// As [`ObjectReader::whole`].
     pub async fn version(&self, object: &ObjectRef) -> Result<ReadObject<()>, Failure> {
+        if object.kind == ObjectKind::ServiceVariables {
+            return Ok(self.service_variables(object).await?.map(drop));
+        }
         Ok(match self.read(object, METADATA_ONLY).await? {
             ReadObject::There(version, _) => ReadObject::There(version, ()),
             ReadObject::Absent => ReadObject::Absent,
@@ -93,8 +99,18 @@ impl ObjectReader {
         object: &ObjectRef,
         accept: &'static str,
     ) -> Result<ReadObject<bytes::Bytes>, Failure> {
-        let plural = object.kind.plural();
-        let (namespace, name) = (escape(&object.namespace), escape(&object.name));
+        self.read_at(&object.namespace, object.kind.plural(), &object.name, accept).await
+    }
+
+    /// Reads what has this name, and of which kind its name in paths says.
+    pub(super) async fn read_at(
+        &self,
+        namespace: &str,
+        plural: &str,
+        name: &str,
+        accept: &'static str,
+    ) -> Result<ReadObject<bytes::Bytes>, Failure> {
+        let (namespace, name) = (escape(namespace), escape(name));
         let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
         let bytes = match self.api.call(Call::get(&path, accept)).await {
             Ok(bytes) => bytes,
@@ -109,7 +125,7 @@ impl ObjectReader {
             serde_json::from_slice::<Head>(&bytes).unwrap_or_default().metadata;
         let fits = |text: &str, bytes_max| !text.is_empty() && text.len() <= bytes_max;
         if !fits(&uid, UID_BYTES_MAX) || !fits(&resource_version, RESOURCE_VERSION_BYTES_MAX) {
-            return Err(Failure::Lost(format!("the answer is no {}", object.kind.as_str())));
+            return Err(Failure::Lost(format!("the answer is none of {plural}")));
         }
         Ok(ReadObject::There(ObjectVersion { uid: Uid(uid.into()), resource_version }, bytes))
     }

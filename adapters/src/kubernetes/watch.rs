@@ -23,7 +23,7 @@ use super::lean::{self, BadObject, WatchLine};
 use super::lines::{LINE_BYTES_MAX, LineTooLong, Lines};
 use super::transport::{ApiServer, CALL_TIMEOUT, Failure, escape};
 use super::{Manifests, PodMirror};
-use crate::objects::ServiceAccountTokens;
+use crate::objects::ImpliedNeeds;
 use crate::{Clock, Reports, Seen};
 use pace::Pace;
 
@@ -46,8 +46,8 @@ pub struct WatchSettings {
     pub period_s: u32,
     /// Pods on one page of a list; at most [`PAGE_PODS_MAX`].
     pub page_pods: u32,
-    /// Which tokens pods get.
-    pub tokens: ServiceAccountTokens,
+    /// What pods need beyond what they name.
+    pub implied: ImpliedNeeds,
 }
 
 impl WatchSettings {
@@ -58,7 +58,7 @@ impl WatchSettings {
             node: node.into(),
             period_s: WATCH_PERIOD_S_MAX,
             page_pods: PAGE_PODS_MAX,
-            tokens: ServiceAccountTokens::default(),
+            implied: ImpliedNeeds::default(),
         }
     }
 }
@@ -258,7 +258,7 @@ impl PodWatch {
     }
 
     async fn line(&self, line: &[u8], progress: &mut Progress) -> Result<(), Stop> {
-        let resource_version = match lean::parse_line(line, self.settings.tokens) {
+        let resource_version = match lean::parse_line(line, self.settings.implied) {
             WatchLine::Observed(facts) => {
                 let resource_version = facts.resource_version.clone();
                 self.observed(facts, || lean::object_of(line)).await?;

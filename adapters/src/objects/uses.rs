@@ -7,7 +7,7 @@ use engine::{ObjectKind, ObjectRef, ObjectUse, PodRef};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
-use super::ServiceAccountTokens;
+use super::{ImpliedNeeds, ServiceAccountTokens, ServiceVariables};
 use crate::kubernetes::lean::null_is_default;
 
 /// Most objects that one pod may name: their names go into the log, whose frames are bounded.
@@ -44,6 +44,7 @@ pub(crate) struct SpecObjects<'a> {
     init_containers: Vec<Container<'a>>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     image_pull_secrets: Vec<Named<'a>>,
+    enable_service_links: Option<bool>,
 }
 
 #[derive(Default, Deserialize)]
@@ -153,16 +154,12 @@ impl SpecObjects<'_> {
     ///
     /// # Errors
     /// When there are more of them, or longer names, than can be taken.
-    pub(crate) fn uses(
-        &self,
-        pod: &PodRef,
-        tokens: ServiceAccountTokens,
-    ) -> Result<Vec<ObjectUse>, &'static str> {
+    pub(crate) fn uses(&self, pod: &PodRef, implied: ImpliedNeeds) -> Result<Vec<ObjectUse>, &'static str> {
         let mut uses = Uses::default();
         let mut wants_tokens = None;
         for volume in &self.volumes {
             let (has_tokens, is_automatic) = (volume.has_tokens(), volume.is_automatic());
-            if is_automatic && tokens == ServiceAccountTokens::Explicit {
+            if is_automatic && implied.tokens == ServiceAccountTokens::Explicit {
                 continue;
             }
             volume.add_to(&mut uses);
@@ -197,6 +194,10 @@ impl SpecObjects<'_> {
             let ObjectRef { kind, name, .. } = ObjectRef::tokens_of(pod);
             ObjectUse { kind, name, mandatory }
         }));
+        if implied.service_variables {
+            let name = ServiceVariables::of(self.enable_service_links).name().into();
+            uses.push(ObjectUse { kind: ObjectKind::ServiceVariables, name, mandatory: false });
+        }
         Ok(uses)
     }
 }

@@ -7,6 +7,7 @@ mod notices;
 mod recorded;
 mod rendered;
 mod server;
+mod services;
 mod sides;
 mod tokens;
 mod watch;

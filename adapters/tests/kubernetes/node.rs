@@ -263,3 +263,22 @@ async fn a_node_that_is_gone_is_told() {
         assert_eq!(server.asked_count(), 3, "and no lease is written for it");
     }
 }
+
+#[tokio::test]
+async fn what_the_node_offers_follows_the_quota_where_there_is_one() {
+    let ok = || Reply::json(200, &json!({}));
+    let there = || Reply::json(200, &registered("u-1"));
+    let (server, node) = node(vec![there(), ok(), there(), ok()]).await;
+    assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+    node.offer([("pods".to_owned(), "100".to_owned())].into());
+    assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+
+    let offered = |asked: &Value| {
+        let status = &asked["status"];
+        assert_eq!(status["capacity"], status["allocatable"]);
+        (status["capacity"]["pods"].clone(), status["capacity"]["cpu"].clone())
+    };
+    let asked = server.asked(4).await;
+    assert_eq!(offered(&asked[1].body), (json!("1k"), json!("1k")));
+    assert_eq!(offered(&asked[3].body), (json!("100"), json!("1k")), "what no quota limits is as configured");
+}

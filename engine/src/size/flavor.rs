@@ -78,7 +78,9 @@ fn named_flavor(text: &str, wanted: Size) -> Result<Size, Unfit> {
     Ok(size)
 }
 
-fn parse(text: &str) -> Option<Size> {
+/// Reads a size as CCI 2.0 writes it: `2.00_4.0`, in CPUs and GiB.
+#[must_use]
+pub fn parse(text: &str) -> Option<Size> {
     let (cpu, gib) = text.split_once('_')?;
     let cpu_milli = Quantity::parse(cpu).ok()?.milli();
     let memory_bytes = Quantity::parse(&format!("{gib}Gi")).ok()?.value();

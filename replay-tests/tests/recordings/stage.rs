@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use adapters::kubernetes::lean::{WatchLine, object_of, parse_line, parse_pod, parse_status};
 use adapters::kubernetes::{PodMirror, PodWatch, WatchSettings};
-use adapters::objects::ServiceAccountTokens;
+use adapters::objects::ImpliedNeeds;
 use adapters::{Clock, Seen};
 use engine::{Event, Micros, PodFacts, PodStatus, Uid};
 use replay_tests::{Agent, World};
@@ -80,7 +80,7 @@ impl Stage {
     pub async fn start_beside(pages: &[&str]) -> Stage {
         let (server, place, mut world) = (Server::start().await, Memory::new(), World::at(RECORDED));
         for object in pages.iter().flat_map(|page| items_of(page)) {
-            let pod = parse_pod(&object, ServiceAccountTokens::Explicit).expect("a pod").pod;
+            let pod = parse_pod(&object, ImpliedNeeds::default()).expect("a pod").pod;
             world.set_status(&pod, status_of(&object));
             world.set_body(&pod);
         }
@@ -160,7 +160,7 @@ impl Stage {
             self.resource_version =
                 head["metadata"]["resourceVersion"].as_str().expect("a version").to_owned();
             for object in items_of(page) {
-                let facts = parse_pod(&object, ServiceAccountTokens::Explicit).expect("a pod");
+                let facts = parse_pod(&object, ImpliedNeeds::default()).expect("a pod");
                 listed.insert(facts.pod.uid.clone(), object.clone());
                 self.serve(facts, object);
             }
@@ -193,7 +193,7 @@ impl Stage {
             self.resource_version
         );
         assert!(asked.path.contains(&position), "{} is not from {}", asked.path, self.resource_version);
-        match parse_line(line.as_bytes(), ServiceAccountTokens::Explicit) {
+        match parse_line(line.as_bytes(), ImpliedNeeds::default()) {
             WatchLine::Observed(facts) => {
                 let object = object_of(line.as_bytes()).expect("an object").get().to_owned();
                 self.resource_version.clone_from(&facts.resource_version);

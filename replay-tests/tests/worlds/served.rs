@@ -64,6 +64,7 @@ impl Served {
             reader: ObjectReader::new(client.clone()),
             objects: Arc::default(),
             tokens: ServiceAccountTokens::default(),
+            quota: None,
             manifests,
             mirror: parking_lot::Mutex::new(CloudMirror::knowing(Vec::new())),
             reports: seen,

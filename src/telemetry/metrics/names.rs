@@ -46,6 +46,21 @@ pub const PODS: Name = ("burst_agent_pods", "Pods known, by state");
 pub const OUTSTANDING_EFFECTS: Name =
     ("burst_agent_outstanding_effects", "Effects that have not ended, by effect");
 
+/// Gauge by `namespace`, `pod` and `uid`, on the page of pods.
+pub const POD_ASKED_CPU_CORES: Name =
+    ("burst_agent_pod_asked_cpu_cores", "CPU that the containers of the pod ask for");
+/// The same.
+pub const POD_ASKED_MEMORY_BYTES: Name =
+    ("burst_agent_pod_asked_memory_bytes", "Memory that the containers of the pod ask for");
+/// The same.
+pub const POD_BILLED_CPU_CORES: Name = ("burst_agent_pod_billed_cpu_cores", "CPU that the pod is billed for");
+/// The same.
+pub const POD_BILLED_MEMORY_BYTES: Name =
+    ("burst_agent_pod_billed_memory_bytes", "Memory that the pod is billed for");
+/// The same, with the `rules` that decided.
+pub const POD_SIZE_ADJUSTED: Name =
+    ("burst_agent_pod_size_adjusted", "Pods that are billed for another size than they asked for, by rules");
+
 /// The values of `event`: every [`engine::Event::name`].
 pub const EVENT_VALUES: [&str; 15] = [
     "started",

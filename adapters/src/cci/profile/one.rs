@@ -100,5 +100,6 @@ impl Profile {
             ..pod::BOTH
         },
         size_policies: &[SizePolicy::Cci10V125, SizePolicy::Cci10V124],
+        has_quotas: true,
     };
 }

@@ -64,5 +64,6 @@ impl Profile {
             ..pod::BOTH
         },
         size_policies: &[SizePolicy::Cci20],
+        has_quotas: false,
     };
 }

@@ -164,7 +164,9 @@ fn an_adjustment_is_explained_to_programs_and_people() {
          whole-gib, first-container of cci-1.0/1.2.5"
     );
     let plain = pod(json!([container(json!({}), json!({"cpu": "1", "memory": "2Gi"}))]), json!([]));
-    assert_eq!(annotations(&plain), Map::new());
+    let same = json!({"cpu": "1", "memory": "2Gi"});
+    let said = json!({"policy": "cci-1.0/1.2.5", "asked": same, "billed": same, "rules": []});
+    assert_eq!(Value::from(annotations(&plain)), json!({"burst-agent.io/size": said.to_string()}));
     assert_eq!(sized(&plain).to_string(), "asked for and billed as 1 CPU and 2Gi memory (cci-1.0/1.2.5)");
 }
 

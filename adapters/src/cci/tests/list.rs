@@ -37,6 +37,31 @@ fn expired() -> Reply {
 }
 
 #[tokio::test]
+async fn a_complete_list_says_what_each_pod_is_billed_for() {
+    let server = Server::start(|seen| {
+        let mut sized = pod("sized");
+        let amounts = |cpu: &str| json!({"cpu": cpu, "memory": "2Gi"});
+        let size = json!({"asked": amounts("300m"), "billed": amounts("1"), "rules": ["whole-gib"]});
+        sized["metadata"]["annotations"]["burst-agent.io/size"] = size.to_string().into();
+        match seen.query.as_str() {
+            "limit=500" => page("PodList", "", &[sized, pod("of-an-older-agent")]),
+            other => panic!("{other}"),
+        }
+    })
+    .await;
+    let client = client(&server.url());
+    let sizes = client.pod_sizes();
+    assert!(sizes.read().is_empty());
+    list(&client).await.unwrap();
+    let [size] = &sizes.read()[..] else { panic!("{:?}", sizes.read()) };
+    assert_eq!((size.asked.cpu_milli, size.billed.cpu_milli), (300, 1_000));
+    let pace = Pace::new(Rate::default());
+    let mut calls = Calls::of(&pace, pace.permit().await);
+    let again = client.list_pods(|_| true, &mut calls).await.unwrap();
+    assert_eq!((again.unchanged, sizes.read().len()), (2, 1), "what is not read again is as it was");
+}
+
+#[tokio::test]
 async fn all_pages_are_read_and_foreign_pods_are_left_out() {
     let server = Server::start(|seen| {
         let mut snapshot = pod("cci-imagesnapshot-1");

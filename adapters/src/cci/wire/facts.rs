@@ -118,6 +118,11 @@ pub(in crate::cci) fn read_pod(mark: &Mark, namespace: &str, json: &[u8]) -> Sig
     }))
 }
 
+/// Reads a pod's annotations; none of what is no pod.
+pub(in crate::cci) fn read_annotations(json: &[u8]) -> Annotations {
+    serde_json::from_slice(json).map(|head: Head| head.metadata.annotations).unwrap_or_default()
+}
+
 #[derive(Deserialize)]
 struct Head {
     #[serde(default, deserialize_with = "or_default")]

@@ -16,7 +16,7 @@ pub(in crate::cci) fn left_out(recipe: &Recipe<'_>, manifest: &Value) -> Vec<Str
     let security_context = spec.and_then(|spec| spec.get("securityContext"));
     lacking(&mut paths, "spec.securityContext", security_context, shape.security_context);
     for (index, volume) in items(spec.and_then(|spec| spec.get("volumes"))).iter().enumerate() {
-        if recipe.choices.tokens == ServiceAccountTokens::Explicit && is_token_volume(volume) {
+        if recipe.choices.implied.tokens == ServiceAccountTokens::Explicit && is_token_volume(volume) {
             paths.push(format!("spec.volumes[{index}]"));
         }
     }

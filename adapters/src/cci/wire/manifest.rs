@@ -9,7 +9,7 @@ use serde_json::{Map, Value, json};
 use super::mark::{Mark, is_reserved};
 use super::objects::{copy_name, rename_objects};
 use super::parts::{CONTAINER_LISTS, items, items_mut};
-use super::{downward, tokens};
+use super::{downward, services, tokens};
 use crate::cci::admission::{self, Reason, Rule};
 use crate::cci::config::PodChoices;
 use crate::cci::images::{self, ImageRules};
@@ -84,7 +84,7 @@ fn admitted(
 
     let mut spec = manifest["spec"].as_object().map(|spec| only(spec, shape.spec)).unwrap_or_default();
     narrow(spec.get_mut("securityContext"), shape.security_context);
-    if recipe.choices.tokens == ServiceAccountTokens::Explicit {
+    if recipe.choices.implied.tokens == ServiceAccountTokens::Explicit {
         tokens::leave_out(&mut spec);
     }
     for list in CONTAINER_LISTS {
@@ -99,6 +99,9 @@ fn admitted(
     }
     sizing.write(&mut spec);
     rename_objects(&mut spec, &|kind, object| copy_name(&mark.node, owner, kind, object));
+    if recipe.choices.implied.service_variables {
+        services::tell(&mut spec, &mark.node, owner, manifest);
+    }
     let secrets = CONTAINER_LISTS.iter().flat_map(|list| items(spec.get(*list))).flat_map(literals).collect();
     tokens::project(&mut spec, owner, &mark.node);
     downward::tell(&mut spec, owner, &mark.node, manifest);

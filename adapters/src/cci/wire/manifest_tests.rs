@@ -82,6 +82,7 @@ fn a_pod_as_the_api_server_gives_it_becomes_a_cloud_pod() {
             "annotations": {
                 "note": "kept",
                 "burst-agent.io/cluster-id": "c1", "burst-agent.io/node": "virtual-kubelet",
+                "burst-agent.io/size": r#"{"asked":{"cpu":"500m","memory":"1Gi"},"billed":{"cpu":"500m","memory":"1Gi"},"policy":"cci-1.0/1.2.5","rules":[]}"#,
                 "burst-agent.io/namespace": "shop", "burst-agent.io/name": "web-0", "burst-agent.io/uid": "uid-1"
             }
         },

@@ -111,7 +111,7 @@ pub(in crate::cci) fn copy_of(
         "metadata": {"name": name.0, "labels": labels, "annotations": annotations},
     });
     let fields: &[&str] = match object.kind {
-        ObjectKind::ConfigMap => &["data", "binaryData"],
+        ObjectKind::ConfigMap | ObjectKind::ServiceVariables => &["data", "binaryData"],
         ObjectKind::Secret | ObjectKind::ServiceAccountToken => &["data"],
     };
     for field in fields {
@@ -119,7 +119,7 @@ pub(in crate::cci) fn copy_of(
             json[*field] = content.clone();
         }
     }
-    if object.kind != ObjectKind::ConfigMap {
+    if object.kind.copy_kind() == "Secret" {
         let kind = source.get("type").and_then(Value::as_str).unwrap_or_default();
         let kind = if SECRET_TYPES.contains(&kind) { kind } else { SECRET_TYPES[0] };
         json["type"] = kind.into();
@@ -139,7 +139,7 @@ pub(in crate::cci) fn copied(mark: &Mark, copy_kind: &str, metadata: &Value) -> 
     let kind =
         ObjectKind::ALL.into_iter().find(|kind| kind.as_str() == said && kind.copy_kind() == copy_kind)?;
     let object = match kind {
-        ObjectKind::ConfigMap | ObjectKind::Secret => {
+        ObjectKind::ConfigMap | ObjectKind::Secret | ObjectKind::ServiceVariables => {
             ObjectRef { kind, namespace: owner.namespace, name: owner.name }
         }
         ObjectKind::ServiceAccountToken => ObjectRef::tokens_of(&owner),

@@ -2,7 +2,7 @@ use std::cell::RefCell;
 use std::collections::BTreeSet;
 
 use super::*;
-use crate::objects::{ServiceAccountTokens, SpecObjects};
+use crate::objects::{ImpliedNeeds, ServiceAccountTokens, SpecObjects};
 use engine::Uid;
 
 fn pod() -> PodRef {
@@ -46,7 +46,7 @@ fn everywhere() -> Value {
 fn uses(spec: &Value) -> Vec<(ObjectKind, String, bool)> {
     let text = spec.to_string();
     let objects: SpecObjects<'_> = serde_json::from_str(&text).expect("a spec");
-    let uses = objects.uses(&pod(), ServiceAccountTokens::Explicit).expect("not too many");
+    let uses = objects.uses(&pod(), ImpliedNeeds::default()).expect("not too many");
     uses.into_iter().map(|one| (one.kind, one.name.to_string(), one.mandatory)).collect()
 }
 
@@ -83,9 +83,10 @@ fn one_mandatory_place_makes_an_object_mandatory() {
 #[test]
 fn the_tokens_that_a_pod_asks_for_are_one_object_of_its_own() {
     let of = |sources: Value, name: &str, tokens| {
+        let implied = ImpliedNeeds { tokens, ..ImpliedNeeds::default() };
         let text = json!({"volumes": [{"name": name, "projected": {"sources": sources}}]}).to_string();
         let uses =
-            serde_json::from_str::<SpecObjects<'_>>(&text).expect("a spec").uses(&pod(), tokens).unwrap();
+            serde_json::from_str::<SpecObjects<'_>>(&text).expect("a spec").uses(&pod(), implied).unwrap();
         uses.into_iter().map(|one| (one.name.to_string(), one.mandatory)).collect::<Vec<_>>()
     };
     use ServiceAccountTokens::{All, Explicit};
@@ -103,6 +104,22 @@ fn the_tokens_that_a_pod_asks_for_are_one_object_of_its_own() {
 }
 
 #[test]
+fn variables_of_services_are_one_object_for_the_pods_of_a_namespace() {
+    let of = |spec: Value| {
+        let text = spec.to_string();
+        let implied = ImpliedNeeds { service_variables: true, ..ImpliedNeeds::default() };
+        let uses =
+            serde_json::from_str::<SpecObjects<'_>>(&text).expect("a spec").uses(&pod(), implied).unwrap();
+        uses.into_iter().map(|one| (one.kind, one.name.to_string(), one.mandatory)).collect::<Vec<_>>()
+    };
+    let links = [(ObjectKind::ServiceVariables, "links".to_owned(), false)];
+    assert_eq!(of(json!({})), links);
+    assert_eq!(of(json!({"enableServiceLinks": true})), links);
+    let kubernetes = [(ObjectKind::ServiceVariables, "kubernetes".to_owned(), false)];
+    assert_eq!(of(json!({"enableServiceLinks": false})), kubernetes);
+}
+
+#[test]
 fn a_pod_that_names_too_many_objects_is_not_read() {
     let of = |count: usize| {
         let sources: Vec<Value> =
@@ -110,7 +127,7 @@ fn a_pod_that_names_too_many_objects_is_not_read() {
         let text = json!({"containers": [{"envFrom": sources}]}).to_string();
         serde_json::from_str::<SpecObjects<'_>>(&text)
             .expect("a spec")
-            .uses(&pod(), ServiceAccountTokens::Explicit)
+            .uses(&pod(), ImpliedNeeds::default())
             .map(|uses| uses.len())
     };
     assert_eq!(of(128), Ok(128));

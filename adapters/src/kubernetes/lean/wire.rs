@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 use xxhash_rust::xxh3::Xxh3Default;
 
 use super::BadObject;
-use crate::objects::{ServiceAccountTokens, SpecObjects};
+use crate::objects::{ImpliedNeeds, SpecObjects};
 use crate::place;
 
 /// Longest namespace and name of an object: a DNS subdomain (Kubernetes API conventions, names).
@@ -236,7 +236,7 @@ impl LeanPod<'_> {
         }
     }
 
-    pub(super) fn facts(self, tokens: ServiceAccountTokens) -> Result<PodFacts, BadObject> {
+    pub(super) fn facts(self, implied: ImpliedNeeds) -> Result<PodFacts, BadObject> {
         let pod = self.identity()?;
         let version_bytes = self.metadata.resource_version.len();
         if version_bytes == 0 || version_bytes > RESOURCE_VERSION_BYTES_MAX {
@@ -254,7 +254,7 @@ impl LeanPod<'_> {
             return Err(self.bad("too many readiness gates"));
         }
 
-        let objects = match self.objects(&pod, tokens) {
+        let objects = match self.objects(&pod, implied) {
             Ok(objects) => objects,
             Err(fault) => return Err(self.bad(&fault)),
         };
@@ -289,11 +289,11 @@ impl LeanPod<'_> {
     }
 
     /// Read apart from the rest: to skip what one is not after costs little, and the two are understood by themselves.
-    fn objects(&self, pod: &PodRef, tokens: ServiceAccountTokens) -> Result<Vec<ObjectUse>, String> {
+    fn objects(&self, pod: &PodRef, implied: ImpliedNeeds) -> Result<Vec<ObjectUse>, String> {
         let Some(spec) = self.spec else { return Ok(Vec::new()) };
         let objects: SpecObjects<'_> =
             serde_json::from_str(spec.get()).map_err(|error| format!("spec: {}", place(&error)))?;
-        objects.uses(pod, tokens).map_err(str::to_owned)
+        objects.uses(pod, implied).map_err(str::to_owned)
     }
 
     /// Over the raw text, which one API server always writes the same way. Another version of the server may

@@ -161,6 +161,7 @@ fn taints_patch(
 /// The status, all heartbeat times refreshed (virtual-kubelet rule VK-N5).
 pub(super) fn status_patch(
     settings: &NodeSettings,
+    capacity: &BTreeMap<String, String>,
     node: &NodeHead,
     readiness: &NodeReadiness,
     now_s: i64,
@@ -188,8 +189,8 @@ pub(super) fn status_patch(
     json!({
         "metadata": { "uid": node.metadata.uid },
         "status": {
-            "capacity": settings.capacity,
-            "allocatable": settings.capacity,
+            "capacity": capacity,
+            "allocatable": capacity,
             "conditions": conditions,
             "addresses": addresses,
             "daemonEndpoints": { "kubeletEndpoint": { "Port": settings.kubelet_port } },
@@ -292,7 +293,7 @@ mod tests {
             ] },
         }));
         let away = NodeReadiness::CloudAway { message: "no answer".into() };
-        let patch = status_patch(&settings, &node, &away, 1_800_000_000);
+        let patch = status_patch(&settings, &settings.capacity, &node, &away, 1_800_000_000);
         let of = |kind: &str| {
             let conditions = patch["status"]["conditions"].as_array().expect("a list");
             conditions.iter().find(|held| held["type"] == kind).expect("the condition").clone()

@@ -116,7 +116,7 @@ impl PodWatch {
     /// One item; false when it cannot even be told which pod it is.
     async fn item(&self, item: &RawValue) -> Result<bool, Stop> {
         self.counts.sights.fetch_add(1, Ordering::Relaxed);
-        match lean::parse_pod(item.get(), self.settings.tokens) {
+        match lean::parse_pod(item.get(), self.settings.implied) {
             Ok(facts) => {
                 self.observed(facts, || Some(item)).await?;
                 Ok(true)
