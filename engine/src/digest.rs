@@ -16,7 +16,11 @@ struct Bytes(Vec<u8>);
 
 impl Writer for Bytes {
     fn write(&mut self, bytes: &[u8]) -> Result<(), EncodeError> {
-        self.0.extend_from_slice(bytes);
+        // Most pieces are single bytes, and a call that moves memory costs more than one of them.
+        match bytes {
+            [byte] => self.0.push(*byte),
+            _ => self.0.extend_from_slice(bytes),
+        }
         Ok(())
     }
 }

@@ -75,6 +75,8 @@ pub struct PodShape {
     pub projected_sources: &'static [&'static str],
     /// Ways to probe. Any other makes the pod unacceptable.
     pub probes: &'static [&'static str],
+    /// Ways to probe whether a container has started. Any other makes the pod unacceptable.
+    pub startup_probes: &'static [&'static str],
     /// What a lifecycle hook may do. Anything else makes the pod unacceptable.
     pub lifecycle: &'static [&'static str],
     /// Where the value of an environment variable may come from. Any other source makes the pod unacceptable.

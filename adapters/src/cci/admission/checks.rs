@@ -8,7 +8,8 @@ use crate::cci::profile::PodShape;
 use crate::cci::wire::parts::{CONTAINER_LISTS, fields, items, name_of};
 use crate::objects::is_token_volume;
 
-const PROBES: [&str; 3] = ["livenessProbe", "readinessProbe", "startupProbe"];
+const PROBES: [&str; 2] = ["livenessProbe", "readinessProbe"];
+const STARTUP_PROBE: &str = "startupProbe";
 const HOOKS: [&str; 2] = ["postStart", "preStop"];
 
 /// Every reason why the cloud cannot run the pod, its size aside.
@@ -163,13 +164,9 @@ impl Check<'_> {
             let message = "dynamic resource allocation is not available in CCI; remove it";
             self.refuse(Rule::ResourceClaims, format!("{path}.resources.claims"), message);
         }
-        for probe in PROBES {
-            self.handlers(
-                Rule::ProbeHandler,
-                &format!("{path}.{probe}"),
-                container.get(probe),
-                self.shape.probes,
-            );
+        let probes = PROBES.map(|probe| (probe, self.shape.probes));
+        for (probe, offered) in probes.into_iter().chain([(STARTUP_PROBE, self.shape.startup_probes)]) {
+            self.handlers(Rule::ProbeHandler, &format!("{path}.{probe}"), container.get(probe), offered);
         }
         for hook in HOOKS {
             let handlers = container.get("lifecycle").and_then(|lifecycle| lifecycle.get(hook));

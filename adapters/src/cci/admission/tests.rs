@@ -161,7 +161,7 @@ fn what_keeps_the_rules_is_admitted() {
         container(
             json!({"livenessProbe": {"exec": {}}, "readinessProbe": {"httpGet": {}, "periodSeconds": 3}}),
         ),
-        container(json!({"startupProbe": {"tcpSocket": {}}, "lifecycle": {"postStart": {"exec": {}}}})),
+        container(json!({"startupProbe": {"httpGet": {}}, "lifecycle": {"postStart": {"exec": {}}}})),
         container(
             json!({"env": [{"name": "A", "value": "b"}, {"name": "B", "valueFrom": {"secretKeyRef": {}}}]}),
         ),
@@ -169,6 +169,17 @@ fn what_keeps_the_rules_is_admitted() {
     ] {
         assert_eq!(refused(&manifest), [], "{manifest}");
     }
+}
+
+#[test]
+fn a_startup_probe_by_tcp_is_refused_where_it_cannot_be_used() {
+    let pod = container(json!({"livenessProbe": {"tcpSocket": {}}, "startupProbe": {"tcpSocket": {}}}));
+    let [reason] = &reasons(SHAPE, &pod)[..] else { panic!("one reason: {:?}", reasons(SHAPE, &pod)) };
+    assert_eq!(
+        (reason.rule, &*reason.field),
+        (Rule::ProbeHandler, "spec.containers[1].startupProbe.tcpSocket")
+    );
+    assert_eq!(reasons(&Profile::CCI_2_0.pod, &pod), []);
 }
 
 #[test]

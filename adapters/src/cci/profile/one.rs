@@ -90,6 +90,8 @@ impl Profile {
                 "volumeMounts",
                 "workingDir",
             ],
+            // CCI 1.0 user guide, bursting: no startup probe by TCP.
+            startup_probes: &["exec", "httpGet"],
             // CCI 1.0 API reference, update pod.
             in_place: &[
                 "metadata.labels",

@@ -69,6 +69,7 @@ pub(super) const BOTH: PodShape = PodShape {
     volumes: &["configMap", "downwardAPI", "emptyDir", "persistentVolumeClaim", "projected", "secret"],
     projected_sources: &["configMap", "downwardAPI", "secret"],
     probes: &["exec", "httpGet", "tcpSocket"],
+    startup_probes: &["exec", "httpGet", "tcpSocket"],
     lifecycle: &["exec", "httpGet"],
     env_sources: &["configMapKeyRef", "fieldRef", "resourceFieldRef", "secretKeyRef"],
     containers_max: 5,

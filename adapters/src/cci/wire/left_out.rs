@@ -13,6 +13,10 @@ pub(in crate::cci) fn left_out(recipe: &Recipe<'_>, manifest: &Value) -> Vec<Str
     let spec = manifest.get("spec");
     let mut paths = Vec::new();
     lacking(&mut paths, "spec", spec, shape.spec);
+    if recipe.choices.implied.service_variables {
+        // It has said which variables the pod has.
+        paths.retain(|path| path != "spec.enableServiceLinks");
+    }
     let security_context = spec.and_then(|spec| spec.get("securityContext"));
     lacking(&mut paths, "spec.securityContext", security_context, shape.security_context);
     for (index, volume) in items(spec.and_then(|spec| spec.get("volumes"))).iter().enumerate() {
@@ -52,6 +56,7 @@ mod tests {
     use crate::cci::PodChoices;
     use crate::cci::profile::Profile;
     use crate::cci::wire::Mark;
+    use crate::objects::ImpliedNeeds;
 
     #[test]
     fn what_is_left_out_is_told_by_its_path() {
@@ -70,6 +75,12 @@ mod tests {
             ]
         }});
         let mark = Mark { cluster_id: "c".into(), node: "n".into() };
+        let told = |service_variables| {
+            let implied = ImpliedNeeds { service_variables, ..ImpliedNeeds::default() };
+            let choices = PodChoices { implied, ..PodChoices::sized(Profile::CCI_1_0.size_policy()) };
+            let recipe = Recipe { shape: &Profile::CCI_1_0.pod, choices: &choices, mark: &mark };
+            left_out(&recipe, &json!({"spec": {"enableServiceLinks": false}}))
+        };
         let choices = PodChoices::sized(Profile::CCI_1_0.size_policy());
         let recipe = Recipe { shape: &Profile::CCI_1_0.pod, choices: &choices, mark: &mark };
         assert_eq!(
@@ -84,5 +95,7 @@ mod tests {
                 "spec.containers[0].volumeMounts[0].mountPropagation",
             ]
         );
+        assert_eq!(told(false), ["spec.enableServiceLinks"]);
+        assert!(told(true).is_empty(), "it is heeded");
     }
 }
