@@ -25,7 +25,8 @@ pub fn registry(sizes: PodSizes) -> Registry {
 
 impl Collector for PodMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
-        let sizes = self.0.read();
+        let mut sizes = self.0.read();
+        sizes.sort_unstable_by(|one, other| one.pod.cmp(&other.pod));
         let gauges: [(Name, fn(&PodSize) -> f64); 4] = [
             (names::POD_ASKED_CPU_CORES, |size| cores(size.asked)),
             (names::POD_ASKED_MEMORY_BYTES, |size| size.asked.memory_bytes as f64),

@@ -56,16 +56,18 @@ impl VirtualNode {
     }
 
     async fn beat(&self, heart: &mut Heartbeat, reports: &Reports, clock: &Clock) -> Result<(), Failure> {
+        let before = self.uid();
         let node = match self.read().await {
-            Ok(Some(node)) => Some(node),
-            Ok(None) => {
+            Ok(node) if is_lost(before.as_ref(), node.as_ref().map(NodeHead::uid).as_ref()) => {
                 self.lost(heart, reports, clock);
                 return Ok(());
             }
+            Ok(Some(node)) => Some(node),
+            Ok(None) => return Ok(()),
             // Without an answer about the node the lease is renewed all the same.
             Err(Trouble::Failed(_) | Trouble::Foreign | Trouble::Unreadable) => None,
         };
-        let Some(uid) = self.kept_uid(node.as_ref(), heart, reports, clock) else { return Ok(()) };
+        let Some(uid) = self.kept_uid(node.as_ref()) else { return Ok(()) };
         self.renew(heart, &uid).await?;
         if let Some(node) = node {
             self.refresh(heart, &node).await?;
@@ -74,19 +76,8 @@ impl VirtualNode {
     }
 
     /// The incarnation to keep alive. One that was not registered by us but carries the mark is taken over.
-    fn kept_uid(
-        &self,
-        node: Option<&NodeHead>,
-        heart: &mut Heartbeat,
-        reports: &Reports,
-        clock: &Clock,
-    ) -> Option<Uid> {
-        let known = self.uid();
-        let Some(node) = node else { return known };
-        if known.is_some_and(|known| known != node.uid()) {
-            self.lost(heart, reports, clock);
-            return None;
-        }
+    fn kept_uid(&self, node: Option<&NodeHead>) -> Option<Uid> {
+        let Some(node) = node else { return self.uid() };
         if node.label(MARK.0) != Some(MARK.1) {
             return None;
         }
@@ -96,10 +87,6 @@ impl VirtualNode {
 
     /// Tells of the loss without waiting: when the queue is full, the next beat tells it.
     fn lost(&self, heart: &mut Heartbeat, reports: &Reports, clock: &Clock) {
-        // What was never there, or is told already, is being registered.
-        if self.uid().is_none() {
-            return;
-        }
         if reports.try_send(Seen { at: clock.now(), event: Event::NodeGone }).is_ok() {
             tracing::warn!(node = self.settings.name, "the node is not there any more");
             heart.lease = None;
@@ -183,6 +170,12 @@ impl VirtualNode {
     }
 }
 
+/// Whether the node that was kept `before` it was read is not there any more. What was never there, or is told already, is
+/// being registered, and what is registered while it is read is not missed.
+fn is_lost(before: Option<&Uid>, found: Option<&Uid>) -> bool {
+    before.is_some_and(|before| found != Some(before))
+}
+
 const LEASES: &str = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 
 impl Heartbeat {
@@ -214,11 +207,20 @@ fn rfc3339_micro(time_us: u64) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_that_is_registered_while_it_is_read_is_not_lost() {
+        let [one, other] = ["u-1", "u-2"].map(|uid| Uid(uid.into()));
+        assert!(!is_lost(None, None));
+        assert!(!is_lost(None, Some(&one)));
+        assert!(!is_lost(Some(&one), Some(&one)));
+        assert!(is_lost(Some(&one), None));
+        assert!(is_lost(Some(&one), Some(&other)));
+    }
+
     #[test]
     fn micro_times_have_six_digits() {
-        assert_eq!(
-            super::rfc3339_micro(1_800_000_000_000_500).as_deref(),
-            Some("2027-01-15T08:00:00.000500Z")
-        );
+        assert_eq!(rfc3339_micro(1_800_000_000_000_500).as_deref(), Some("2027-01-15T08:00:00.000500Z"));
     }
 }
