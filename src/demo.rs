@@ -63,7 +63,11 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     let mut cluster = KubernetesOptions::default();
     cluster.cluster.seed = rand_seed();
     simulation.serve_cluster(args.cluster, cluster, &worlds_stop).await?;
-    let cloud = CloudOptions { only: Some(simulate::generation(args.profile)), ..CloudOptions::default() };
+    let cloud = CloudOptions {
+        only: Some(simulate::generation(args.profile)),
+        capacities: args.cloud_capacity.clone().unwrap_or_default(),
+        ..CloudOptions::default()
+    };
     simulation.serve_cloud(args.cloud, cloud, 1, &worlds_stop).await?;
     simulation.write_kubeconfig("--kubeconfig", &args.kubeconfig)?;
     let credentials = scratch.path().join("credentials");

@@ -195,6 +195,7 @@ fn cloud_options(args: &SimulateArgs) -> CloudOptions {
         start_latency_ms: u64::from(args.pod_start_ms),
         only: args.profile.map(generation),
         faults: args.faults.clone().unwrap_or_default(),
+        capacities: args.cloud_capacity.clone().unwrap_or_default(),
         ..CloudOptions::default()
     };
     options.rate_limits.all_per_s = args.cloud_rate_limit;

@@ -7,10 +7,12 @@
 
 mod admission;
 mod billed;
+mod claims;
 mod client;
 mod config;
 mod credentials;
 mod error;
+mod events;
 mod explain;
 #[cfg(test)]
 mod fuzz_targets;
@@ -22,6 +24,7 @@ mod namespace;
 mod objects;
 mod profile;
 mod quota;
+mod rooms;
 mod sign;
 mod sizing;
 mod transport;
@@ -41,7 +44,9 @@ pub use host_paths::HostPaths;
 pub use images::ImageRules;
 pub use listing::Listing;
 pub use profile::{ObjectShape, PodShape, Profile};
+pub use rooms::{Rooms, ZONE_LABEL};
 pub use sizing::Sizing;
+pub use wire::claims::ClaimCopy;
 
 use std::path::PathBuf;
 

@@ -69,6 +69,8 @@ pub struct Rates {
     pub kubernetes: Rate,
     /// Kubernetes Events.
     pub notice: Rate,
+    /// Cloud calls that read the cloud's events.
+    pub cloud_events: Rate,
 }
 
 impl Rates {
@@ -79,6 +81,7 @@ impl Rates {
             Bucket::CloudRead => self.cloud_read,
             Bucket::Kubernetes => self.kubernetes,
             Bucket::Notice => self.notice,
+            Bucket::CloudEvents => self.cloud_events,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! ConfigMaps, Secrets, tokens and variables of Services at the border: which of them are in use, and what was last seen of each.
+//! ConfigMaps, Secrets, tokens, claims and variables of Services at the border: which of them are in use, and what was last
+//! seen of each.
 //!
 //! Each object that pods use is read by its name, now and then and without its content, and its change is reported. A
 //! watch would tell sooner, but to list and watch Secrets is a right to read all of them, and one watch for each object
@@ -41,7 +42,7 @@ pub struct ImpliedNeeds {
 /// How often an object that is there is read again. Half of what a kubelet's cache keeps one for.
 pub const PRESENT_PERIOD: Duration = Duration::from_secs(30);
 
-/// How often an object that is missing is asked for: pods wait for it.
+/// How often an object that is missing, or of no use yet, is asked for: pods wait for it.
 pub const ABSENT_PERIOD: Duration = Duration::from_secs(2);
 
 /// The least time between two reads: fifty a second at most, whatever the number of objects. Ten thousand of them are
@@ -69,6 +70,8 @@ type Sight = Option<ObjectVersion>;
 struct Entry {
     sight: Sight,
     due: Instant,
+    /// How long after a read that says the same it is due again.
+    period: Duration,
     /// When its copy was written, if it was.
     written: Option<Instant>,
 }
@@ -93,12 +96,31 @@ impl Known {
     /// The same, with when it is due again.
     fn set_for(&mut self, object: &ObjectRef, sight: Sight, written: Option<Instant>, period: Duration) {
         let due = Instant::now() + period;
-        let old = self.entries.insert(object.clone(), Entry { sight, due, written });
+        let old = self.entries.insert(object.clone(), Entry { sight, due, period, written });
         if let Some(old) = old {
             self.due.remove(&(old.due, object.clone()));
         }
         self.due.insert((due, object.clone()));
     }
+
+    /// It is as it was.
+    fn again(&mut self, object: &ObjectRef) {
+        if let Some(Entry { sight, period, written, .. }) = self.entries.get(object) {
+            let (sight, period, written) = (sight.clone(), *period, *written);
+            self.set_for(object, sight, written, period);
+        }
+    }
+}
+
+/// What a list of the copies holds.
+#[derive(Debug, Default)]
+pub(crate) struct Listed {
+    /// Of which objects it has all.
+    pub whole: BTreeSet<ObjectRef>,
+    /// Of which it has a part.
+    pub halves: BTreeSet<ObjectRef>,
+    /// Whether those of claims were listed.
+    pub has_claims: bool,
 }
 
 /// The objects that pods use. Shared by the executor, which reads and copies them, and the watch over their changes.
@@ -126,6 +148,14 @@ impl Objects {
         let mut known = self.known.lock();
         let written = known.entries.get(object).and_then(|entry| entry.written);
         known.set(object, sight, written);
+        self.changed.notify_one();
+    }
+
+    /// The executor found the object to be of no use yet, as this version.
+    pub(crate) fn unready(&self, object: &ObjectRef, version: &ObjectVersion) {
+        let mut known = self.known.lock();
+        let written = known.entries.get(object).and_then(|entry| entry.written);
+        known.set_for(object, Some(version.clone()), written, ABSENT_PERIOD);
         self.changed.notify_one();
     }
 
@@ -162,16 +192,18 @@ impl Objects {
     }
 
     /// A complete list of copies, begun at `begun`: what it holds that nobody wrote, and what it lacks.
-    pub(crate) fn audited(&self, begun: Instant, listed: &BTreeSet<ObjectRef>) -> Vec<Event> {
+    pub(crate) fn audited(&self, begun: Instant, listed: &Listed) -> Vec<Event> {
         let mut known = self.known.lock();
         known.audit =
             if begun < known.unknown_until { known.unknown_until } else { Instant::now() + AUDIT_PERIOD };
         let is_written = |object: &ObjectRef| known.entries.get(object).and_then(|entry| entry.written);
-        let strange = listed.iter().filter(|object| is_written(object).is_none());
+        let Listed { whole, halves, has_claims } = listed;
+        let strange = whole.iter().chain(halves).filter(|object| is_written(object).is_none());
         let mut events: Vec<Event> =
             strange.map(|object| Event::CloudObjectObserved { object: object.clone() }).collect();
         let lacking = known.entries.iter().filter(|(object, entry)| {
-            entry.written.is_some_and(|written| written < begun) && !listed.contains(object)
+            let is_listed = *has_claims || object.kind != ObjectKind::PersistentVolumeClaim;
+            is_listed && entry.written.is_some_and(|written| written < begun) && !whole.contains(object)
         });
         events.extend(lacking.map(|(object, _)| Event::CloudObjectMissing { object: object.clone() }));
         events
@@ -188,7 +220,11 @@ impl Objects {
         let mut known = self.known.lock();
         let entry = known.entries.get(object).filter(|entry| entry.due == due)?;
         let (is_news, written) = (entry.sight != sight, entry.written);
-        known.set(object, sight.clone(), written);
+        if is_news {
+            known.set(object, sight.clone(), written);
+        } else {
+            known.again(object);
+        }
         let object = object.clone();
         let event = match sight {
             Some(version) => Event::ObjectObserved { object, version },
@@ -277,9 +313,8 @@ impl Objects {
     /// An object that cannot be read is asked for again after a while.
     fn later(&self, object: &ObjectRef, due: Instant) {
         let mut known = self.known.lock();
-        let entry = known.entries.get(object).filter(|entry| entry.due == due);
-        if let Some((sight, written)) = entry.map(|entry| (entry.sight.clone(), entry.written)) {
-            known.set(object, sight, written);
+        if known.entries.get(object).is_some_and(|entry| entry.due == due) {
+            known.again(object);
         }
     }
 }

@@ -142,6 +142,11 @@ impl Pace {
         heard.not_before = heard.not_before.max(Instant::now() + Duration::from_millis(rest_ms.into()));
     }
 
+    /// How long its calls still have to rest, by the other side's word.
+    pub(crate) fn rest_left(&self) -> Duration {
+        self.heard.lock().not_before.saturating_duration_since(Instant::now())
+    }
+
     /// The call was let through, whatever else was said.
     pub(crate) fn passed(&self, permit: Permit) {
         let mut heard = self.heard.lock();

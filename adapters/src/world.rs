@@ -9,7 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use engine::{
-    Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, Mirror, Outcome, PodRef,
+    Answer, Bucket, CloudFacts, CloudName, Effect, EffectId, EffectKind, Event, LaterReason, Mirror, Outcome,
+    PodRef,
 };
 use parking_lot::Mutex;
 use serde_json::value::RawValue;
@@ -74,7 +75,7 @@ pub struct World {
     pub node: Arc<VirtualNode>,
     /// The cloud.
     pub cloud: CciClient,
-    /// Reads ConfigMaps and Secrets.
+    /// Reads ConfigMaps, Secrets and claims.
     pub reader: ObjectReader,
     /// Which of them pods use.
     pub objects: Arc<Objects>,
@@ -96,6 +97,7 @@ impl Perform for World {
     async fn perform(&self, effect: &Effect, mut turn: Turn<'_>) -> Outcome {
         let outcome = match &effect.kind {
             EffectKind::ListCloudPods => return self.list(effect.id, turn).await,
+            EffectKind::ReadCloudEvents { cloud_uid, .. } => return self.read_events(cloud_uid, turn).await,
             EffectKind::CreateCloudPod { pod, name } => {
                 let manifest = match self.manifest(pod, &mut turn).await {
                     Ok(manifest) => manifest,
@@ -125,6 +127,7 @@ impl Perform for World {
             EffectKind::ReleasePod { pod } => self.pods.release(pod).await,
             EffectKind::LookUpPod { pod } => self.pods.look_up(pod).await,
             EffectKind::EmitNotice { pod, notice } => self.notices.emit(pod, notice).await,
+            EffectKind::TellCloudEvent { pod, event } => self.notices.mirror(pod, event).await,
             EffectKind::PatchNode { readiness } => self.node.patch_node(readiness).await,
             EffectKind::SyncObject { object, name, needed: true } => {
                 match self.write_copy(effect.id, object, name, &mut turn).await {
@@ -224,6 +227,21 @@ impl World {
         self.audit(&mut calls).await;
         self.watch_quota(&mut calls).await;
         Outcome::Done(Answer::Listed { complete: true, count: count as u32 })
+    }
+
+    /// What the cloud says of a pod in its own events. That gives way to all else that is asked of the cloud: while
+    /// another class of calls has to rest, nothing is asked.
+    async fn read_events(&self, cloud_uid: &str, turn: Turn<'_>) -> Outcome {
+        let others = [Bucket::CloudCreate, Bucket::CloudDelete, Bucket::CloudRead];
+        let rest =
+            others.map(|bucket| turn.paces.of(bucket).rest_left()).into_iter().max().unwrap_or_default();
+        if !rest.is_zero() {
+            let wait_ms = u32::try_from(rest.as_millis()).ok();
+            let message = "other calls to the cloud come first".to_owned();
+            return Outcome::Later { wait_ms, reason: LaterReason::Transient, message };
+        }
+        let mut calls = Calls::of(turn.paces.of(Bucket::CloudEvents), turn.permit);
+        self.cloud.read_events(cloud_uid, &mut calls).await
     }
 
     /// How many pods are known of before a list.

@@ -123,11 +123,13 @@ impl Teller {
             }
             EffectKind::LookUpPod { .. } => Answer::PodAbsent,
             EffectKind::ListCloudPods => Answer::Listed { complete: true, count: 0 },
+            EffectKind::ReadCloudEvents { .. } => Answer::CloudEvents(Vec::new()),
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchCloudPod { .. }
             | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { .. } => Answer::Nothing,
+            | EffectKind::SyncObject { .. }
+            | EffectKind::TellCloudEvent { .. } => Answer::Nothing,
         };
         let at = |ms: u64| self.state.at().plus_ms(ms);
         let times =

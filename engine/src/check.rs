@@ -7,7 +7,7 @@ use core::fmt;
 
 use crate::effect::EffectKind;
 use crate::id::{EffectId, Seq, Uid};
-use crate::state::{CloudView, KubernetesView, Pod, State};
+use crate::state::{CloudView, KubernetesView, Pod, Reading, State};
 
 /// An invariant that does not hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,6 +72,11 @@ impl State {
                 );
             }
             in_flight += usize::from(outstanding.retry_at.is_none());
+        }
+        if let Some(Reading::UnderWay(id)) = row.events.as_ref().map(|events| events.reading)
+            && !self.effects.contains_key(&id)
+        {
+            return broken("a read of events is outstanding", format!("{} names {id}", row.pod));
         }
         if in_flight > 1 {
             return broken("one effect in flight a pod", format!("{} has {in_flight}", row.pod));
@@ -152,6 +157,13 @@ impl State {
                 };
                 unless(is_it, "S2: an update names the body that is there")
             }
+            EffectKind::ReadCloudEvents { cloud_uid, .. } => {
+                let is_it = row.cloud.facts().is_some_and(|facts| facts.cloud_uid == *cloud_uid);
+                unless(
+                    is_it && row.facts().is_some() || mutant!(EventsOfAnybody),
+                    "S2: events are read about the body that is there",
+                )
+            }
             EffectKind::PatchPodStatus { .. }
             | EffectKind::LookUpCloudPod { .. }
             | EffectKind::LookUpPod { .. }
@@ -159,7 +171,8 @@ impl State {
             | EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { .. } => None,
+            | EffectKind::SyncObject { .. }
+            | EffectKind::TellCloudEvent { .. } => None,
         }
     }
 }

@@ -9,6 +9,7 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::cloud_event::CloudEvent;
 use crate::facts::{CloudFacts, PodStatus};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
 use crate::objects::{ObjectRef, ObjectVersion};
@@ -106,7 +107,7 @@ pub enum EffectKind {
         /// may be carried out in its place.
         spec_digest: u64,
     },
-    /// See that the cloud has a copy of a ConfigMap or Secret as it is now, or that it has none. What the object says
+    /// See that the cloud has a copy of a ConfigMap, Secret or claim as it is now, or that it has none. What the object says
     /// is read when this is carried out, and written without being kept anywhere.
     SyncObject {
         /// Of which object.
@@ -115,6 +116,21 @@ pub enum EffectKind {
         name: CloudName,
         /// Whether pods need it.
         needed: bool,
+    },
+    /// Read what the cloud says in its own events of a cloud pod that is in trouble.
+    ReadCloudEvents {
+        /// For which Kubernetes pod.
+        pod: PodRef,
+        /// The cloud's identity of it: events about another object are no concern of this pod.
+        #[serde(deserialize_with = "shared::text")]
+        cloud_uid: Arc<str>,
+    },
+    /// Tell people of an event of the cloud, as a Kubernetes Event that says whose it is.
+    TellCloudEvent {
+        /// About which pod.
+        pod: PodRef,
+        /// What the cloud says. The same one again counts up the Event that is there.
+        event: Arc<CloudEvent>,
     },
 }
 
@@ -135,6 +151,8 @@ impl EffectKind {
             EffectKind::PatchNode { .. } => "patch_node",
             EffectKind::PatchCloudPod { .. } => "patch_cloud_pod",
             EffectKind::SyncObject { .. } => "sync_object",
+            EffectKind::ReadCloudEvents { .. } => "read_cloud_events",
+            EffectKind::TellCloudEvent { .. } => "tell_cloud_event",
         }
     }
 
@@ -154,7 +172,8 @@ impl EffectKind {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::PatchNode { .. } => Bucket::Kubernetes,
-            EffectKind::EmitNotice { .. } => Bucket::Notice,
+            EffectKind::EmitNotice { .. } | EffectKind::TellCloudEvent { .. } => Bucket::Notice,
+            EffectKind::ReadCloudEvents { .. } => Bucket::CloudEvents,
         }
     }
 
@@ -167,7 +186,9 @@ impl EffectKind {
             | EffectKind::PatchPodStatus { pod, .. }
             | EffectKind::ReleasePod { pod }
             | EffectKind::LookUpPod { pod }
-            | EffectKind::EmitNotice { pod, .. } => Some(pod),
+            | EffectKind::EmitNotice { pod, .. }
+            | EffectKind::ReadCloudEvents { pod, .. }
+            | EffectKind::TellCloudEvent { pod, .. } => Some(pod),
             EffectKind::DeleteCloudPod { owner, .. } | EffectKind::LookUpCloudPod { owner, .. } => {
                 Some(owner)
             }
@@ -193,7 +214,9 @@ impl EffectKind {
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchNode { .. }
-            | EffectKind::PatchCloudPod { .. } => self.pod().map(|pod| &pod.namespace),
+            | EffectKind::PatchCloudPod { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. } => self.pod().map(|pod| &pod.namespace),
         }
     }
 
@@ -217,12 +240,20 @@ pub enum Bucket {
     Kubernetes,
     /// Kubernetes Events.
     Notice,
+    /// Cloud calls that read the cloud's events: nothing else waits for them.
+    CloudEvents,
 }
 
 impl Bucket {
     /// All of them.
-    pub const ALL: [Bucket; 5] =
-        [Bucket::CloudCreate, Bucket::CloudDelete, Bucket::CloudRead, Bucket::Kubernetes, Bucket::Notice];
+    pub const ALL: [Bucket; 6] = [
+        Bucket::CloudCreate,
+        Bucket::CloudDelete,
+        Bucket::CloudRead,
+        Bucket::Kubernetes,
+        Bucket::Notice,
+        Bucket::CloudEvents,
+    ];
 
     /// A short name for logs and metrics.
     #[must_use]
@@ -233,6 +264,7 @@ impl Bucket {
             Bucket::CloudRead => "cloud_read",
             Bucket::Kubernetes => "kubernetes",
             Bucket::Notice => "notice",
+            Bucket::CloudEvents => "cloud_events",
         }
     }
 }
@@ -269,6 +301,11 @@ pub enum NodeReadiness {
     /// The cloud makes no pods until a person has acted.
     OperatorNeeded {
         /// What it said, and what is to be done.
+        message: String,
+    },
+    /// The cloud has no room for pods of some sizes; others are made.
+    SoldOut {
+        /// Which sizes, and since when.
         message: String,
     },
 }
@@ -359,6 +396,21 @@ pub enum Answer {
     /// changed in the cloud.
     ObjectUnreadable {
         /// Why not, without a word of its content.
+        message: String,
+    },
+    /// What the cloud says of the pod in its own events, at most [`CLOUD_EVENTS_MAX`](crate::CLOUD_EVENTS_MAX) of them,
+    /// oldest first (read of its events).
+    CloudEvents(Vec<Arc<CloudEvent>>),
+    /// The object is there and of no use yet, such as a claim that is not bound (sync of a needed object). Nothing was
+    /// asked of the cloud.
+    ObjectUnready {
+        /// What it lacks, as it follows on its name.
+        message: String,
+    },
+    /// Our own rules refuse the object as it is (sync of a needed object), and nobody was asked: nothing changes that but
+    /// another object of its name, or an agent with another configuration.
+    ObjectNotAdmitted {
+        /// Where, why, what to do and which rule says so.
         message: String,
     },
 }

@@ -137,14 +137,14 @@ pub enum Event {
     NodeGone,
     /// An operator said something.
     OperatorCommanded(Command),
-    /// A ConfigMap or Secret that pods need appeared or changed.
+    /// A ConfigMap, Secret or claim that pods need appeared or changed.
     ObjectObserved {
         /// Which.
         object: ObjectRef,
         /// What it is now, without its content.
         version: ObjectVersion,
     },
-    /// A ConfigMap or Secret that pods need was there and is not any more.
+    /// A ConfigMap, Secret or claim that pods need was there and is not any more.
     ObjectGone {
         /// Which.
         object: ObjectRef,

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::digest::digest_of;
 use crate::id::{CloudName, PodRef};
 use crate::objects::ObjectUse;
+use crate::room::Room;
 use crate::shared;
 
 /// The phase of a pod, on either side.
@@ -83,9 +84,12 @@ pub struct PodFacts {
     pub readiness_gates: Vec<String>,
     /// Those of them whose condition is not true: a pod with one is not ready, whatever its containers are.
     pub closed_gates: Vec<String>,
-    /// The ConfigMaps and Secrets that it names, each once, in order. They follow from the spec, so that they are in
+    /// The ConfigMaps, Secrets and claims that it names, each once, in order. They follow from the spec, so that they are in
     /// no digest of their own.
     pub objects: Arc<[ObjectUse]>,
+    /// What it takes up in the cloud, which follows from the spec and the agent's configuration; `None` when that is not
+    /// known. Shared by all pods of one size.
+    pub room: Option<Arc<Room>>,
 }
 
 impl PodFacts {

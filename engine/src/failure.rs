@@ -1,4 +1,4 @@
-//! What is remembered of refusals: for one pod, and for all of them.
+//! What is remembered of the refusal of one pod.
 
 use alloc::string::String;
 
@@ -27,14 +27,28 @@ pub(crate) enum FailureKind {
     OperatorAction,
     /// What it needs is not there (virtual-kubelet rules VK-E7 and VK-C10).
     ObjectsMissing,
+    /// Our own rules refuse an object that it names. Only another object of that name changes it, which a pod that runs
+    /// once does not wait for.
+    ObjectNotAdmitted,
 }
 
 impl FailureKind {
     /// Whether a pod that runs only once has failed.
     pub(crate) fn ends(self) -> bool {
         match self {
-            FailureKind::Permanent | FailureKind::NotAdmitted => true,
+            FailureKind::Permanent | FailureKind::NotAdmitted | FailureKind::ObjectNotAdmitted => true,
             FailureKind::Passing | FailureKind::OperatorAction | FailureKind::ObjectsMissing => false,
+        }
+    }
+
+    /// Whether it is about an object that the pod names.
+    pub(crate) fn is_of_objects(self) -> bool {
+        match self {
+            FailureKind::ObjectsMissing | FailureKind::ObjectNotAdmitted => true,
+            FailureKind::Passing
+            | FailureKind::Permanent
+            | FailureKind::NotAdmitted
+            | FailureKind::OperatorAction => false,
         }
     }
 
@@ -44,21 +58,9 @@ impl FailureKind {
             FailureKind::Passing
             | FailureKind::Permanent
             | FailureKind::NotAdmitted
-            | FailureKind::OperatorAction => "ProviderFailed",
+            | FailureKind::OperatorAction
+            | FailureKind::ObjectNotAdmitted => "ProviderFailed",
             FailureKind::ObjectsMissing => "CreateContainerConfigError",
         }
     }
-}
-
-/// Why no pods are made in the cloud, and until when.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct CreateHold {
-    /// What the cloud said, with its code and what is to be done, as people were told it.
-    pub(crate) message: String,
-    /// Its code: the same is not told again.
-    pub(crate) code: String,
-    /// When it was last heard: what was sent before says nothing against it.
-    pub(crate) since: Micros,
-    /// Then one pod is tried.
-    pub(crate) until: Micros,
 }

@@ -16,6 +16,8 @@ pub mod mutant;
 
 mod backoff;
 mod check;
+mod circuit;
+pub mod cloud_event;
 pub mod digest;
 pub mod effect;
 pub mod event;
@@ -27,6 +29,7 @@ pub mod objects;
 mod plan;
 pub mod policy;
 mod reduce;
+pub mod room;
 mod sections;
 mod shared;
 pub mod size;
@@ -35,6 +38,7 @@ mod status;
 pub mod time;
 
 pub use check::Violation;
+pub use cloud_event::{CLOUD_EVENTS_MAX, CloudEvent};
 pub use effect::{
     Answer, Bucket, Effect, EffectKind, LaterReason, NodeReadiness, Notice, Outcome, Outstanding, Refusal,
     RefusalClass,
@@ -49,5 +53,6 @@ pub use mirror::Mirror;
 pub use objects::{ObjectKind, ObjectRef, ObjectUse, ObjectVersion};
 pub use policy::Policy;
 pub use reduce::Decision;
-pub use state::{HoldReason, Pod, State};
+pub use room::Room;
+pub use state::{HoldReason, Pod, RoomCircuit, State};
 pub use time::Micros;

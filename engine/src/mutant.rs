@@ -144,6 +144,14 @@ mutants! {
     RefusedStatusRepeated => "S13",
     /// That pods are made again after a person has acted is not heard: one goes now and then.
     CreatesStayHeld => "L1",
+    /// The cloud has room again, and that is not heard: pods of that size go one by one.
+    CircuitStaysOpen => "L1",
+    /// One size that is sold out holds all of them.
+    CircuitHoldsAll => "L5",
+    /// A size is sold out, and each of its pods tries as before.
+    EverybodyTries => "S13",
+    /// Another pod of a size that is sold out is tried while one is under way.
+    TriesOverlap => "S13",
     /// That the namespace is gone is not heard.
     NamespaceGoneUnheard => "L1",
 
@@ -182,6 +190,20 @@ mutants! {
     CopyForgotten => "L2",
     /// A copy that other pods still need goes with the first of them.
     CopySharedLost => "L1",
+    /// A pod is made although a claim that it needs is not bound.
+    CreateBeforeReady => "VK-E7",
+
+    // === the cloud's events ===
+    /// The events of a pod in trouble are not read.
+    EventsUnread => "L1",
+    /// They are read as fast as they are answered.
+    EventsReadFast => "S13",
+    /// An event that was told is told with each read.
+    EventsToldAgain => "S13",
+    /// That the cloud does not show its events is not heard.
+    EventsRefusalUnheard => "S13",
+    /// Events are read whomever they are about.
+    EventsOfAnybody => "S2",
 
     // === the border ===
     /// Only the first sight is reported.

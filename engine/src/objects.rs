@@ -1,5 +1,5 @@
-//! ConfigMaps, Secrets, tokens and variables of Services that pods need: which they are, and under which names the cloud has its copies. What
-//! they say is never in here: it is read when a copy is written, and goes past the log.
+//! ConfigMaps, Secrets, tokens, claims and variables of Services that pods need: which they are, and under which names the
+//! cloud has its copies. What they say is never in here: it is read when a copy is written, and goes past the log.
 
 use alloc::format;
 use alloc::string::String;
@@ -25,15 +25,19 @@ pub enum ObjectKind {
     /// The variables that tell the pods of one namespace where its Services are. They are no object of the cluster: they
     /// follow from all its Services (virtual-kubelet rule VK-E11). The cloud has them as a ConfigMap.
     ServiceVariables,
+    /// A PersistentVolumeClaim that is bound to a file system. Its copy in the cloud is a claim and a volume of the cloud's
+    /// own, which name the same file system.
+    PersistentVolumeClaim,
 }
 
 impl ObjectKind {
     /// All of them.
-    pub const ALL: [ObjectKind; 4] = [
+    pub const ALL: [ObjectKind; 5] = [
         ObjectKind::ConfigMap,
         ObjectKind::Secret,
         ObjectKind::ServiceAccountToken,
         ObjectKind::ServiceVariables,
+        ObjectKind::PersistentVolumeClaim,
     ];
 
     /// The `kind` in the API.
@@ -44,6 +48,7 @@ impl ObjectKind {
             ObjectKind::Secret => "Secret",
             ObjectKind::ServiceAccountToken => "ServiceAccountToken",
             ObjectKind::ServiceVariables => "ServiceVariables",
+            ObjectKind::PersistentVolumeClaim => "PersistentVolumeClaim",
         }
     }
 
@@ -53,6 +58,7 @@ impl ObjectKind {
         match self {
             ObjectKind::ConfigMap | ObjectKind::ServiceVariables => "ConfigMap",
             ObjectKind::Secret | ObjectKind::ServiceAccountToken => "Secret",
+            ObjectKind::PersistentVolumeClaim => "PersistentVolumeClaim",
         }
     }
 
@@ -62,6 +68,7 @@ impl ObjectKind {
         match self {
             ObjectKind::ConfigMap | ObjectKind::ServiceVariables => "configmaps",
             ObjectKind::Secret | ObjectKind::ServiceAccountToken => "secrets",
+            ObjectKind::PersistentVolumeClaim => "persistentvolumeclaims",
         }
     }
 }
@@ -103,6 +110,14 @@ impl ObjectRef {
     #[must_use]
     pub fn cloud_name(&self, node: &str) -> CloudName {
         let parts = [node, self.kind.as_str(), &*self.namespace, &*self.name];
+        CloudName::from_parts(&self.namespace, &self.name, &parts)
+    }
+
+    /// The name of the volume that belongs to the copy of a claim. Volumes are in no namespace, so that those of all
+    /// clusters whose pods run in one account lie side by side.
+    #[must_use]
+    pub fn cloud_volume_name(&self, cluster_id: &str, node: &str) -> CloudName {
+        let parts = [cluster_id, node, "PersistentVolume", &*self.namespace, &*self.name];
         CloudName::from_parts(&self.namespace, &self.name, &parts)
     }
 }
@@ -158,6 +173,7 @@ mod tests {
             object(ObjectKind::Secret, "a-b", "c"),
             object(ObjectKind::ConfigMap, "a", "b-c"),
             object(ObjectKind::Secret, "a", "b.c"),
+            object(ObjectKind::PersistentVolumeClaim, "a", "b-c"),
         ];
         let mut names: alloc::vec::Vec<_> = all.iter().map(|object| object.cloud_name("n1")).collect();
         names.push(all[0].cloud_name("n2"));
@@ -179,5 +195,17 @@ mod tests {
     fn the_name_of_a_copy_never_changes() {
         let name = object(ObjectKind::Secret, "shop", "database.password").cloud_name("virtual-kubelet");
         expect_test::expect!["shop-database-password-mhhzseckz3"].assert_eq(&name.0);
+    }
+
+    #[test]
+    fn volumes_of_two_clusters_never_share_a_name() {
+        let claim = object(ObjectKind::PersistentVolumeClaim, "shop", "data");
+        let name = claim.cloud_volume_name("c1", "n1");
+        let others = [
+            claim.cloud_volume_name("c2", "n1"),
+            claim.cloud_volume_name("c1", "n2"),
+            claim.cloud_name("n1"),
+        ];
+        assert!(!others.contains(&name));
     }
 }

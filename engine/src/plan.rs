@@ -4,12 +4,13 @@
 use alloc::sync::Arc;
 
 use crate::backoff::delay_ms;
+use crate::circuit::{Circuit, Scope};
 use crate::effect::EffectKind;
 use crate::facts::{CloudFacts, Phase, PodFacts, PodStatus};
 use crate::id::{EffectId, Seq};
 use crate::policy::Policy;
 use crate::state::{CloudView, HoldReason, KubernetesView, Pod, State, Word};
-use crate::status;
+use crate::status::{self, News};
 use crate::time::Micros;
 
 mod update;
@@ -37,15 +38,17 @@ pub(crate) struct Gates<'a> {
     pub(crate) cloud_listed: bool,
     /// Whether more pods are to be ended from absence alone than go without a second look.
     pub(crate) braking: bool,
-    /// Until when no pods are made, because a person has to act.
-    pub(crate) creates_rest: Option<Micros>,
+    /// What holds the creation of this pod.
+    pub(crate) circuit: Option<(&'a Scope, &'a Circuit)>,
+    /// What its status says that it waits for.
+    pub(crate) waits_for: Option<(&'a Scope, &'a Circuit)>,
     /// Whether this pod cannot start because of what it needs.
     pub(crate) lacks_objects: bool,
 }
 
 impl State {
     /// What is open for one pod; `policy` is the state's own.
-    pub(crate) fn gates<'a>(&self, policy: &'a Policy, row: &Pod) -> Gates<'a> {
+    pub(crate) fn gates<'a>(&'a self, policy: &'a Policy, row: &'a Pod) -> Gates<'a> {
         Gates {
             at: self.at,
             policy,
@@ -53,7 +56,8 @@ impl State {
             kubernetes_listed: self.kubernetes.listed.is_some(),
             cloud_listed: self.cloud.listed.is_some(),
             braking: self.too_many_absent(policy) && !self.brake_released,
-            creates_rest: self.create_hold.as_ref().map(|hold| hold.until),
+            circuit: self.circuits_of(row).find(|(_, circuit)| circuit.rests(self.at)),
+            waits_for: self.circuits_of(row).find(|(_, circuit)| circuit.is_told),
             lacks_objects: self.lacks_objects(row),
         }
     }
@@ -77,6 +81,8 @@ pub(crate) struct Plan {
     pub(crate) hold: Option<HoldReason>,
     /// When to plan again, if nothing is heard before.
     pub(crate) wake: Option<Micros>,
+    /// The digest of the status to be written where that is about the pod's wait: what ends the wait goes first.
+    pub(crate) wait_told: Option<u64>,
     /// Nothing is left of it on either side.
     pub(crate) ended: bool,
     /// And nothing more will be heard of it.
@@ -142,7 +148,6 @@ fn prove_owner(gates: &Gates<'_>, row: &Pod) -> Plan {
 /// The pod is to run: see that the cloud has it, and that its status is told.
 fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
     let mut plan = Plan::default();
-    tell_status(gates, row, &mut plan);
     let listed = gates.kubernetes_listed && gates.cloud_listed;
     match &row.cloud {
         CloudView::Never => create(gates, row, &mut plan),
@@ -163,6 +168,7 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
         CloudView::Present { facts: cloud, .. } => update::update(gates, row, facts, cloud, &mut plan),
         CloudView::Ending { .. } | CloudView::Gone { .. } => {}
     }
+    tell_status(gates, row, &mut plan);
     plan
 }
 
@@ -175,9 +181,8 @@ fn create(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
     if plan.hold.is_none() && gates.lacks_objects && !mutant!(CreateBeforeObjects) {
         plan.hold = Some(HoldReason::ObjectsMissing);
     }
-    if let (None, Some(time)) = (plan.hold, gates.creates_rest.filter(|time| *time > gates.at)) {
-        plan.hold = Some(HoldReason::OperatorAction);
-        plan.wake = Some(plan.wake.map_or(time, |wake| wake.min(time)));
+    if let (None, Some((scope, _))) = (plan.hold, gates.circuit) {
+        plan.hold = Some(scope.reason());
     } else if plan.hold.is_none() || mutant!(CreateBeforeLists) {
         change(gates, row, plan, EffectKind::CreateCloudPod { pod: row.pod.clone(), name: row.cloud_name() });
     }
@@ -312,7 +317,8 @@ fn first_missing(gates: &Gates<'_>) -> Option<HoldReason> {
 /// Before the cloud was listed since the start, only what is final: what else is remembered may be older than what
 /// was told, as the last part of a log can be lost.
 fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
-    let (Some(facts), Some((digest, status))) = (row.facts(), status::news(row)) else { return };
+    let (Some(facts), Some(news)) = (row.facts(), status::news(row, gates.waits_for)) else { return };
+    let News { digest, status, is_wait } = news;
     let is_final = status.phase.is_terminal() && row.cloud.facts().is_some();
     if !gates.cloud_listed && !is_final {
         return;
@@ -324,11 +330,12 @@ fn tell_status(gates: &Gates<'_>, row: &Pod, plan: &mut Plan) {
         let id = EffectId { seq: row.cloud_seq, position: 0 };
         let due = written.at.plus_ms(delay_ms(gates.policy, id, written.times, None));
         if due > gates.at {
-            plan.wake = Some(due);
+            plan.wake = Some(plan.wake.map_or(due, |wake| wake.min(due)));
             return;
         }
     }
     if !mutant!(StatusUntold) {
+        plan.wait_told = is_wait.then_some(digest);
         plan.kubernetes = Some(patch(row, facts, status));
     }
 }

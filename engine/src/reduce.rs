@@ -1,6 +1,8 @@
 //! The fold: one record in, decisions out. This file dispatches; what is done for one pod is in `plan`.
 
+mod circuit;
 mod cloud;
+mod cloud_events;
 mod kubernetes;
 mod objects;
 mod outcome;

@@ -24,8 +24,9 @@ impl State {
             ("effects", each(self.effects.iter())),
             ("wakes", each(self.wakes.iter())),
             ("brake", digest_of(&(self.absent_owners.len(), self.brake_released))),
-            ("creates", digest_of(&self.create_hold)),
+            ("creates", digest_of(&self.circuits)),
             ("decisions", self.decisions),
+            ("events", digest_of(&self.event_reads)),
         ]
     }
 

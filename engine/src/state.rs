@@ -8,17 +8,22 @@ use alloc::vec::Vec;
 
 use serde::{Deserialize, Serialize};
 
+use crate::circuit::{Circuit, Scope};
 use crate::effect::{Effect, NodeReadiness, Outstanding};
 use crate::event::Identity;
 use crate::facts::{CloudFacts, PodFacts};
-use crate::failure::{CreateHold, Failure, FailureKind};
+use crate::failure::{Failure, FailureKind};
 use crate::id::{CloudName, EffectId, PodRef, Seq, Uid};
 use crate::objects::{ObjectRef, ObjectUse};
 use crate::policy::Policy;
 use crate::time::Micros;
 
+mod events;
+mod rooms;
 mod view;
 
+pub(crate) use events::{Ailment, EventReads, PodEvents, Reading, TOLD_EVENTS_MAX, ToldEvent};
+pub use rooms::RoomCircuit;
 pub(crate) use view::{CloudView, KubernetesView, Object, ObjectCopy, ObjectSource, Word};
 
 /// The fold of the log.
@@ -34,7 +39,7 @@ pub struct State {
     pub(crate) node: Node,
     /// Boxed: an insertion moves half a node of the tree.
     pub(crate) pods: BTreeMap<Uid, Box<Pod>>,
-    /// The ConfigMaps and Secrets that pods need, or that the cloud may have copies of.
+    /// The ConfigMaps, Secrets and claims that pods need, or that the cloud may have copies of.
     pub(crate) objects: BTreeMap<ObjectRef, Box<Object>>,
     /// Boxed as well.
     pub(crate) effects: BTreeMap<EffectId, Box<Outstanding>>,
@@ -42,10 +47,11 @@ pub struct State {
     /// The pods that are absent ([`Pod::is_absent`]), kept up by each plan: what the mass-delete brake counts.
     pub(crate) absent_owners: BTreeSet<Uid>,
     pub(crate) brake_released: bool,
-    /// Set while no pods are made because a person has to act first.
-    pub(crate) create_hold: Option<CreateHold>,
+    /// What holds creations: at most [`CIRCUITS_MAX`](crate::circuit::CIRCUITS_MAX).
+    pub(crate) circuits: BTreeMap<Scope, Circuit>,
     /// Rolling digest of every decision so far.
     pub(crate) decisions: u64,
+    pub(crate) event_reads: EventReads,
     #[serde(skip)]
     pub(crate) rows: RowDigests,
 }
@@ -126,6 +132,10 @@ pub struct Pod {
     pub(crate) held: Option<HoldReason>,
     /// The update of its cloud pod that was last answered, by the digest of the manifest.
     pub(crate) updated: Option<Written>,
+    /// The status that was last to say why it waits, by its digest: what it says is to go with the wait.
+    pub(crate) wait_told: Option<u64>,
+    /// What the cloud's own events have to do with it. Most pods are well, and keep no room for it.
+    pub(crate) events: Option<Box<PodEvents>>,
 }
 
 /// What was last written for a pod.
@@ -155,11 +165,26 @@ pub enum HoldReason {
     Brake,
     /// The cloud makes no pods until a person has acted: one pod tries now and then.
     OperatorAction,
-    /// A ConfigMap or Secret that it cannot start without is not in the cloud yet (virtual-kubelet rule VK-E7).
+    /// A ConfigMap, Secret or claim that it cannot start without is not in the cloud yet (virtual-kubelet rule VK-E7).
     ObjectsMissing,
+    /// The cloud has no room for its size in its zone: one pod of them tries now and then.
+    Capacity,
 }
 
 impl HoldReason {
+    /// A short name for programs and metrics.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            HoldReason::KubernetesNotListed => "kubernetes_not_listed",
+            HoldReason::CloudNotListed => "cloud_not_listed",
+            HoldReason::Brake => "brake",
+            HoldReason::OperatorAction => "operator_action",
+            HoldReason::ObjectsMissing => "objects_missing",
+            HoldReason::Capacity => "capacity",
+        }
+    }
+
     /// A sentence for a person.
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -168,7 +193,10 @@ impl HoldReason {
             HoldReason::CloudNotListed => "the first complete list of the cloud is not there yet",
             HoldReason::Brake => "mass-delete brake: absence must be confirmed a second time",
             HoldReason::OperatorAction => "the cloud makes no pods until a person has acted",
-            HoldReason::ObjectsMissing => "a ConfigMap or Secret that it needs is not in the cloud yet",
+            HoldReason::ObjectsMissing => {
+                "a ConfigMap, Secret or claim that it needs is not in the cloud yet"
+            }
+            HoldReason::Capacity => "the cloud has no room for its size in its zone",
         }
     }
 }
@@ -182,6 +210,10 @@ pub(crate) enum Wake {
     Effect(EffectId),
     /// Something about this pod.
     Pod(Uid),
+    /// The next try of those that a circuit holds.
+    Circuit(Scope),
+    /// The next read of the cloud's events about this pod.
+    Events(Uid),
 }
 
 /// Digests of the rows, kept so that a state digest costs only the rows that changed.
@@ -223,6 +255,8 @@ impl Pod {
             wake: None,
             held: None,
             updated: None,
+            wait_told: None,
+            events: None,
         }
     }
 
@@ -390,7 +424,7 @@ impl State {
         self.pods().filter(there).map(|pod| (pod.cloud_name(), pod.pod.clone())).collect()
     }
 
-    /// How many ConfigMaps and Secrets are known: those that pods need, and those whose copies are to go.
+    /// How many ConfigMaps, Secrets and claims are known: those that pods need, and those whose copies are to go.
     #[must_use]
     pub fn objects_known(&self) -> usize {
         self.objects.len()
@@ -417,7 +451,7 @@ impl State {
     /// What a person has to do before the cloud makes pods again, if anything.
     #[must_use]
     pub fn operator_needed(&self) -> Option<&str> {
-        self.create_hold.as_ref().map(|hold| hold.message.as_str())
+        self.circuits.get(&Scope::All).map(|circuit| circuit.message.as_str())
     }
 
     /// How many pods the mass-delete brake holds.

@@ -6,6 +6,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 
+use crate::circuit::{Circuit, Scope};
 use crate::facts::{
     Condition, ConditionKind, ContainerState, ContainerStatus, Phase, PodFacts, PodStatus, RestartPolicy,
     Truth,
@@ -20,11 +21,20 @@ const EXIT_CODE_NEVER_SEEN: i32 = -137;
 /// Readiness gates that a message names: a pod has one or two, and a message is for people.
 const GATES_TOLD_MAX: usize = 8;
 
-/// The status to write for a pod, or `None` while there is nothing to say (virtual-kubelet rule VK-S4), or when
+/// A status that the API server has not.
+pub(crate) struct News {
+    /// Its [`PodStatus::digest`].
+    pub(crate) digest: u64,
+    pub(crate) status: Arc<PodStatus>,
+    /// Whether it says why the pod waits, or takes that back.
+    pub(crate) is_wait: bool,
+}
+
+/// The status to write for a pod that waits for this circuit, or for none; `None` while there is nothing to say (virtual-kubelet rule VK-S4), or when
 /// the API server has it already.
 ///
 /// Only ever forward: a terminal status is final (VK-S1), and a pod that was seen running is not pending again.
-pub(crate) fn news(row: &Pod) -> Option<(u64, Arc<PodStatus>)> {
+pub(crate) fn news(row: &Pod, waits_for: Option<(&Scope, &Circuit)>) -> Option<News> {
     let KubernetesView::Bound { facts, .. } = &row.kubernetes else { return None };
     if facts.phase.is_terminal() && !mutant!(EndedRewritten) {
         return None;
@@ -41,9 +51,49 @@ pub(crate) fn news(row: &Pod) -> Option<(u64, Arc<PodStatus>)> {
             return None;
         }
     }
-    let status = desired(row, facts)?;
+    let (status, is_wait) = match desired(row, facts) {
+        Some(status) => (status, false),
+        None => (waiting(row, facts, waits_for)?, true),
+    };
     let digest = status.digest();
-    (digest != facts.status_digest).then(|| (digest, Arc::new(status)))
+    (digest != facts.status_digest).then(|| News { digest, status: Arc::new(status), is_wait })
+}
+
+/// What a pod waits for that nobody refused, and since when. It stays the same from try to try, and goes with the wait.
+fn waiting(row: &Pod, facts: &PodFacts, waits_for: Option<(&Scope, &Circuit)>) -> Option<PodStatus> {
+    match row.cloud {
+        CloudView::Unproven { .. } | CloudView::Never | CloudView::Unknown { .. } => {}
+        CloudView::Present { .. }
+        | CloudView::Doubted { .. }
+        | CloudView::Ending { .. }
+        | CloudView::Gone { .. } => return None,
+    }
+    if facts.phase != Phase::Pending || facts.deletion.is_some() {
+        return None;
+    }
+    let Some((scope, circuit)) = waits_for else {
+        let is_told = row.wait_told == Some(facts.status_digest);
+        return is_told.then(|| scheduled(PodStatus::default()));
+    };
+    let since = circuit.opened.rfc3339();
+    let (reason, message) = match scope {
+        Scope::All => (
+            "OperatorActionNeeded",
+            format!(
+                "since {since} the cloud makes no pods until a person has acted; the node's condition CloudReachable \
+                 says what is to be done"
+            ),
+        ),
+        Scope::Room(room) => (
+            "CloudSoldOut",
+            format!(
+                "since {since} the cloud has no room for pods of {room}; one of them is tried now and then, and the \
+                 others follow when there is room"
+            ),
+        ),
+    };
+    let conditions = not_ready(reason, circuit.opened);
+    Some(PodStatus { reason: String::from(reason), message, conditions, ..PodStatus::default() })
 }
 
 fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {

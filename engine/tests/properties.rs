@@ -55,6 +55,10 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
     let there = |owner: &PodRef| Outcome::Done(Answer::CloudPod(cloud(owner, phase(choice % 5)).into()));
     match kind {
         EffectKind::CreateCloudPod { .. } if choice % 8 == 3 => refused(RefusalClass::AlreadyExists),
+        EffectKind::CreateCloudPod { .. } if choice % 16 == 4 => {
+            Outcome::Later { wait_ms: None, reason: LaterReason::Capacity, message: "no room".into() }
+        }
+        EffectKind::CreateCloudPod { .. } if choice % 16 == 5 => refused(RefusalClass::OperatorAction),
         EffectKind::CreateCloudPod { pod, .. } => there(pod),
         EffectKind::LookUpCloudPod { owner, .. } => match choice % 3 {
             0 => there(owner),
@@ -87,7 +91,17 @@ fn outcome(kind: &EffectKind, choice: u8) -> Outcome {
             let version = ObjectVersion { uid: Uid("o".into()), resource_version };
             Outcome::Done(Answer::ObjectWritten { version })
         }
+        EffectKind::ReadCloudEvents { cloud_uid, .. } => {
+            let event = |number: u32| CloudEvent {
+                id: format!("{cloud_uid}-{number}").into(),
+                count: u32::from(choice) % 5,
+                ..CloudEvent::default()
+            };
+            let events = (0..u32::from(choice) % 12).map(|number| event(number).into()).collect();
+            Outcome::Done(Answer::CloudEvents(events))
+        }
         EffectKind::SyncObject { needed: false, .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::EnsureCloudNamespace
         | EffectKind::ReleasePod { .. }
         | EffectKind::EmitNotice { .. }
@@ -105,7 +119,8 @@ fn play(moves: &[Move]) -> (Story, String) {
             }
             Move::Observe(index, false) => {
                 let spec_digest = 1 + said.len() as u64 % 3;
-                let facts = PodFacts { spec_digest, ..facts(&subject(*index)) };
+                let room = Some(Room { size: "cpu=1,memory=2Gi".into(), zone: "".into() }.into());
+                let facts = PodFacts { spec_digest, room, ..facts(&subject(*index)) };
                 story.tell(Event::PodObserved(facts.into()))
             }
             Move::Vanish(index, deleted) => {
@@ -179,7 +194,9 @@ proptest! {
     #[test]
     fn outstanding_effects_are_bounded(moves in moves()) {
         let (story, _) = play(&moves);
-        let notices = story.issued.iter().filter(|effect| effect.kind.name() == "emit_notice").count();
-        prop_assert!(story.state.outstanding().count() <= 2 * story.state.pods().count() + 2 + notices);
+        let notices = story.issued.iter().filter(|effect| effect.kind.bucket() == Bucket::Notice).count();
+        let reads = story.state.outstanding().filter(|one| one.effect.kind.bucket() == Bucket::CloudEvents).count();
+        prop_assert!(reads <= 4);
+        prop_assert!(story.state.outstanding().count() <= 2 * story.state.pods().count() + 2 + notices + reads);
     }
 }

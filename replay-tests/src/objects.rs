@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets in the simulated worlds: what the cluster has, the copies that the cloud has of them, and
+//! ConfigMaps, Secrets and claims in the simulated worlds: what the cluster has, the copies that the cloud has of them, and
 //! what the border knows of both.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,10 +21,30 @@ struct Copy {
     write: u64,
 }
 
+/// What use an object of the cluster is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// It can be copied.
+    Good,
+    /// It cannot be copied yet: a claim that is not bound.
+    Unready,
+    /// It can never be copied: a claim of another kind of storage.
+    Refused,
+}
+
+/// An object in the cluster.
+#[derive(Clone, Copy, Debug)]
+struct Source {
+    version: u64,
+    of: Use,
+}
+
 /// What both sides have.
 #[derive(Clone, Debug, Default)]
 pub struct Objects {
-    sources: BTreeMap<ObjectRef, u64>,
+    sources: BTreeMap<ObjectRef, Source>,
+    /// Those that were of no use for ever at some time.
+    refused: BTreeSet<ObjectRef>,
     copies: BTreeMap<ObjectRef, Copy>,
     versions: u64,
     writes: u64,
@@ -32,6 +52,11 @@ pub struct Objects {
 
 fn version(number: u64) -> ObjectVersion {
     ObjectVersion { uid: Uid("o".into()), resource_version: number.to_string() }
+}
+
+/// Why an object is of no use: which version was read is all that it says.
+fn told(number: u64) -> String {
+    number.to_string()
 }
 
 /// The objects that a pod names, and whether it cannot start without them.
@@ -44,8 +69,16 @@ impl Objects {
 
     /// An object is made, or changed.
     pub fn put(&mut self, object: ObjectRef) {
+        self.put_as(object, Use::Good);
+    }
+
+    /// The same, and of this use from now on.
+    pub fn put_as(&mut self, object: ObjectRef, of: Use) {
         self.versions += 1;
-        self.sources.insert(object, self.versions);
+        if of == Use::Refused {
+            self.refused.insert(object.clone());
+        }
+        self.sources.insert(object, Source { version: self.versions, of });
     }
 
     /// An object is removed.
@@ -70,12 +103,19 @@ impl Objects {
             self.copies.remove(object);
             return Outcome::Done(Answer::Nothing);
         }
-        let Some(number) = self.sources.get(object).copied() else {
+        let Some(source) = self.sources.get(object).copied() else {
             return Outcome::Done(Answer::ObjectAbsent);
         };
+        match source.of {
+            Use::Good => {}
+            Use::Unready => return Outcome::Done(Answer::ObjectUnready { message: told(source.version) }),
+            Use::Refused => {
+                return Outcome::Done(Answer::ObjectNotAdmitted { message: told(source.version) });
+            }
+        }
         self.writes += 1;
-        self.copies.insert(object.clone(), Copy { version: number, write: self.writes });
-        Outcome::Done(Answer::ObjectWritten { version: version(number) })
+        self.copies.insert(object.clone(), Copy { version: source.version, write: self.writes });
+        Outcome::Done(Answer::ObjectWritten { version: version(source.version) })
     }
 
     // === what there is ===
@@ -86,10 +126,26 @@ impl Objects {
         self.sources.contains_key(object)
     }
 
+    /// Whether it has one that can be copied.
+    #[must_use]
+    pub fn is_good(&self, object: &ObjectRef) -> bool {
+        self.sources.get(object).is_some_and(|source| source.of == Use::Good)
+    }
+
+    fn version_of(&self, object: &ObjectRef) -> Option<u64> {
+        self.sources.get(object).map(|source| source.version)
+    }
+
+    /// Whether a pod may have ended because of what it names.
+    #[must_use]
+    pub fn was_refused(&self, facts: &PodFacts) -> bool {
+        named(facts).any(|(object, one)| one.mandatory && self.refused.contains(&object))
+    }
+
     /// Whether the copy of an object is as the object is.
     #[must_use]
     pub fn is_copied(&self, object: &ObjectRef) -> bool {
-        self.copies.get(object).map(|copy| copy.version) == self.sources.get(object).copied()
+        self.copies.get(object).map(|copy| copy.version) == self.version_of(object)
     }
 
     /// Which content each copy has.
@@ -111,10 +167,10 @@ impl Objects {
         named(facts).find(lacking).map(|(_, one)| one)
     }
 
-    /// Whether a pod waits for something that is not there.
+    /// Whether a pod waits for something that is not there, or is of no use.
     #[must_use]
     pub fn lacks(&self, facts: &PodFacts) -> bool {
-        named(facts).any(|(object, one)| one.mandatory && !self.has(&object))
+        named(facts).any(|(object, one)| one.mandatory && !self.is_good(&object))
     }
 
     /// What is not at rest: each object that pods need is to be in the cloud as it is in the cluster (L1), and no other
@@ -126,7 +182,7 @@ impl Objects {
         if let Some(object) = self.copies.keys().find(|object| !needed.contains(object)) {
             return Some(("L2", format!("the copy of {object} has no pod that needs it")));
         }
-        let object = needed.iter().find(|object| self.has(object) && !self.is_copied(object))?;
+        let object = needed.iter().find(|object| self.is_good(object) && !self.is_copied(object))?;
         Some(("L1", format!("the copy of {object} is not as it is")))
     }
 }
@@ -180,6 +236,16 @@ impl Tracker {
         }
     }
 
+    /// What a sync found when it read the object: it is followed from then on.
+    pub fn found(&mut self, object: &ObjectRef, outcome: &Outcome) {
+        if let Outcome::Done(Answer::ObjectUnready { message } | Answer::ObjectNotAdmitted { message }) =
+            outcome
+        {
+            let written = self.known.get(object).is_some_and(|known| known.written);
+            self.known.insert(object.clone(), Known { version: message.parse().ok(), written });
+        }
+    }
+
     /// A complete list of the copies, if it is due.
     pub fn audited(&mut self, now: Micros, objects: &Objects) -> Vec<Event> {
         if self.audit > now {
@@ -197,8 +263,7 @@ impl Tracker {
     }
 
     fn changed(&self, objects: &Objects) -> Option<ObjectRef> {
-        let is_news =
-            |(object, known): &(&ObjectRef, &Known)| known.version != objects.sources.get(object).copied();
+        let is_news = |(object, known): &(&ObjectRef, &Known)| known.version != objects.version_of(object);
         self.known.iter().find(is_news).map(|(object, _)| object.clone())
     }
 
@@ -211,7 +276,7 @@ impl Tracker {
     /// Reads one of the objects that are not as they were.
     pub fn read(&mut self, objects: &Objects) -> Option<Event> {
         let object = self.changed(objects)?;
-        let now = objects.sources.get(&object).copied();
+        let now = objects.version_of(&object);
         if let Some(known) = self.known.get_mut(&object) {
             known.version = now;
         }

@@ -25,6 +25,7 @@ mod people;
 mod process;
 mod report;
 mod rest;
+mod rooms;
 mod roster;
 mod schedule;
 mod shrink;

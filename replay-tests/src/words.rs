@@ -182,9 +182,17 @@ fn effect(kind: &EffectKind) -> String {
             NodeReadiness::OperatorNeeded { message } => {
                 format!("the node's cloud needs a person: \"{message}\"")
             }
+            NodeReadiness::SoldOut { message } => format!("the node is ready; {message}"),
         },
         EffectKind::SyncObject { object, needed: true, .. } => format!("copy {object}"),
         EffectKind::SyncObject { object, needed: false, .. } => format!("remove the copy of {object}"),
+        EffectKind::ReadCloudEvents { pod, cloud_uid } => {
+            format!("read the events of {} as {cloud_uid}", name(pod))
+        }
+        EffectKind::TellCloudEvent { pod, event } => {
+            let class = if event.warning { "Warning" } else { "Normal" };
+            format!("tell of {}: {class} {} x{} \"{}\"", name(pod), event.reason, event.count, event.message)
+        }
     }
 }
 
@@ -223,5 +231,12 @@ fn answer_words(answer: &Answer) -> String {
         Answer::ObjectWritten { version } => format!("copied @{}", version.resource_version),
         Answer::ObjectAbsent => "the cluster has none".to_owned(),
         Answer::ObjectUnreadable { message } => format!("it cannot be read: \"{message}\""),
+        Answer::CloudEvents(events) => {
+            let told: Vec<String> =
+                events.iter().map(|event| format!("{} x{}", event.reason, event.count)).collect();
+            format!("the cloud tells: {}", told.join(", "))
+        }
+        Answer::ObjectUnready { message } => format!("it {message}"),
+        Answer::ObjectNotAdmitted { message } => format!("it is refused by us: \"{message}\""),
     }
 }

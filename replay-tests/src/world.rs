@@ -317,8 +317,11 @@ impl World {
             },
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. }
             | EffectKind::SyncObject { needed: false, .. } => Answer::Nothing,
+            // What the cloud says in its own events is tried by the lives.
+            EffectKind::ReadCloudEvents { .. } => Answer::CloudEvents(Vec::new()),
             // Every object that a pod can name is there, and never changes.
             EffectKind::SyncObject { needed: true, .. } => {
                 let version = ObjectVersion { uid: Uid("object".into()), resource_version: "1".to_owned() };

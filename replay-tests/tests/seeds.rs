@@ -152,14 +152,18 @@ fn every_fault_strikes() {
     assert!(never.is_empty(), "{never:?}");
 }
 
+/// A life in which something still runs when the faults are over, so that it can vanish.
+const CANARY: u64 = 5;
+
 /// The canary: a body vanishes for which nothing is to blame. If nobody notices, the silence of the others means
 /// nothing.
 #[test]
 fn a_life_that_must_fail_fails_and_is_told_short_with_a_log_that_the_product_reads() {
-    let schedule = Schedule { canary: true, ..Schedule::of(4) };
+    let schedule = Schedule { canary: true, ..Schedule::of(CANARY) };
     let broken = outcome(&schedule).expect_err("the alarm works");
     assert_eq!(broken.invariant, "L1", "{}", broken.detail);
-    let failure = Failure::of(&schedule, &broken, PATIENCE, &place_for(4)).expect("the log can be written");
+    let failure =
+        Failure::of(&schedule, &broken, PATIENCE, &place_for(CANARY)).expect("the log can be written");
     assert_eq!(failure.broken.invariant, "L1");
     assert!(failure.steps.1 < 100, "{:?} steps", failure.steps);
     let reader = Reader::open(&failure.log).expect("the log is there");

@@ -3,6 +3,8 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+use bench::world::cloud::Capacities;
+
 use crate::config::values::{between, loopback_address, socket_address};
 use crate::config::{Logging, ProfileName};
 
@@ -27,6 +29,9 @@ pub struct DemoArgs {
     /// Which generation of CCI is served, and spoken by the agent.
     #[arg(long, value_enum, value_name = "PROFILE", default_value_t = ProfileName::Cci1)]
     pub profile: ProfileName,
+    /// For how many pods of some sizes the cloud has room at once, as `simulate --help` describes it.
+    #[arg(long, value_name = "ROOM")]
+    pub cloud_capacity: Option<Capacities>,
     /// Where to write the kubeconfig of the simulated cluster.
     #[arg(long, value_name = "FILE", default_value = "burst-agent-demo.kubeconfig")]
     pub kubeconfig: PathBuf,

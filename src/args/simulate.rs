@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use bench::world::cloud::FaultRules;
+use bench::world::cloud::{Capacities, FaultRules};
 
 use crate::config::values::{between, socket_address};
 use crate::config::{Logging, ProfileName};
@@ -48,6 +48,10 @@ pub struct SimulateArgs {
     /// Faults to inject, each with its chance; the names are listed when one is not known.
     #[arg(long, value_name = "FAULTS", help_heading = "World")]
     pub faults: Option<FaultRules>,
+    /// For how many pods of some sizes the cloud has room at once, as a list CPUS_GIB=PODS,… such as 2_4=10; a size of which
+    /// as many run is sold out until one ends.
+    #[arg(long, value_name = "ROOM", help_heading = "World")]
+    pub cloud_capacity: Option<Capacities>,
     /// Makes the chances repeatable; without it each start has a seed of its own, which is printed.
     #[arg(long, value_name = "N", help_heading = "World")]
     pub seed: Option<u64>,

@@ -112,7 +112,9 @@ fn a_time_is_read_to_the_microsecond() {
 
 #[test]
 fn the_other_commands_need_nothing() {
-    for line in ["bench", "demo --once", "simulate --cluster 127.0.0.1:0", "completions bash"] {
+    for line in
+        ["bench", "demo --once", "simulate --cluster 127.0.0.1:0 --cloud-capacity 2_4=10", "completions bash"]
+    {
         parse_line(&format!("burst-agent {line}")).unwrap();
     }
     assert!(parse_line("burst-agent demo --cluster 0.0.0.0:6443").is_err(), "the demo trusts everybody");

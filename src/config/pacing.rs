@@ -14,6 +14,13 @@ const KUBERNETES_IN_FLIGHT_MAX: usize = 64;
 /// Notices under way together: they are for people.
 const NOTICES_IN_FLIGHT_MAX: usize = 8;
 
+/// Reads of the cloud's events, which are for people as well: a handful of its calls, whatever ails how many pods.
+const EVENT_READS: Rate = Rate {
+    per_second: Some(NonZeroU32::new(2).expect("not zero")),
+    burst: NonZeroU32::new(4).expect("not zero"),
+    in_flight_max: 2,
+};
+
 /// How fast calls are made, by class. The limits of CCI are not published and differ by account, so by default
 /// nothing of ours stands before them: what the cloud refuses with 429 rests for as long as it says and goes on at
 /// the rate that was let through. The API server defends itself in the same way; of notices only a few are under
@@ -72,6 +79,7 @@ impl Pacing {
             cloud_read: cloud(self.cloud_read_rate, self.cloud_read_burst),
             kubernetes: rate(self.kubernetes_rate, self.kubernetes_burst, KUBERNETES_IN_FLIGHT_MAX),
             notice: rate(self.notice_rate, self.notice_burst, NOTICES_IN_FLIGHT_MAX),
+            cloud_events: EVENT_READS,
         }
     }
 }

@@ -28,6 +28,8 @@ struct Line<'a> {
     steps: Vec<StepLine<'a>>,
     left_out: &'a [String],
     request: Option<RequestLine<'a>>,
+    /// Paths of the claims that it names: what they are bound to is looked at in the cluster.
+    claims: &'a [String],
 }
 
 #[derive(Serialize)]
@@ -116,6 +118,7 @@ pub fn render(subject: &Subject<'_>) -> String {
             path: &request.path,
             body: &request.body,
         }),
+        claims: &explanation.claims,
     };
     serde_json::to_string(&line).expect("its keys are texts")
 }

@@ -156,6 +156,28 @@ fn the_second_generation_is_asked_for_by_its_profile_its_policy_or_both() {
 }
 
 #[test]
+fn what_a_claim_is_bound_to_is_for_the_cluster_to_say() {
+    let mut input = pod(json!({"limits": {"cpu": "1", "memory": "2Gi"}}));
+    input["spec"]["volumes"] = json!([{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}]);
+    let args = |profile, output| ExplainArgs { profile: Some(profile), ..args(output) };
+    let told = |profile, output| answer(&args(profile, output), "pod.yaml", input.to_string().as_bytes());
+    let admitted = told(ProfileName::Cci2, Output::Text);
+    assert_eq!(admitted.exit_code, 0);
+    let says = "  What these claims are bound to is looked at in the cluster (claim-storage):\n    \
+                spec.volumes[0].persistentVolumeClaim.claimName\n";
+    assert!(admitted.told.contains(says), "{}", admitted.told);
+    let line: Value = serde_json::from_str(&told(ProfileName::Cci2, Output::Json).told).unwrap();
+    assert_eq!(line["claims"], json!(["spec.volumes[0].persistentVolumeClaim.claimName"]));
+    let refused = told(ProfileName::Cci1, Output::Text);
+    assert_eq!(refused.exit_code, 1);
+    assert!(
+        refused.told.contains("spec.volumes[0].persistentVolumeClaim (claim-storage)"),
+        "{}",
+        refused.told
+    );
+}
+
+#[test]
 fn a_profile_and_a_policy_that_do_not_go_together_are_no_rules() {
     for (profile, policy, remark) in [
         (
@@ -215,15 +237,18 @@ fn the_claims_of_a_stateful_set_are_its_pods_volumes() {
         "template": {"spec": pod(resources)["spec"]},
         "volumeClaimTemplates": [{"metadata": {"name": "data"}}],
     });
-    let claim = json!({"name": "data", "persistentVolumeClaim": {"claimName": "data-web-0"}});
+    // As the cloud is told: copies have names of their own.
+    let claim =
+        json!({"name": "data", "persistentVolumeClaim": {"claimName": "default-data-web-0-2z25x51tdy"}});
     let volumes = |spec: &Value| {
-        let (found, _) = lines(&workload("apps/v1", "StatefulSet", spec.clone()).to_string());
-        found[0]["request"]["body"]["spec"]["volumes"].clone()
+        let args = ExplainArgs { profile: Some(ProfileName::Cci2), ..args(Output::Json) };
+        let input = workload("apps/v1", "StatefulSet", spec.clone()).to_string();
+        let line: Value = serde_json::from_str(&answer(&args, "pod.yaml", input.as_bytes()).told).unwrap();
+        line["request"]["body"]["spec"]["volumes"].clone()
     };
     assert_eq!(volumes(&spec), json!([claim]));
     let config = json!({"name": "config", "configMap": {"name": "c"}});
     spec["template"]["spec"]["volumes"] = json!([{"name": "data", "hostPath": {"path": "/"}}, config]);
-    // As the cloud is told: the copy has a name of its own.
     let copy = json!({"name": "config", "configMap": {"name": "default-c-xf8zz401va"}});
     assert_eq!(volumes(&spec), json!([copy, claim]));
 }

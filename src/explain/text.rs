@@ -41,6 +41,12 @@ pub fn render(subject: &Subject<'_>) -> String {
             let _ = writeln!(text, "    {path}");
         }
     }
+    if !explanation.claims.is_empty() {
+        text += "\n  What these claims are bound to is looked at in the cluster (claim-storage):\n";
+        for path in &explanation.claims {
+            let _ = writeln!(text, "    {path}");
+        }
+    }
     if let Some(request) = &explanation.request {
         let _ = write!(
             text,

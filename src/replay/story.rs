@@ -239,7 +239,7 @@ impl Story {
             Decision::Held { pod, reason, causes } => Line {
                 topic: Topic::Held,
                 causes: causes.clone(),
-                reason: Some(words::hold_name(*reason)),
+                reason: Some(reason.name()),
                 message: format!("HELD: {}", reason.as_str()),
                 ..line
             }
@@ -307,6 +307,9 @@ fn standing(pod: &Pod, state: &State) -> Line {
     message += &format!(", {} in the cloud", pod.cloud_state());
     if let Some(reason) = pod.held() {
         message += &format!("; held: {}", reason.as_str());
+        if let Some(room) = pod.facts().and_then(|facts| facts.room.as_ref()) {
+            message += &format!(" ({room})");
+        }
     }
     for Outstanding { effect, retry_at, .. } in
         state.outstanding().filter(|outstanding| outstanding.effect.kind.uid() == Some(&pod.pod().uid))

@@ -9,7 +9,6 @@ use serde::Serialize;
 use crate::replay::check::{Check, Difference};
 use crate::replay::gap::Gap;
 use crate::replay::line::time;
-use crate::replay::words;
 
 /// Counts records while they pass.
 #[derive(Debug, Default)]
@@ -61,7 +60,7 @@ impl Tally {
             effects_decided: self.effects,
             steps_held: self.held,
             pods: count(state.pods().map(engine::Pod::cloud_state)),
-            pods_held: count(state.pods().filter_map(engine::Pod::held).map(words::hold_name)),
+            pods_held: count(state.pods().filter_map(engine::Pod::held).map(engine::HoldReason::name)),
             outstanding: count(state.outstanding().map(|outstanding| outstanding.effect.kind.name())),
             decisions: format!("{:016x}", state.decisions()),
             frames_compared: check.frames(),

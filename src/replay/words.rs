@@ -2,7 +2,7 @@
 
 use engine::{
     Answer, CloudFacts, Command, ContainerState, ContainerStatus, Effect, EffectKind, EffectTimes, Event,
-    Gone, HoldReason, LaterReason, Micros, NodeReadiness, Outcome, PodFacts, PodStatus, Policy, RefusalClass,
+    Gone, LaterReason, Micros, NodeReadiness, Outcome, PodFacts, PodStatus, Policy, RefusalClass,
 };
 
 use crate::replay::line::Latency;
@@ -62,7 +62,9 @@ fn pod_facts(facts: &PodFacts) -> String {
         Some(deletion) => format!(", to be deleted with {} s grace", deletion.grace_s),
         None => String::new(),
     };
-    format!("in the cluster: {:?}{deletion}, resource version {}", facts.phase, facts.resource_version)
+    let room = facts.room.as_ref().map(|room| format!(", takes up {room}")).unwrap_or_default();
+    let version = &facts.resource_version;
+    format!("in the cluster: {:?}{deletion}, resource version {version}{room}", facts.phase)
 }
 
 fn cloud_facts(facts: &CloudFacts) -> String {
@@ -142,6 +144,7 @@ pub fn effect(kind: &EffectKind) -> String {
             NodeReadiness::OperatorNeeded { message } => {
                 format!("patch node: ready; a person has to act before pods are made: {message}")
             }
+            NodeReadiness::SoldOut { message } => format!("patch node: ready; {message}"),
         },
         EffectKind::SyncObject { object, name, needed: true } => {
             format!("copy {object} to the cloud as {name}")
@@ -149,13 +152,24 @@ pub fn effect(kind: &EffectKind) -> String {
         EffectKind::SyncObject { object, name, needed: false } => {
             format!("remove {name}, the copy of {object}, from the cloud")
         }
+        EffectKind::ReadCloudEvents { .. } => "read the cloud's events about the pod".to_owned(),
+        EffectKind::TellCloudEvent { event, .. } => {
+            let class = if event.warning { "Warning" } else { "Normal" };
+            format!(
+                "tell the cloud's event: {class} {}, seen {} times",
+                join(&event.reason, &event.message),
+                event.count
+            )
+        }
     }
 }
 
 /// What more is known of what is asked, by name.
 pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
     match &effect.kind {
-        EffectKind::DeleteCloudPod { cloud_uid, .. } | EffectKind::PatchCloudPod { cloud_uid, .. } => {
+        EffectKind::DeleteCloudPod { cloud_uid, .. }
+        | EffectKind::PatchCloudPod { cloud_uid, .. }
+        | EffectKind::ReadCloudEvents { cloud_uid, .. } => {
             vec![("cloud_uid", cloud_uid.to_string())]
         }
         EffectKind::PatchPodStatus { resource_version, status, .. } => {
@@ -172,6 +186,7 @@ pub fn detail(effect: &Effect) -> Vec<(&'static str, String)> {
             ];
             all.into_iter().filter(|(_, value)| !value.is_empty()).collect()
         }
+        EffectKind::TellCloudEvent { event, .. } => vec![("cloud_event", event.id.to_string())],
         EffectKind::CreateCloudPod { .. }
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
@@ -210,6 +225,9 @@ fn answer_name(answer: &Answer) -> Option<&'static str> {
         Answer::ObjectWritten { .. } => Some("object_written"),
         Answer::ObjectAbsent => Some("object_absent"),
         Answer::ObjectUnreadable { .. } => Some("object_unreadable"),
+        Answer::CloudEvents(_) => Some("cloud_events"),
+        Answer::ObjectUnready { .. } => Some("object_unready"),
+        Answer::ObjectNotAdmitted { .. } => Some("object_not_admitted"),
     }
 }
 
@@ -230,17 +248,6 @@ fn later_name(reason: LaterReason) -> &'static str {
         LaterReason::Transient => "transient",
         LaterReason::Conflict => "conflict",
         LaterReason::Capacity => "capacity",
-    }
-}
-
-/// Why a step is not taken, for a program.
-pub fn hold_name(reason: HoldReason) -> &'static str {
-    match reason {
-        HoldReason::KubernetesNotListed => "kubernetes_not_listed",
-        HoldReason::CloudNotListed => "cloud_not_listed",
-        HoldReason::Brake => "brake",
-        HoldReason::OperatorAction => "operator_action",
-        HoldReason::ObjectsMissing => "objects_missing",
     }
 }
 
@@ -282,6 +289,15 @@ fn answered(answer: &Answer) -> String {
         }
         Answer::ObjectAbsent => "not done, the cluster has no such object".to_owned(),
         Answer::ObjectUnreadable { message } => format!("not done, the object CANNOT BE READ: {message}"),
+        Answer::CloudEvents(events) => {
+            let told: Vec<String> =
+                events.iter().map(|event| format!("{} x{}", event.reason, event.count)).collect();
+            format!("done, the cloud tells of {} events: {}", events.len(), told.join(", "))
+        }
+        Answer::ObjectUnready { message } => format!("not done, the object {message}"),
+        Answer::ObjectNotAdmitted { message } => {
+            format!("not done, the object is REFUSED by our own rules: {message}")
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use adapters::execute::Executor;
 use adapters::kubernetes::WatchCounts;
 use adapters::world::World;
 use adapters::{Clock, Seen};
-use engine::{Answer, Bucket, Decision, EffectKind, Event, Micros, Outcome, Policy, Record, State};
+use engine::{
+    Answer, Bucket, Decision, EffectKind, Event, Micros, Outcome, Policy, Record, RoomCircuit, State,
+};
 use parking_lot::Mutex;
 use store::{Commit, Log, Machine, MachineError, News};
 use tokio::sync::mpsc::Receiver;
@@ -20,7 +22,7 @@ use tokio_util::sync::CancellationToken;
 use super::Error;
 use super::troubles::Troubles;
 use crate::config::RunConfig;
-use crate::telemetry::metrics::Projection;
+use crate::telemetry::metrics::{CircuitCount, Projection};
 use crate::telemetry::{Check, Metrics, Readiness};
 
 /// Reports taken from the queue at once: a frame holds at most some five hundred.
@@ -273,8 +275,17 @@ impl RunLoop {
         let braked = state.braked();
         self.metrics.brake_held(braked);
         self.troubles.braked(braked);
-        *self.projection.lock() =
-            Projection { pods: pods.into_iter().collect(), outstanding: outstanding.into_iter().collect() };
+        let mut held = BTreeMap::new();
+        let reasons = state.pods().filter_map(engine::Pod::held);
+        reasons.for_each(|reason| *held.entry(reason.name()).or_insert(0) += 1);
+        let circuits: Vec<CircuitCount> = state.room_circuits().into_iter().map(circuit_count).collect();
+        self.troubles.sold_out(&circuits);
+        *self.projection.lock() = Projection {
+            pods: pods.into_iter().collect(),
+            outstanding: outstanding.into_iter().collect(),
+            held: held.into_iter().collect(),
+            circuits,
+        };
 
         let now = (
             watch.watches.load(Ordering::Relaxed),
@@ -286,11 +297,20 @@ impl RunLoop {
     }
 }
 
+fn circuit_count(circuit: RoomCircuit<'_>) -> CircuitCount {
+    CircuitCount {
+        room: circuit.room.clone(),
+        state: if circuit.is_half_open { "half_open" } else { "open" },
+        waiting: circuit.waiting as u64,
+    }
+}
+
 /// Whether nothing follows from an event but that it is known: nobody waits for it.
 fn is_patient(event: &Event) -> bool {
     match event {
         Event::EffectFinished { outcome: Outcome::Done(Answer::StatusWritten), .. }
-        | Event::EffectFinished { outcome: Outcome::Done(_), bucket: Bucket::Notice, .. } => true,
+        | Event::EffectFinished { outcome: Outcome::Done(_), bucket: Bucket::Notice, .. }
+        | Event::EffectFinished { bucket: Bucket::CloudEvents, .. } => true,
         // A creation's answer shows a pod that has yet to start; the first poll tells more.
         Event::EffectFinished {
             outcome: Outcome::Done(Answer::CloudPod(_) | Answer::CloudPodTold { .. }),

@@ -1,15 +1,18 @@
 //! What goes wrong outside, told once: a line when a kind of call begins to fail or fails in another way, and
 //! one when it works again. The log holds every attempt; this is for who reads along.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use engine::{EffectKind, Outcome};
+use engine::{EffectKind, Outcome, Room};
+
+use crate::telemetry::metrics::CircuitCount;
 
 /// The last trouble of each kind of call that has not worked since.
 #[derive(Debug, Default)]
 pub struct Troubles {
     last: BTreeMap<&'static str, String>,
     braked: bool,
+    sold_out: BTreeSet<Room>,
 }
 
 impl Troubles {
@@ -26,6 +29,20 @@ impl Troubles {
             tracing::info!("the mass-delete brake holds nothing any more");
         }
         self.braked = pods > 0;
+    }
+
+    /// Notes which sizes are sold out.
+    pub fn sold_out(&mut self, circuits: &[CircuitCount]) {
+        let now: BTreeSet<Room> = circuits.iter().map(|circuit| circuit.room.clone()).collect();
+        for CircuitCount { room, waiting, .. } in
+            circuits.iter().filter(|one| !self.sold_out.contains(&one.room))
+        {
+            tracing::warn!(%room, waiting, "the cloud has no room for pods of this size; one of them is tried now and then");
+        }
+        for room in self.sold_out.difference(&now) {
+            tracing::info!(%room, "no pod waits for room of this size any more");
+        }
+        self.sold_out = now;
     }
 
     /// Notes the outcome of one attempt.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use adapters::cci::{Auth, CciClient, PodSizes};
+use adapters::cci::{Auth, CciClient, PodSizes, Rooms, ZONE_LABEL};
 use adapters::kubernetes::{
     self, MANIFEST_BYTES_MAX, Manifests, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
     WatchSettings,
@@ -22,7 +22,7 @@ pub struct Sides {
     pub world: World,
     /// What tells of pods.
     pub watch: PodWatch,
-    /// What tells of the ConfigMaps and Secrets that pods need.
+    /// What tells of the ConfigMaps, Secrets and claims that pods need.
     pub object_watch: ObjectWatch,
     /// The node and its heartbeat.
     pub node: Arc<VirtualNode>,
@@ -66,14 +66,18 @@ pub fn connect(
     let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
     let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
     let implied = config.cloud.cci.pods.implied;
+    let node_settings = config.node.settings();
+    let zone = node_settings.labels.get(ZONE_LABEL).map(String::as_str);
+    let zone = zone.or(config.cloud.cci.network.availability_zone.as_deref());
     let settings = WatchSettings {
         period_s: options.watch_timeout_s,
         implied,
+        rooms: Some(Arc::new(Rooms::new(config.cloud.cci.pods.size_policy, zone))),
         ..WatchSettings::of_node(&config.node.node_name)
     };
     let watch =
         PodWatch::new(client.clone(), settings, mirror.clone(), manifests.clone(), reports.clone(), clock);
-    let node = Arc::new(VirtualNode::new(client.clone(), config.node.settings()));
+    let node = Arc::new(VirtualNode::new(client.clone(), node_settings));
     let (reader, objects) = (ObjectReader::new(client.clone()), Arc::new(Objects::default()));
     let object_watch =
         ObjectWatch { reader: reader.clone(), objects: objects.clone(), reports: reports.clone(), clock };

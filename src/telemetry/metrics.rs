@@ -21,7 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Metric, Registry};
 
-pub use projection::Projection;
+pub use projection::{CircuitCount, Projection};
 
 use crate::telemetry::process::ProcessMetrics;
 use latency::{EffectStages, EventStages};

@@ -13,6 +13,9 @@ use prometheus_client::registry::Registry;
 
 use crate::telemetry::metrics::names::{self, Name};
 
+/// What one gauge says of a pod.
+type Value = fn(&PodSize) -> f64;
+
 #[derive(Debug)]
 struct PodMetrics(PodSizes);
 
@@ -27,7 +30,7 @@ impl Collector for PodMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let mut sizes = self.0.read();
         sizes.sort_unstable_by(|one, other| one.pod.cmp(&other.pod));
-        let gauges: [(Name, fn(&PodSize) -> f64); 4] = [
+        let gauges: [(Name, Value); 4] = [
             (names::POD_ASKED_CPU_CORES, |size| cores(size.asked)),
             (names::POD_ASKED_MEMORY_BYTES, |size| size.asked.memory_bytes as f64),
             (names::POD_BILLED_CPU_CORES, |size| cores(size.billed)),

@@ -142,12 +142,14 @@ fn answer(effect: &Effect) -> Event {
         EffectKind::LookUpCloudPod { .. } => Answer::CloudPodAbsent,
         EffectKind::LookUpPod { .. } => Answer::PodAbsent,
         EffectKind::ListCloudPods => Answer::Listed { complete: true, count: 0 },
+        EffectKind::ReadCloudEvents { .. } => Answer::CloudEvents(Vec::new()),
         EffectKind::EnsureCloudNamespace
         | EffectKind::ReleasePod { .. }
         | EffectKind::EmitNotice { .. }
         | EffectKind::PatchCloudPod { .. }
         | EffectKind::PatchNode { .. }
-        | EffectKind::SyncObject { .. } => Answer::Nothing,
+        | EffectKind::SyncObject { .. }
+        | EffectKind::TellCloudEvent { .. } => Answer::Nothing,
     };
     Event::EffectFinished {
         id: effect.id,

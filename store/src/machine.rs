@@ -9,7 +9,7 @@ use crate::recover::Recovery;
 
 /// The layout of [`State`] in snapshots. A snapshot of another version is not read: the state is made again
 /// from the log.
-pub const STATE_VERSION: u32 = 6;
+pub const STATE_VERSION: u32 = 7;
 
 /// Records between two digests of the state in the log: a replay that goes astray is caught within as many.
 const RECORDS_PER_STATE_MARK: u64 = 1_000;

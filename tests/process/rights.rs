@@ -81,12 +81,25 @@ async fn the_rights_in_the_manifest_are_those_that_the_agent_uses() {
         let object = json!({ "metadata": { "name": "settings" }, "data": { "a": "Yg==" } });
         world.ask("POST", &format!("/api/v1/namespaces/default/{kind}"), &object).await;
     }
+    let claims = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let claim = json!({ "metadata": { "name": "data" }, "spec": { "volumeName": "pv" } });
+    let claim = world.ask("POST", claims, &claim).await;
+    let csi = json!({ "driver": "sfsturbo.csi.everest.io", "volumeHandle": "files" });
+    let claim_ref = json!({ "namespace": "default", "name": "data", "uid": claim["metadata"]["uid"] });
+    let volume = json!({ "metadata": { "name": "pv" }, "spec": { "csi": csi, "claimRef": claim_ref } });
+    world.ask("POST", "/api/v1/persistentvolumes", &volume).await;
+    let mut bound = claim;
+    bound["status"] = json!({ "phase": "Bound" });
+    world.ask("PUT", &format!("{claims}/data/status"), &bound).await;
     let volumes = json!([
         { "name": "a", "configMap": { "name": "settings" } },
         { "name": "b", "secret": { "secretName": "settings" } },
         { "name": "c", "projected": { "sources": [{ "serviceAccountToken": { "path": "token" } }] } },
+        { "name": "d", "persistentVolumeClaim": { "claimName": "data" } },
     ]);
-    let mut agent = world.agent(&[]);
+    // Only there are claims copied.
+    const CLAIMS: [&str; 2] = ["--cci-profile", "cci-2.0"];
+    let mut agent = world.agent(&CLAIMS);
     world.bind("web", json!({ "volumes": volumes })).await;
     world.bind("gone", json!({})).await;
     world.until_running(2).await;
@@ -108,7 +121,8 @@ async fn the_rights_in_the_manifest_are_those_that_the_agent_uses() {
 
     // One goes by force meanwhile, so that it is looked for; and the node is to be another.
     delete("gone", 0).await;
-    let mut agent = world.agent(&["--node-labels", "team=shop"]);
+    let [flag, profile] = CLAIMS;
+    let mut agent = world.agent(&[flag, profile, "--node-labels", "team=shop"]);
     for (verb, resource) in [("get", "pods"), ("patch", "nodes")] {
         is_used(verb, resource).await;
     }

@@ -1,9 +1,11 @@
 //! The calls of CCI that the agent makes, each answered with exactly one outcome.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use engine::{Answer, CloudFacts, CloudName, LaterReason, Outcome, PodRef, Refusal, RefusalClass};
+use engine::{Answer, CloudFacts, CloudName, LaterReason, Outcome, PodRef, Refusal, RefusalClass, Room};
 use reqwest::Method;
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
@@ -15,6 +17,7 @@ use super::credentials::Auth;
 use super::error::Intent;
 use super::listing::Listed;
 use super::profile::Profile;
+use super::rooms::Rooms;
 use super::sizing;
 use super::transport::{Call, Failure, Reply, Transport};
 use super::wire::{self, Mark, Sighting};
@@ -24,6 +27,9 @@ use tokio::time::Instant;
 /// How long creations are answered with a refusal that calls for a person, without being sent: long enough for those that
 /// were on their way, and far shorter than the time after which the reducer lets one pod try.
 const STOPPED_MAX: Duration = Duration::from_secs(5);
+
+/// The same of a size that is sold out, of which the reducer tries another one a third of a second later at the earliest.
+const SOLD_OUT_MAX: Duration = Duration::from_millis(250);
 
 /// What a 404 may be about and still mean that the pod is absent.
 pub(super) const POD_KINDS: [&str; 2] = ["pods", "Pod"];
@@ -49,6 +55,12 @@ impl From<Outcome> for Answered {
     }
 }
 
+/// What was just said to the creation of a pod, and is said to others like it.
+struct Stopped {
+    until: Instant,
+    outcome: Outcome,
+}
+
 /// A client of CCI for one namespace. Cheap to share behind an `Arc`; all calls may run at the same time.
 pub struct CciClient {
     pub(super) config: CciConfig,
@@ -58,8 +70,9 @@ pub struct CciClient {
     /// What the last list held.
     pub(super) listed: Mutex<Listed>,
     pub(super) sizes: PodSizes,
-    /// Why pods are not made before a person has acted, and when that was said.
-    stopped: Mutex<Option<(Instant, Refusal)>>,
+    rooms: Rooms,
+    /// Why pods are not made: those of one room, or of any where there is none.
+    stopped: Mutex<BTreeMap<Option<Arc<Room>>, Stopped>>,
 }
 
 impl CciClient {
@@ -76,7 +89,8 @@ impl CciClient {
         let transport = Transport::new(&config, auth)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
         let (listed, sizes, stopped) = (Mutex::default(), PodSizes::default(), Mutex::default());
-        Ok(CciClient { config, profile, mark, transport, listed, sizes, stopped })
+        let rooms = Rooms::new(config.pods.size_policy, config.network.availability_zone.as_deref());
+        Ok(CciClient { config, profile, mark, transport, listed, sizes, rooms, stopped })
     }
 
     /// What each pod asked for and what is billed for it, as each complete list says.
@@ -94,8 +108,9 @@ impl CciClient {
             Ok(cloud_pod) => cloud_pod,
             Err(outcome) => return outcome.into(),
         };
-        if let Some(refusal) = self.stopped() {
-            return Outcome::Refused(refusal).into();
+        let room = self.rooms.of(manifest);
+        if let Some(outcome) = self.stopped(&room) {
+            return outcome.into();
         }
         let body = cloud_pod.json.to_string().into_bytes();
         let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };
@@ -103,22 +118,33 @@ impl CciClient {
             Ok(reply) => sized(self.pod_answer(&reply, name, pod, Intent::Write), &cloud_pod.json).into(),
             Err(failure) => failure.answered(Intent::Write),
         };
-        if let Outcome::Refused(refusal) = &answered.outcome
-            && refusal.class == RefusalClass::OperatorAction
-        {
-            *self.stopped.lock() = Some((Instant::now(), refusal.clone()));
-        }
+        self.stop(room, &answered.outcome);
         answered
     }
 
-    /// Why no pod is made now. The reducer makes no more once it has heard it; what was on its way then would only be
-    /// refused in its turn.
-    fn stopped(&self) -> Option<Refusal> {
+    /// What is said to the creation of a pod without a call. The reducer makes no more like it once it has heard that; what
+    /// was on its way then would only be refused in its turn.
+    fn stopped(&self, room: &Option<Arc<Room>>) -> Option<Outcome> {
         let stopped = self.stopped.lock();
-        stopped
-            .as_ref()
-            .filter(|(since, _)| since.elapsed() < STOPPED_MAX)
-            .map(|(_, refusal)| refusal.clone())
+        let now = Instant::now();
+        let of = |room| stopped.get(room).filter(|stopped| stopped.until > now);
+        of(&None).or_else(|| of(room)).map(|stopped| stopped.outcome.clone())
+    }
+
+    /// Notes what holds for others as well.
+    fn stop(&self, room: Option<Arc<Room>>, outcome: &Outcome) {
+        let (room, lasts) = match (outcome, room) {
+            (Outcome::Refused(refusal), _) if refusal.class == RefusalClass::OperatorAction => {
+                (None, STOPPED_MAX)
+            }
+            (Outcome::Later { reason: LaterReason::Capacity, .. }, Some(room)) => (Some(room), SOLD_OUT_MAX),
+            (_, _) => return,
+        };
+        let now = Instant::now();
+        let mut stopped = self.stopped.lock();
+        // So it holds no more than were refused in the last few seconds.
+        stopped.retain(|_, stopped| stopped.until > now);
+        stopped.insert(room, Stopped { until: now + lasts, outcome: outcome.clone() });
     }
 
     /// Begins the end of a cloud pod (CCI API, delete pod), but of no other pod of that name.

@@ -30,6 +30,9 @@ pub struct Explanation {
     pub request: Option<Request>,
     /// Paths of the fields that are left out of the request because they have no meaning in the cloud.
     pub left_out: Vec<String>,
+    /// Paths of the claims that it names, if it is admitted: what they are bound to is looked at in the cluster, and can
+    /// still keep it from being made.
+    pub claims: Vec<String>,
 }
 
 /// The request that makes a pod in the cloud. Capital letters stand for what only a cluster knows.
@@ -67,7 +70,15 @@ pub fn explain(
                 body: cloud_pod.json,
             }),
             left_out: wire::left_out(&recipe, manifest),
+            claims: wire::claims::paths(manifest),
         },
-        Err(reasons) => Explanation { reasons, asked, sizing: None, request: None, left_out: Vec::new() },
+        Err(reasons) => Explanation {
+            reasons,
+            asked,
+            sizing: None,
+            request: None,
+            left_out: Vec::new(),
+            claims: Vec::new(),
+        },
     }
 }

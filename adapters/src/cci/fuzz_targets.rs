@@ -1,8 +1,8 @@
 //! Hostile answers of the cloud: what is believed of them stands in them, is within its bounds, and holds no secret.
 
 use engine::{
-    Answer, Bucket, CloudFacts, CloudName, EffectId, EffectTimes, Event, Micros, Outcome, PodRef, Record,
-    RefusalClass, Seq, Uid,
+    Answer, Bucket, CLOUD_EVENTS_MAX, CloudFacts, CloudName, EffectId, EffectTimes, Event, Micros, Outcome,
+    PodRef, Record, RefusalClass, Seq, Uid,
 };
 use fuzz::CANARY;
 use serde_json::{Value, json};
@@ -13,7 +13,7 @@ use super::admission::sentence;
 use super::error::{Intent, Problem, WAIT_MS_MAX};
 use super::profile::Profile;
 use super::wire::parts::{CONTAINER_LISTS, items};
-use super::wire::{self, Mark, Sighting, read_page, read_pod};
+use super::wire::{self, Mark, Sighting, most_telling, read_event, read_list, read_page, read_pod};
 use crate::TEXT_BYTES_MAX;
 use crate::kubernetes::{lean, render};
 
@@ -310,6 +310,49 @@ fn fuzz_cci_page() {
         page("PodList", "", Value::Null),
     ];
     fuzz::target!(&corpus(&pages), check_page);
+}
+
+/// Events are about the pod that was asked for, few, within their bounds, and fit into the log together.
+fn check_events(input: &[u8]) {
+    let Ok(page) = read_list(input, "EventList") else { return };
+    let events: Vec<_> = page.items.iter().filter_map(|item| read_event("cloud-1", item)).collect();
+    let whole: Value = serde_json::from_slice(input).unwrap_or_default();
+    let about = |item: &&Value| item["involvedObject"]["uid"] == "cloud-1";
+    assert!(events.len() <= whole["items"].as_array().into_iter().flatten().filter(about).count());
+    let told = most_telling(events);
+    assert!(told.len() <= CLOUD_EVENTS_MAX);
+    for event in &told {
+        let texts = [&event.reason, &event.message, &event.source];
+        assert!(texts.iter().all(|text| text.len() <= TEXT_BYTES_MAX), "{event:?}");
+        assert!(event.count > 0 && event.first_s <= event.last_s, "{event:?}");
+        assert!(
+            [event.first_s, event.last_s].iter().all(|time_s| render::rfc3339(*time_s).is_some()),
+            "{event:?}"
+        );
+    }
+    let events = told.into_iter().map(Into::into).collect();
+    assert!(fits(finished(Outcome::Done(Answer::CloudEvents(events)))), "no frame holds them");
+}
+
+#[test]
+fn fuzz_cci_events() {
+    let event = |uid: &str, count: Value| {
+        json!({
+            "metadata": {"name": "web.17a", "uid": format!("e-{count}"), "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "involvedObject": {"kind": "Pod", "uid": uid}, "type": "Warning", "reason": "Failed",
+            "message": "Failed to pull image", "count": count, "source": {"component": "kubelet"},
+            "firstTimestamp": "2026-01-01T00:00:00Z", "lastTimestamp": "2026-01-01T00:00:09Z", "eventTime": null,
+            "series": {"count": 3, "lastObservedTime": "2026-01-01T00:01:00Z"}, "reportingComponent": "kubelet"
+        })
+    };
+    let list =
+        |items: Value| json!({"kind": "List", "metadata": {}, "items": items}).to_string().into_bytes();
+    let lists = [
+        list(json!([event("cloud-1", json!(1)), event("cloud-1", json!(-7)), event("cloud-2", json!(2))])),
+        list(json!([event("cloud-1", Value::Null)])),
+        list(json!((0..12).map(|count| event("cloud-1", json!(count))).collect::<Vec<_>>())),
+    ];
+    fuzz::target!(&corpus(&lists), check_events);
 }
 
 /// Statuses, waits and intents that an answer is read under; the body is the input.

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::client::{Answered, CciClient, later, not_understood};
 use super::error::Intent;
 use super::transport::{Call, Failure};
-use super::wire::{self, objects};
+use super::wire::{self, claims, objects};
 use crate::pace::Calls;
 
 /// Objects asked for at once: of 32 KiB each a page stays within what is read of an answer.
@@ -25,7 +25,7 @@ const PAGE_OBJECTS: u32 = 500;
 const PAGES_MAX: usize = 400;
 
 /// What is found under the name of a copy.
-enum Found {
+pub(super) enum Found {
     Nothing,
     /// Ours.
     Copy(Value),
@@ -33,10 +33,25 @@ enum Found {
     Foreign,
 }
 
-/// A write, and what it takes to send it again: nothing, as it names the version that it replaces.
-struct Write<'a> {
+/// Where one object of the cloud is, or would be, that belongs to a copy.
+pub(super) struct Slot<'a> {
+    /// Of what it is a copy, or a part of one.
     object: &'a ObjectRef,
-    name: &'a CloudName,
+    pub(super) name: CloudName,
+    kind: &'static str,
+    plural: &'static str,
+    pub(super) collection: String,
+}
+
+impl Slot<'_> {
+    pub(super) fn path(&self) -> String {
+        format!("{}/{}", self.collection, self.name.0)
+    }
+
+    /// What a 404 may be about and still mean that nothing is there.
+    fn kinds(&self) -> [&'static str; 2] {
+        [self.plural, self.kind]
+    }
 }
 
 impl CciClient {
@@ -51,19 +66,19 @@ impl CciClient {
         name: &CloudName,
         source: &Value,
     ) -> Answered {
-        let found = match self.find_copy(object, name).await {
+        let slot = self.slot(object, name);
+        let found = match self.find(&slot).await {
             Ok(found) => found,
             Err(outcome) => return outcome.into(),
         };
         let api_version = self.profile.pod.api_version;
         let mut copy = objects::copy_of(api_version, &self.mark, (object, version, by), name, source);
-        let write = Write { object, name };
         let (method, path) = match found {
-            Found::Foreign => return self.name_taken(&write).into(),
-            Found::Nothing => (Method::POST, self.objects_path(object.kind)),
+            Found::Foreign => return name_taken(&slot).into(),
+            Found::Nothing => (Method::POST, slot.collection.clone()),
             // The type of a Secret is fixed: it is made anew.
             Found::Copy(old) if old.get("type") != copy.json.get("type") => {
-                let removed = self.remove_found(&write, &old).await;
+                let removed = self.remove_found(&slot, &old).await;
                 return match removed.outcome {
                     Outcome::Done(_) => later(LaterReason::Conflict, "the copy is made anew").into(),
                     Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => removed,
@@ -71,25 +86,34 @@ impl CciClient {
             }
             Found::Copy(old) => {
                 copy.json["metadata"]["resourceVersion"] = old["metadata"]["resourceVersion"].clone();
-                (Method::PUT, self.object_path(object.kind, name))
+                (Method::PUT, slot.path())
             }
         };
         let body = Bytes::from(copy.json.to_string());
         let call = Call { secrets: copy.secrets, body, ..Call::new(method, path) };
-        match self.transport.call(&call).await {
+        match self.write(&call).await {
             Ok(_) => Outcome::Done(Answer::ObjectWritten { version: version.clone() }).into(),
+            Err(answered) => answered,
+        }
+    }
+
+    /// Sends a write of a copy, which names the version that it replaces; what the cloud says to have now.
+    pub(super) async fn write(&self, call: &Call) -> Result<Value, Answered> {
+        match self.transport.call(call).await {
+            Ok(reply) => Ok(serde_json::from_slice(&reply.body).unwrap_or_default()),
             // It came or went meanwhile.
             Err(Failure::Problem(problem)) if problem.status == 409 => {
-                later(LaterReason::Conflict, &problem.sentence()).into()
+                Err(later(LaterReason::Conflict, &problem.sentence()).into())
             }
-            Err(failure) => failure.answered(Intent::Write),
+            Err(failure) => Err(failure.answered(Intent::Write)),
         }
     }
 
     /// Removes a copy, if there is one. What is not ours stays, and counts as none.
     pub async fn remove_copy(&self, object: &ObjectRef, name: &CloudName) -> Answered {
-        match self.find_copy(object, name).await {
-            Ok(Found::Copy(old)) => self.remove_found(&Write { object, name }, &old).await,
+        let slot = self.slot(object, name);
+        match self.find(&slot).await {
+            Ok(Found::Copy(old)) => self.remove_found(&slot, &old).await,
             Ok(Found::Nothing | Found::Foreign) => Outcome::Done(Answer::Nothing).into(),
             Err(outcome) => outcome.into(),
         }
@@ -104,11 +128,21 @@ impl CciClient {
         kind: ObjectKind,
         calls: &mut Calls<'_>,
     ) -> Result<BTreeSet<ObjectRef>, Outcome> {
+        self.list_of(kind.copy_kind(), &self.objects_path(kind), calls).await
+    }
+
+    /// The same of the objects of one kind at one path.
+    pub(super) async fn list_of(
+        &self,
+        kind: &'static str,
+        path: &str,
+        calls: &mut Calls<'_>,
+    ) -> Result<BTreeSet<ObjectRef>, Outcome> {
         let (mut copies, mut next) = (BTreeSet::new(), String::new());
         for _ in 0..PAGES_MAX {
             let (page, after) = loop {
                 calls.permit().await?;
-                let page = self.object_page(kind, &next).await;
+                let page = self.object_page(kind, path, &next).await;
                 if !calls.again(&page) {
                     break page?;
                 }
@@ -123,7 +157,12 @@ impl CciClient {
     }
 
     /// The copies on one page, and where the next one begins.
-    async fn object_page(&self, kind: ObjectKind, next: &str) -> Result<(Vec<ObjectRef>, String), Outcome> {
+    async fn object_page(
+        &self,
+        kind: &'static str,
+        path: &str,
+        next: &str,
+    ) -> Result<(Vec<ObjectRef>, String), Outcome> {
         #[derive(Deserialize)]
         struct Item {
             metadata: Value,
@@ -132,51 +171,43 @@ impl CciClient {
         if !next.is_empty() {
             query.push(("continue", next.to_owned()));
         }
-        let call = Call { query, ..Call::get(self.objects_path(kind)) };
+        let call = Call { query, ..Call::get(path.to_owned()) };
         let reply = self.transport.call(&call).await.map_err(|failure| failure.outcome(Intent::Read))?;
-        let list = format!("{}List", kind.copy_kind());
+        let list = format!("{kind}List");
         let page = wire::read_list(&reply.body, &list)
             .map_err(|what| not_understood(&reply, Intent::Read, &what))?;
         let items = page.items.iter().filter_map(|item| serde_json::from_str::<Item>(item.get()).ok());
-        let copies =
-            items.filter_map(|item| objects::copied(&self.mark, kind.copy_kind(), &item.metadata)).collect();
+        let copies = items.filter_map(|item| objects::copied(&self.mark, kind, &item.metadata)).collect();
         Ok((copies, page.next))
     }
 
-    async fn find_copy(&self, object: &ObjectRef, name: &CloudName) -> Result<Found, Outcome> {
-        let call = Call::get(self.object_path(object.kind, name));
-        let reply = match self.transport.call(&call).await {
+    pub(super) async fn find(&self, slot: &Slot<'_>) -> Result<Found, Outcome> {
+        let reply = match self.transport.call(&Call::get(slot.path())).await {
             Ok(reply) => reply,
-            Err(Failure::Problem(problem))
-                if problem.is_absence_of(&[object.kind.plural(), object.kind.copy_kind()]) =>
-            {
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&slot.kinds()) => {
                 return Ok(Found::Nothing);
             }
             Err(failure) => return Err(failure.outcome(Intent::Read)),
         };
         let found: Value = serde_json::from_slice(&reply.body).unwrap_or_default();
-        if found.pointer("/metadata/name").and_then(Value::as_str) != Some(&name.0) {
+        if found.pointer("/metadata/name").and_then(Value::as_str) != Some(&slot.name.0) {
             return Err(not_understood(&reply, Intent::Read, "the answer is about another object"));
         }
-        let copied = objects::copied(&self.mark, object.kind.copy_kind(), &found["metadata"]);
-        Ok(if copied.as_ref() == Some(object) { Found::Copy(found) } else { Found::Foreign })
+        let copied = objects::copied(&self.mark, slot.kind, &found["metadata"]);
+        Ok(if copied.as_ref() == Some(slot.object) { Found::Copy(found) } else { Found::Foreign })
     }
 
-    async fn remove_found(&self, write: &Write<'_>, old: &Value) -> Answered {
+    pub(super) async fn remove_found(&self, slot: &Slot<'_>, old: &Value) -> Answered {
         let metadata = &old["metadata"];
         let body = json!({
             "apiVersion": "v1",
             "kind": "DeleteOptions",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         });
-        let kind = write.object.kind;
-        let call = Call {
-            body: Bytes::from(body.to_string()),
-            ..Call::new(Method::DELETE, self.object_path(kind, write.name))
-        };
+        let call = Call { body: Bytes::from(body.to_string()), ..Call::new(Method::DELETE, slot.path()) };
         match self.transport.call(&call).await {
             Ok(_) => Outcome::Done(Answer::Nothing).into(),
-            Err(Failure::Problem(problem)) if problem.is_absence_of(&[kind.plural(), kind.copy_kind()]) => {
+            Err(Failure::Problem(problem)) if problem.is_absence_of(&slot.kinds()) => {
                 Outcome::Done(Answer::Nothing).into()
             }
             Err(Failure::Problem(problem)) if problem.status == 409 => {
@@ -186,16 +217,35 @@ impl CciClient {
         }
     }
 
-    fn name_taken(&self, write: &Write<'_>) -> Outcome {
-        let message = format!("the name {} in the cloud is taken by an object that is not ours", write.name);
-        Outcome::Refused(Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message })
-    }
-
     fn objects_path(&self, kind: ObjectKind) -> String {
         self.in_namespace(kind.plural())
     }
 
-    fn object_path(&self, kind: ObjectKind, name: &CloudName) -> String {
-        format!("{}/{}", self.objects_path(kind), name.0)
+    /// Where the copy of an object is.
+    pub(super) fn slot<'a>(&self, object: &'a ObjectRef, name: &CloudName) -> Slot<'a> {
+        let (kind, plural) = (object.kind.copy_kind(), object.kind.plural());
+        Slot { object, name: name.clone(), kind, plural, collection: self.objects_path(object.kind) }
     }
+
+    /// Where the volume of a claim's copy is.
+    pub(super) fn volume_slot<'a>(&self, object: &'a ObjectRef) -> Slot<'a> {
+        Slot {
+            object,
+            name: claims::volume_name(&self.mark, object),
+            kind: claims::VOLUME_KIND,
+            plural: "persistentvolumes",
+            collection: self.volumes_path(),
+        }
+    }
+
+    /// Volumes are in no namespace (CCI 2.0 API, create PersistentVolume).
+    pub(super) fn volumes_path(&self) -> String {
+        format!("{}/persistentvolumes", self.profile.core_path)
+    }
+}
+
+/// Refused, as a name is somebody else's.
+pub(super) fn name_taken(slot: &Slot<'_>) -> Outcome {
+    let message = format!("the name {} in the cloud is taken by an object that is not ours", slot.name);
+    Outcome::Refused(Refusal { class: RefusalClass::AlreadyExists, code: String::new(), message })
 }

@@ -14,6 +14,8 @@ pub struct Profile {
     pub name: &'static str,
     /// Path in front of `/namespaces`.
     pub core_path: &'static str,
+    /// Name of the cloud's own events in paths, below a namespace.
+    pub events: &'static str,
     /// Path in front of the namespace of a network.
     pub network_path: &'static str,
     /// Name prefix of the namespace that the add-on of this generation keeps.
@@ -71,6 +73,8 @@ pub struct PodShape {
     pub volume_mount: &'static [&'static str],
     /// Kinds of volume. A volume of any other kind makes the pod unacceptable.
     pub volumes: &'static [&'static str],
+    /// CSI drivers of the volumes that a claim may be bound to; none where claims are not made in the cloud.
+    pub claim_drivers: &'static [&'static str],
     /// Kinds of source in a projected volume.
     pub projected_sources: &'static [&'static str],
     /// Ways to probe. Any other makes the pod unacceptable.

@@ -16,7 +16,7 @@ pub(super) const SIZE: &str = "burst-agent.io/size";
 /// The same as a sentence, where they differ.
 const SIZE_EXPLAINED: &str = "burst-agent.io/size-explained";
 /// The annotation that names a flavor of CCI 2.0.
-const POD_SIZE_SPECS: &str = "resource.cci.io/pod-size-specs";
+pub(super) const POD_SIZE_SPECS: &str = "resource.cci.io/pod-size-specs";
 
 const CPU: &str = "cpu";
 const MEMORY: &str = "memory";

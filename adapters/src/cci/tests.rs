@@ -1,6 +1,8 @@
 //! The client against a loopback server that answers by a script.
 
 mod auth;
+mod claims;
+mod events;
 mod list;
 mod namespace;
 mod objects;
@@ -17,7 +19,7 @@ use engine::{CloudName, LaterReason, Outcome, PodRef, RefusalClass, Uid};
 use serde_json::{Value, json};
 
 use super::*;
-use server::{Reply, Server};
+use server::{Reply, Seen, Server};
 
 const PODS: &str = "/api/v1/namespaces/cce-burst-c1/pods";
 const POD: &str = "/api/v1/namespaces/cce-burst-c1/pods/shop-web-0-x";

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use engine::{Answer, Notice, Outcome, PodRef};
+use engine::{Answer, CloudEvent, Notice, Outcome, PodRef};
 use http::Method;
 use parking_lot::Mutex;
-use serde_json::json;
-use xxhash_rust::xxh3::xxh3_128;
+use serde_json::{Value, json};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
 
 use super::render::rfc3339;
 use super::transport::{ApiServer, Call, Failure, JSON, STRATEGIC_MERGE, escape};
@@ -22,6 +22,9 @@ const NAME_BYTES_MAX: usize = 253;
 
 /// Who speaks.
 const COMPONENT: &str = "burst-agent";
+
+/// In whose words, where it is the cloud.
+const CLOUD: &str = "cci";
 
 /// Emits notices. Cheap to clone, used by many tasks at once.
 #[derive(Clone)]
@@ -57,30 +60,93 @@ impl Notices {
         let content = digest_of(pod, notice);
         let again = self.told.lock().again(content);
         if let Some((name, count)) = again {
-            match self.count_up(pod, &name, count).await {
+            let now = rfc3339(Clock::wall().as_s());
+            match self.count_up(pod, &name, count, now).await {
                 // Events end after an hour: this one is told anew.
                 Err(failure) if failure.code() == Some(404) => {}
                 answer => return outcome_of(answer),
             }
         }
         let name = fresh_name(&pod.name);
-        let answer = self.create(pod, notice, &name).await;
+        let answer = self.write(pod, &self.told(pod, notice, &name)).await;
         if answer.is_ok() {
             self.told.lock().remember(content, name);
         }
         outcome_of(answer)
     }
 
-    async fn count_up(&self, pod: &PodRef, name: &str, count: u32) -> Result<(), Failure> {
+    /// Tells an event of the cloud about `pod`, with its own times and count. Its name follows from the cloud's identity
+    /// of it, so that whoever tells it again counts up the one that is there.
+    pub async fn mirror(&self, pod: &PodRef, event: &CloudEvent) -> Outcome {
+        let digest = xxh3_64(format!("{}\0{}", pod.uid, event.id).as_bytes());
+        let name = name_of(&pod.name, digest);
+        let last = rfc3339(event.last_s);
+        // What was seen once is most likely not there yet; neither answer is trusted to be the last word.
+        if event.count > 1 {
+            match self.count_up(pod, &name, event.count, last.clone()).await {
+                Err(failure) if failure.code() == Some(404) => {}
+                answer => return outcome_of(answer),
+            }
+        }
+        match self.write(pod, &self.mirrored(pod, event, &name)).await {
+            Err(failure) if failure.code() == Some(409) => {
+                outcome_of(self.count_up(pod, &name, event.count, last).await)
+            }
+            answer => outcome_of(answer),
+        }
+    }
+
+    async fn count_up(
+        &self,
+        pod: &PodRef,
+        name: &str,
+        count: u32,
+        last: Option<String>,
+    ) -> Result<(), Failure> {
         let path = format!("/api/v1/namespaces/{}/events/{}", escape(&pod.namespace), escape(name));
-        let body = json!({ "count": count, "lastTimestamp": rfc3339(Clock::wall().as_s()) });
+        let body = json!({ "count": count, "lastTimestamp": last });
         self.api.call(Call::with_body(Method::PATCH, &path, STRATEGIC_MERGE, &body)).await.map(drop)
     }
 
-    async fn create(&self, pod: &PodRef, notice: &Notice, name: &str) -> Result<(), Failure> {
+    async fn write(&self, pod: &PodRef, event: &Value) -> Result<(), Failure> {
         let path = format!("/api/v1/namespaces/{}/events", escape(&pod.namespace));
+        self.api.call(Call::with_body(Method::POST, &path, JSON, event)).await.map(drop)
+    }
+
+    /// The Event that says this for the first time.
+    fn told(&self, pod: &PodRef, notice: &Notice, name: &str) -> Value {
         let now = rfc3339(Clock::wall().as_s());
-        let body = json!({
+        let mut event = self.event(pod, name, COMPONENT);
+        event["type"] = kind_of(notice.warning).into();
+        event["reason"] = notice.reason.as_str().into();
+        event["message"] = cut(&notice.message).into();
+        event["firstTimestamp"] = now.clone().into();
+        event["lastTimestamp"] = now.into();
+        event["count"] = 1.into();
+        event
+    }
+
+    /// The Event that says this in the cloud's name.
+    fn mirrored(&self, pod: &PodRef, said: &CloudEvent, name: &str) -> Value {
+        let now = || rfc3339(Clock::wall().as_s());
+        let time = |time_s: i64| Some(time_s).filter(|time_s| *time_s != 0).and_then(rfc3339).or_else(now);
+        let source = match said.source.as_str() {
+            "" => CLOUD.to_owned(),
+            part => format!("{CLOUD}/{part}"),
+        };
+        let mut event = self.event(pod, name, &source);
+        event["type"] = kind_of(said.warning).into();
+        event["reason"] = said.reason.as_str().into();
+        event["message"] = cut(&said.message).into();
+        event["firstTimestamp"] = time(said.first_s).into();
+        event["lastTimestamp"] = time(said.last_s).into();
+        event["count"] = said.count.into();
+        event
+    }
+
+    /// An Event about a pod that does not say anything yet.
+    fn event(&self, pod: &PodRef, name: &str, source: &str) -> Value {
+        json!({
             "kind": "Event",
             "apiVersion": "v1",
             "metadata": { "name": name, "namespace": pod.namespace },
@@ -91,18 +157,15 @@ impl Notices {
                 "name": pod.name,
                 "uid": pod.uid.0,
             },
-            "type": if notice.warning { "Warning" } else { "Normal" },
-            "reason": notice.reason,
-            "message": cut(&notice.message),
-            "source": { "component": COMPONENT, "host": &*self.node },
+            "source": { "component": source, "host": &*self.node },
             "reportingComponent": COMPONENT,
             "reportingInstance": &*self.node,
-            "firstTimestamp": now,
-            "lastTimestamp": now,
-            "count": 1,
-        });
-        self.api.call(Call::with_body(Method::POST, &path, JSON, &body)).await.map(drop)
+        })
     }
+}
+
+fn kind_of(warning: bool) -> &'static str {
+    if warning { "Warning" } else { "Normal" }
 }
 
 /// A namespace that is gone, or going, takes no notice, and nobody would read it.
@@ -123,7 +186,12 @@ fn digest_of(pod: &PodRef, notice: &Notice) -> u128 {
 
 /// A name that no other Event has: the pod's, and random digits.
 fn fresh_name(pod: &str) -> String {
-    let suffix = format!(".{:016x}", uuid::Uuid::new_v4().as_u64_pair().1);
+    name_of(pod, uuid::Uuid::new_v4().as_u64_pair().1)
+}
+
+/// The pod's name, and digits.
+fn name_of(pod: &str, number: u64) -> String {
+    let suffix = format!(".{number:016x}");
     let end = pod.len().min(NAME_BYTES_MAX - suffix.len());
     let end = (0..=end).rev().find(|end| pod.is_char_boundary(*end)).unwrap_or(0);
     // A part of a name between dots ends in a letter or a digit.

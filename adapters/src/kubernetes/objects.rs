@@ -1,4 +1,5 @@
-//! ConfigMaps, Secrets and Services, each read by its name: no right to list or to watch them is needed, and none is asked for.
+//! ConfigMaps, Secrets, claims with their volumes and Services, each read by its name: no right to list or to watch Secrets is
+//! needed, and none is asked for.
 
 use engine::{ObjectKind, ObjectRef, ObjectVersion, Uid};
 use serde::Deserialize;
@@ -24,7 +25,7 @@ pub enum ReadObject<T> {
 
 impl<T> ReadObject<T> {
     /// The same with another content.
-    pub(crate) fn map<U>(self, of: impl FnOnce(T) -> U) -> ReadObject<U> {
+    pub(super) fn map<U>(self, of: impl FnOnce(T) -> U) -> ReadObject<U> {
         match self {
             ReadObject::There(version, content) => ReadObject::There(version, of(content)),
             ReadObject::Absent => ReadObject::Absent,
@@ -68,15 +69,16 @@ impl ObjectReader {
         if object.kind == ObjectKind::ServiceVariables {
             return self.service_variables(object).await;
         }
-        let read = self.read(object, WHOLE).await?;
-        Ok(match read {
-            ReadObject::There(version, bytes) => match serde_json::from_slice(&bytes) {
-                Ok(value) => ReadObject::There(version, value),
-                Err(error) => ReadObject::Unreadable(crate::place(&error)),
-            },
-            ReadObject::Absent => ReadObject::Absent,
-            ReadObject::Unreadable(message) => ReadObject::Unreadable(message),
-        })
+        Ok(parsed(self.read(object, WHOLE).await?))
+    }
+
+    /// The volume of this name, whole.
+    ///
+    /// # Errors
+    /// As [`ObjectReader::whole`].
+    pub async fn volume(&self, name: &str) -> Result<ReadObject<Value>, Failure> {
+        let path = format!("/api/v1/persistentvolumes/{}", escape(name));
+        Ok(parsed(self.read_at(&path, "persistentvolumes", WHOLE).await?))
     }
 
     /// Which version of the object is there; its content is not asked for.
@@ -99,20 +101,19 @@ impl ObjectReader {
         object: &ObjectRef,
         accept: &'static str,
     ) -> Result<ReadObject<bytes::Bytes>, Failure> {
-        self.read_at(&object.namespace, object.kind.plural(), &object.name, accept).await
+        let plural = object.kind.plural();
+        let (namespace, name) = (escape(&object.namespace), escape(&object.name));
+        self.read_at(&format!("/api/v1/namespaces/{namespace}/{plural}/{name}"), plural, accept).await
     }
 
-    /// Reads what has this name, and of which kind its name in paths says.
+    /// Reads what is at this path, and of which kind its name in paths says.
     pub(super) async fn read_at(
         &self,
-        namespace: &str,
+        path: &str,
         plural: &str,
-        name: &str,
         accept: &'static str,
     ) -> Result<ReadObject<bytes::Bytes>, Failure> {
-        let (namespace, name) = (escape(namespace), escape(name));
-        let path = format!("/api/v1/namespaces/{namespace}/{plural}/{name}");
-        let bytes = match self.api.call(Call::get(&path, accept)).await {
+        let bytes = match self.api.call(Call::get(path, accept)).await {
             Ok(bytes) => bytes,
             Err(Failure::Answered(answered)) if answered.absent == plural => return Ok(ReadObject::Absent),
             Err(Failure::TooLong) => return Ok(ReadObject::Unreadable("it is too long".to_owned())),
@@ -128,5 +129,16 @@ impl ObjectReader {
             return Err(Failure::Lost(format!("the answer is none of {plural}")));
         }
         Ok(ReadObject::There(ObjectVersion { uid: Uid(uid.into()), resource_version }, bytes))
+    }
+}
+
+fn parsed(read: ReadObject<bytes::Bytes>) -> ReadObject<Value> {
+    match read {
+        ReadObject::There(version, bytes) => match serde_json::from_slice(&bytes) {
+            Ok(value) => ReadObject::There(version, value),
+            Err(error) => ReadObject::Unreadable(crate::place(&error)),
+        },
+        ReadObject::Absent => ReadObject::Absent,
+        ReadObject::Unreadable(message) => ReadObject::Unreadable(message),
     }
 }

@@ -41,7 +41,8 @@ impl ObjectReader {
     }
 
     async fn kubernetes_service(&self) -> Result<ReadObject<Service>, Failure> {
-        let read = self.read_at(KUBERNETES_NAMESPACE, "services", KUBERNETES_SERVICE, WHOLE).await?;
+        let path = format!("/api/v1/namespaces/{KUBERNETES_NAMESPACE}/services/{KUBERNETES_SERVICE}");
+        let read = self.read_at(&path, "services", WHOLE).await?;
         Ok(read.map(|bytes| serde_json::from_slice(&bytes).unwrap_or_default()))
     }
 

@@ -23,6 +23,7 @@ use super::lean::{self, BadObject, WatchLine};
 use super::lines::{LINE_BYTES_MAX, LineTooLong, Lines};
 use super::transport::{ApiServer, CALL_TIMEOUT, Failure, escape};
 use super::{Manifests, PodMirror};
+use crate::cci::Rooms;
 use crate::objects::ImpliedNeeds;
 use crate::{Clock, Reports, Seen};
 use pace::Pace;
@@ -48,6 +49,8 @@ pub struct WatchSettings {
     pub page_pods: u32,
     /// What pods need beyond what they name.
     pub implied: ImpliedNeeds,
+    /// What reads the size and the zone of those that are to be made; without it they have none.
+    pub rooms: Option<Arc<Rooms>>,
 }
 
 impl WatchSettings {
@@ -59,6 +62,7 @@ impl WatchSettings {
             period_s: WATCH_PERIOD_S_MAX,
             page_pods: PAGE_PODS_MAX,
             implied: ImpliedNeeds::default(),
+            rooms: None,
         }
     }
 }
@@ -289,7 +293,7 @@ impl PodWatch {
     /// need it.
     async fn observed<'a>(
         &self,
-        facts: PodFacts,
+        mut facts: PodFacts,
         manifest: impl FnOnce() -> Option<&'a RawValue>,
     ) -> Result<(), Stop> {
         if !self.mirror.observe(&facts) {
@@ -297,7 +301,10 @@ impl PodWatch {
         }
         let waits = facts.phase == Phase::Pending && facts.deletion.is_none();
         match waits.then(manifest).flatten() {
-            Some(manifest) => self.manifests.put(&facts.pod.uid, manifest),
+            Some(manifest) => {
+                facts.room = self.settings.rooms.as_ref().and_then(|rooms| rooms.of(manifest));
+                self.manifests.put(&facts.pod.uid, manifest);
+            }
             None => self.manifests.forget(&facts.pod.uid),
         }
         self.report(Event::PodObserved(facts.into())).await

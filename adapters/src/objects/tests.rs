@@ -51,7 +51,7 @@ async fn a_list_of_copies_tells_what_nobody_wrote_and_what_is_gone() {
     tokio::time::advance(Duration::from_secs(1)).await;
     let begun = Instant::now();
     objects.written(&object("new"), &version("1"));
-    let listed = BTreeSet::from([object("kept"), object("old")]);
+    let listed = Listed { whole: BTreeSet::from([object("kept"), object("old")]), ..Listed::default() };
     let events = objects.audited(begun, &listed);
     let expected = [
         Event::CloudObjectObserved { object: object("old") },
@@ -73,9 +73,43 @@ async fn what_became_of_a_call_is_looked_for_when_it_cannot_be_carried_out_any_m
     tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
     objects.unknown();
     assert!(objects.audit_is_due());
-    objects.audited(Instant::now(), &BTreeSet::new());
+    objects.audited(Instant::now(), &Listed::default());
     tokio::time::advance(AUDIT_AFTER_UNKNOWN).await;
     assert!(objects.audit_is_due());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_of_no_use_yet_is_read_as_often_as_what_is_missing() {
+    let objects = Objects::default();
+    objects.unready(&object("a"), &version("1"));
+    for _ in 0..3 {
+        let (due, _) = objects.next().expect("an object");
+        assert_eq!(due - Instant::now(), ABSENT_PERIOD);
+        tokio::time::advance(ABSENT_PERIOD).await;
+        assert_eq!(objects.sighted(&object("a"), due, Some(version("1"))), None);
+    }
+    let (due, _) = objects.next().expect("an object");
+    let observed = Event::ObjectObserved { object: object("a"), version: version("2") };
+    assert_eq!(objects.sighted(&object("a"), due, Some(version("2"))), Some(observed));
+    let (due, _) = objects.next().expect("an object");
+    assert_eq!(due - Instant::now(), PRESENT_PERIOD, "the executor reads it, and says what it is");
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_a_claim_is_written_anew_or_removed_and_unlisted_claims_are_not_missing() {
+    let objects = Objects::default();
+    let claim = |name: &str| ObjectRef { kind: ObjectKind::PersistentVolumeClaim, ..object(name) };
+    objects.written(&claim("used"), &version("1"));
+    tokio::time::advance(Duration::from_secs(1)).await;
+    let unlisted = Listed::default();
+    assert_eq!(objects.audited(Instant::now(), &unlisted), []);
+    let halves = BTreeSet::from([claim("used"), claim("old")]);
+    let listed = Listed { halves, has_claims: true, ..Listed::default() };
+    let expected = [
+        Event::CloudObjectObserved { object: claim("old") },
+        Event::CloudObjectMissing { object: claim("used") },
+    ];
+    assert_eq!(objects.audited(Instant::now(), &listed), expected);
 }
 
 /// Tokens are asked for anew when it is time, and are not read in between: there is nothing to read.

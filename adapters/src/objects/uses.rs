@@ -1,4 +1,4 @@
-//! Which ConfigMaps and Secrets a pod names, and where: read while the pod's spec is.
+//! Which ConfigMaps, Secrets and claims a pod names, and where: read while the pod's spec is.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -58,6 +58,15 @@ struct Volume<'a> {
     secret: Option<SecretVolume<'a>>,
     #[serde(borrow)]
     projected: Option<Projected<'a>>,
+    #[serde(borrow)]
+    persistent_volume_claim: Option<ClaimVolume<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ClaimVolume<'a> {
+    #[serde(borrow)]
+    claim_name: Cow<'a, str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -182,7 +191,7 @@ impl SpecObjects<'_> {
         }
         let uses = uses.mandatory;
         if uses.len() > OBJECTS_MAX || uses.keys().any(|(_, name)| name.len() > NAME_BYTES_MAX) {
-            return Err("too many ConfigMaps and Secrets, or too long a name of one");
+            return Err("too many ConfigMaps, Secrets and claims, or too long a name of one");
         }
         let each = |((kind, name), mandatory): ((ObjectKind, &str), bool)| ObjectUse {
             kind,
@@ -217,6 +226,9 @@ impl Volume<'_> {
         uses.named(ObjectKind::ConfigMap, self.config_map.as_ref());
         if let Some(secret) = &self.secret {
             uses.add(ObjectKind::Secret, &secret.secret_name, secret.optional != Some(true));
+        }
+        if let Some(claim) = &self.persistent_volume_claim {
+            uses.add(ObjectKind::PersistentVolumeClaim, &claim.claim_name, true);
         }
         for source in self.projected.iter().flat_map(|projected| &projected.sources) {
             uses.named(ObjectKind::ConfigMap, source.config_map.as_ref());

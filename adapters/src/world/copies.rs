@@ -1,6 +1,5 @@
-//! Copies of ConfigMaps, Secrets and tokens: read at the API server, written to the cloud, and kept nowhere.
+//! Copies of ConfigMaps, Secrets, tokens and claims: read at the API server, written to the cloud, and kept nowhere.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use base64::Engine;
@@ -10,18 +9,21 @@ use serde_json::{Map, Value, json};
 use xxhash_rust::xxh3::xxh3_64;
 
 use super::{MANIFEST_WAIT_MAX, World, rested};
-use crate::cci::Answered;
+use crate::cci::{Answered, ClaimCopy};
 use crate::execute::Turn;
 use crate::kubernetes::tokens::renewal;
 use crate::kubernetes::{CallFailure, ReadObject};
-use crate::objects::TokenWish;
+use crate::objects::{Listed, TokenWish};
 use crate::pace::Calls;
 
 /// What a copy is made from.
-struct Source {
-    content: Value,
-    /// After how long it is to be read again, whatever is heard; of what does not end by itself never.
-    renewal: Option<Duration>,
+enum Source {
+    /// An object, as it is.
+    Object(Value),
+    /// A Secret's content of tokens, and after how long they are to be asked for again.
+    Tokens(Value, Duration),
+    /// A claim and its volume, as the cloud is to have them.
+    Claim(Box<ClaimCopy>),
 }
 
 /// A read of the API server on the way to a call to the cloud, paced and answered for by its own class.
@@ -40,6 +42,17 @@ async fn read<T>(
     Ok(read)
 }
 
+/// What was read, or the outcome of a sync whose object is not to be had.
+fn there<T>(read: ReadObject<T>) -> Result<(ObjectVersion, T), Outcome> {
+    match read {
+        ReadObject::There(version, content) => Ok((version, content)),
+        ReadObject::Absent => Err(Outcome::Done(Answer::ObjectAbsent)),
+        ReadObject::Unreadable(message) => {
+            Err(Outcome::Done(Answer::ObjectUnreadable { message: crate::cut(&message) }))
+        }
+    }
+}
+
 impl World {
     /// Reads an object and writes its copy. What it says is in memory for as long as this takes, and nowhere else. As
     /// with a manifest, each of the two calls is answered for by its own class.
@@ -53,29 +66,27 @@ impl World {
         name: &CloudName,
         turn: &mut Turn<'_>,
     ) -> Result<Outcome, Outcome> {
-        let read = match object.pod_of_tokens() {
-            Some(pod) => self.tokens(&pod, turn).await?,
-            None => {
-                let read = read(turn, self.reader.whole(object)).await?;
-                read.map(|content| Source { content, renewal: None })
-            }
-        };
-        let (version, Source { content, renewal }) = match read {
-            ReadObject::There(version, source) => (version, source),
-            ReadObject::Absent => {
-                self.objects.found(object, None);
-                return Err(Outcome::Done(Answer::ObjectAbsent));
-            }
-            ReadObject::Unreadable(message) => {
-                return Err(Outcome::Done(Answer::ObjectUnreadable { message: crate::cut(&message) }));
+        let (version, source) = match self.source(by, object, name, turn).await {
+            Ok(read) => read,
+            Err(outcome) => {
+                if outcome == Outcome::Done(Answer::ObjectAbsent) {
+                    self.objects.found(object, None);
+                }
+                return Err(outcome);
             }
         };
         turn.renew(MANIFEST_WAIT_MAX).await?;
-        let outcome = rested(*turn, self.cloud.write_copy(by, object, &version, name, &content).await);
+        let answered = match &source {
+            Source::Object(content) | Source::Tokens(content, _) => {
+                self.cloud.write_copy(by, object, &version, name, content).await
+            }
+            Source::Claim(copy) => self.cloud.write_claim(object, &version, name, copy).await,
+        };
+        let outcome = rested(*turn, answered);
         match &outcome {
-            Outcome::Done(_) => match renewal {
-                Some(renewal) => self.objects.tokens_written(object, &version, renewal),
-                None => self.objects.written(object, &version),
+            Outcome::Done(_) => match source {
+                Source::Tokens(_, renewal) => self.objects.tokens_written(object, &version, renewal),
+                Source::Object(_) | Source::Claim(_) => self.objects.written(object, &version),
             },
             Outcome::Unknown { .. } => self.objects.unknown(),
             Outcome::Refused(_) | Outcome::Later { .. } => {}
@@ -83,14 +94,72 @@ impl World {
         Ok(outcome)
     }
 
+    /// Reads what a copy is made from.
+    ///
+    /// # Errors
+    /// As [`World::write_copy`].
+    async fn source(
+        &self,
+        by: EffectId,
+        object: &ObjectRef,
+        name: &CloudName,
+        turn: &mut Turn<'_>,
+    ) -> Result<(ObjectVersion, Source), Outcome> {
+        if let Some(pod) = object.pod_of_tokens() {
+            return self.tokens(&pod, turn).await;
+        }
+        let (version, content) = there(read(turn, self.reader.whole(object)).await?)?;
+        match object.kind {
+            ObjectKind::ConfigMap
+            | ObjectKind::Secret
+            | ObjectKind::ServiceAccountToken
+            | ObjectKind::ServiceVariables => Ok((version, Source::Object(content))),
+            ObjectKind::PersistentVolumeClaim => {
+                let copy = self.claim(by, object, &version, name, &content, turn).await;
+                // It is followed as well when it is not copied: the next claim of its name may be another one.
+                if let Err(Outcome::Done(Answer::ObjectUnready { .. })) = &copy {
+                    self.objects.unready(object, &version);
+                } else if let Err(Outcome::Done(_)) = &copy {
+                    self.objects.found(object, Some(version.clone()));
+                }
+                copy.map(|copy| (version, Source::Claim(copy.into())))
+            }
+        }
+    }
+
+    /// Makes a claim's copy from the volume that it is bound to.
+    ///
+    /// # Errors
+    /// As [`World::write_copy`].
+    async fn claim(
+        &self,
+        by: EffectId,
+        object: &ObjectRef,
+        version: &ObjectVersion,
+        name: &CloudName,
+        claim: &Value,
+        turn: &Turn<'_>,
+    ) -> Result<ClaimCopy, Outcome> {
+        let volume_name = self.cloud.volume_of(claim).map_err(Outcome::Done)?;
+        let volume = match read(turn, self.reader.volume(&volume_name)).await? {
+            ReadObject::Absent => {
+                let message = format!("is bound to PersistentVolume {volume_name:?}, which is not there");
+                return Err(Outcome::Done(Answer::ObjectUnready { message: crate::cut(&message) }));
+            }
+            read @ (ReadObject::There(..) | ReadObject::Unreadable(_)) => there(read)?.1,
+        };
+        self.cloud.claim_copy(by, object, version, name, (claim, &volume)).map_err(Outcome::Done)
+    }
+
     /// Asks for the tokens of a pod: those that its manifest names, each bound to it.
     ///
     /// # Errors
     /// As [`World::write_copy`].
-    async fn tokens(&self, pod: &PodRef, turn: &mut Turn<'_>) -> Result<ReadObject<Source>, Outcome> {
+    async fn tokens(&self, pod: &PodRef, turn: &mut Turn<'_>) -> Result<(ObjectVersion, Source), Outcome> {
+        let absent = Outcome::Done(Answer::ObjectAbsent);
         let manifest = match self.manifest(pod, turn).await {
             Ok(manifest) => manifest,
-            Err(Outcome::Done(Answer::PodAbsent)) => return Ok(ReadObject::Absent),
+            Err(Outcome::Done(Answer::PodAbsent)) => return Err(absent),
             Err(outcome) => return Err(outcome),
         };
         let manifest: Value = serde_json::from_str(manifest.get()).unwrap_or_default();
@@ -99,27 +168,25 @@ impl World {
         let mut data = Map::new();
         let mut first: Option<(ObjectVersion, Duration)> = None;
         for wish in TokenWish::all(&manifest, self.tokens) {
-            let (version, token) = match read(turn, self.reader.token(pod, account, &wish)).await? {
-                ReadObject::There(version, token) => (version, token),
-                ReadObject::Absent => return Ok(ReadObject::Absent),
-                ReadObject::Unreadable(message) => return Ok(ReadObject::Unreadable(message)),
-            };
+            let (version, token) = there(read(turn, self.reader.token(pod, account, &wish)).await?)?;
             data.insert(wish.key(), STANDARD.encode(token.text).into());
             // All are asked for anew when one has to be.
             first =
                 first.filter(|(_, lifetime)| *lifetime <= token.lifetime).or(Some((version, token.lifetime)));
         }
-        Ok(match first {
-            Some((version, lifetime)) => {
-                let renewal = Some(renewal(lifetime, xxh3_64(pod.uid.0.as_bytes())));
-                ReadObject::There(version, Source { content: json!({"data": data}), renewal })
-            }
-            None => ReadObject::Absent,
-        })
+        let (version, lifetime) = first.ok_or(absent)?;
+        let renewal = renewal(lifetime, xxh3_64(pod.uid.0.as_bytes()));
+        Ok((version, Source::Tokens(json!({"data": data}), renewal)))
     }
 
     pub(super) async fn remove_copy(&self, object: &ObjectRef, name: &CloudName) -> Answered {
-        let answered = self.cloud.remove_copy(object, name).await;
+        let answered = match object.kind {
+            ObjectKind::ConfigMap
+            | ObjectKind::Secret
+            | ObjectKind::ServiceAccountToken
+            | ObjectKind::ServiceVariables => self.cloud.remove_copy(object, name).await,
+            ObjectKind::PersistentVolumeClaim => self.cloud.remove_claim(object, name).await,
+        };
         match &answered.outcome {
             Outcome::Done(_) => self.objects.forget(object),
             Outcome::Unknown { .. } => self.objects.unknown(),
@@ -135,18 +202,21 @@ impl World {
             return;
         }
         let begun = tokio::time::Instant::now();
-        let mut listed = BTreeSet::new();
+        let mut listed = Listed::default();
         for kind in [ObjectKind::ConfigMap, ObjectKind::Secret] {
             match self.cloud.list_copies(kind, calls).await {
-                Ok(copies) => listed.extend(copies),
-                Err(outcome) => {
-                    tracing::debug!(
-                        ?outcome,
-                        kind = kind.plural(),
-                        "the copies in the cloud cannot be listed"
-                    );
-                    return;
+                Ok(copies) => listed.whole.extend(copies),
+                Err(outcome) => return not_listed(kind, &outcome),
+            }
+        }
+        // Not every region of the cloud has volumes: that these cannot be listed says nothing of the others.
+        if self.cloud.takes_claims() {
+            match self.cloud.list_claims(calls).await {
+                Ok((whole, halves)) => {
+                    listed.whole.extend(whole);
+                    (listed.halves, listed.has_claims) = (halves, true);
                 }
+                Err(outcome) => not_listed(ObjectKind::PersistentVolumeClaim, &outcome),
             }
         }
         let at = self.clock.now();
@@ -154,4 +224,8 @@ impl World {
             self.report(at, event).await;
         }
     }
+}
+
+fn not_listed(kind: ObjectKind, outcome: &Outcome) {
+    tracing::debug!(?outcome, kind = kind.plural(), "the copies in the cloud cannot be listed");
 }

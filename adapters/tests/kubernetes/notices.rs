@@ -1,7 +1,7 @@
 //! Notices: told once, counted up after.
 
 use adapters::kubernetes::Notices;
-use engine::{Answer, Notice, Outcome};
+use engine::{Answer, CloudEvent, Notice, Outcome};
 use serde_json::{Value, json};
 
 use crate::pod_ref;
@@ -61,4 +61,51 @@ async fn a_namespace_that_ends_takes_no_notice() {
     assert_eq!(notices.emit(&pod, &notice("m")).await, TOLD);
     assert_eq!(notices.emit(&pod, &notice("m")).await, TOLD);
     assert!(matches!(notices.emit(&pod, &notice("m")).await, Outcome::Refused(_)));
+}
+
+fn said(count: u32) -> CloudEvent {
+    CloudEvent {
+        id: "e-1".into(),
+        warning: true,
+        reason: "FailedScheduling".into(),
+        message: "0/3 nodes are available".into(),
+        source: "default-scheduler".into(),
+        count,
+        first_s: 1_767_225_600,
+        last_s: 1_767_225_609,
+    }
+}
+
+#[tokio::test]
+async fn an_event_of_the_cloud_is_told_in_its_name_with_its_times_and_counted_up_under_one_name() {
+    let ok = || Reply::json(200, &json!({}));
+    let script = vec![ok(), ok(), Reply::text(404, ""), ok(), Reply::text(409, ""), ok()];
+    let (server, client) = Server::start(script).await;
+    let pod = pod_ref("a", "u-a");
+    // Another agent, or another life of this one, knows nothing of what was told, and needs not.
+    for count in [1, 3, 4, 1] {
+        let notices = Notices::new(client.clone(), "burst");
+        assert_eq!(notices.mirror(&pod, &said(count)).await, TOLD);
+    }
+    let asked = server.asked(6).await;
+    let verbs: Vec<&str> =
+        asked.iter().map(|asked| asked.line.split(' ').next().unwrap_or_default()).collect();
+    assert_eq!(verbs, ["POST", "PATCH", "PATCH", "POST", "POST", "PATCH"]);
+    let name = asked[0].body["metadata"]["name"].as_str().expect("a name");
+    assert_eq!(asked[1].line, format!("PATCH /api/v1/namespaces/shop/events/{name}"));
+    assert_eq!(asked[1].body, json!({ "count": 3, "lastTimestamp": "2026-01-01T00:00:09Z" }));
+    assert_eq!(asked[3].body["metadata"]["name"], name, "and no second one");
+    expect_test::expect![[r#"{"apiVersion":"v1","count":1,"firstTimestamp":"2026-01-01T00:00:00Z","involvedObject":{"apiVersion":"v1","kind":"Pod","name":"a","namespace":"shop","uid":"u-a"},"kind":"Event","lastTimestamp":"2026-01-01T00:00:09Z","message":"0/3 nodes are available","metadata":{"name":"a.feefd808b11d0c67","namespace":"shop"},"reason":"FailedScheduling","reportingComponent":"burst-agent","reportingInstance":"burst","source":{"component":"cci/default-scheduler","host":"burst"},"type":"Warning"}"#]].assert_eq(&asked[0].body.to_string());
+}
+
+#[tokio::test]
+async fn one_event_of_the_cloud_about_two_incarnations_is_two_events() {
+    let (server, client) =
+        Server::start(vec![Reply::json(201, &json!({})), Reply::json(201, &json!({}))]).await;
+    let notices = Notices::new(client, "burst");
+    for uid in ["u-a", "u-b"] {
+        assert_eq!(notices.mirror(&pod_ref("a", uid), &said(1)).await, TOLD);
+    }
+    let asked = server.asked(2).await;
+    assert_ne!(asked[0].body["metadata"]["name"], asked[1].body["metadata"]["name"]);
 }

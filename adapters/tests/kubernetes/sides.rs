@@ -217,3 +217,22 @@ async fn a_list_that_lacks_much_is_read_again_before_it_is_believed() {
     assert_eq!(missing(&[30, 5, 6]).await, (vec![0, 24], 3), "they are gone");
     assert_eq!(missing(&[30, 20]).await, (vec![0, 10], 2), "a few are looked up");
 }
+
+#[tokio::test]
+async fn events_are_read_after_everything_else_that_is_asked_of_the_cloud() {
+    let list = json!({ "kind": "List", "metadata": {}, "items": [] });
+    let (world, [_, cloud], _seen) = world(vec![], vec![Reply::json(200, &list)]).await;
+    let (paces, bucket) = (Paces::new(|_| Rate::default()), Bucket::CloudEvents);
+    let kind = EffectKind::ReadCloudEvents { pod: pod_ref("a", "u-a"), cloud_uid: "cloud-1".into() };
+    let effect = Effect { id: EffectId::default(), attempt: 1, kind, causes: Vec::new() };
+    let read = async || {
+        let turn = Turn { bucket, permit: paces.of(bucket).permit().await, paces: &paces };
+        world.perform(&effect, turn).await
+    };
+    assert_eq!(read().await, Outcome::Done(Answer::CloudEvents(Vec::new())));
+    let other = Bucket::CloudCreate;
+    Turn { bucket: other, permit: paces.of(other).permit().await, paces: &paces }.rest(70_000);
+    let outcome = read().await;
+    let Outcome::Later { wait_ms: Some(60_000..=70_000), .. } = outcome else { panic!("{outcome:?}") };
+    assert_eq!(cloud.asked_count(), 1);
+}

@@ -3,8 +3,10 @@
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use adapters::cci::Rooms;
 use adapters::kubernetes::{Manifests, PodMirror, PodWatch, PodWriter, WatchCounts, WatchSettings};
 use adapters::{Clock, Seen};
+use engine::size::SizePolicy;
 use engine::{Answer, Event, Micros, Outcome, Phase, PodRef, PodStatus};
 use serde_json::{Value, json};
 use tokio::sync::mpsc::Receiver;
@@ -29,7 +31,8 @@ async fn follow(known: Vec<PodRef>, script: Vec<Reply>) -> Following {
     let (sender, reports) = tokio::sync::mpsc::channel(1);
     let mirror = Arc::new(PodMirror::knowing(known));
     let manifests = Arc::new(Manifests::default());
-    let settings = WatchSettings { page_pods: 2, ..WatchSettings::of_node("burst") };
+    let rooms = Some(Arc::new(Rooms::new(SizePolicy::Cci10V125, Some("a"))));
+    let settings = WatchSettings { page_pods: 2, rooms, ..WatchSettings::of_node("burst") };
     let clock = Clock::starting_at(Micros(0));
     let watch = PodWatch::new(client.clone(), settings, mirror.clone(), manifests.clone(), sender, clock);
     let counts = watch.counts();
@@ -341,4 +344,25 @@ async fn a_pod_that_a_list_lacked_and_that_is_there_is_listed_again() {
     assert_eq!(writer.look_up(&pod_ref("a", "u-a")).await, present);
     assert_eq!(following.reports(2).await, ["observed shop/a@11 Pending", "listed 1 @30"]);
     assert_eq!(following.course(7).await[5..], ["list", "watch 30"]);
+}
+
+#[tokio::test]
+async fn a_pod_that_is_to_be_made_is_reported_with_its_size_and_zone() {
+    let sized = |mut pod: Value| {
+        pod["spec"]["containers"][0]["resources"] = json!({"limits": {"cpu": "300m", "memory": "512Mi"}});
+        pod
+    };
+    let watch = Reply::watch(&[
+        ("ADDED", &sized(pod("a", "u-a", "11"))),
+        ("MODIFIED", &sized(with_phase(pod("a", "u-a", "12"), "Running"))),
+    ]);
+    let mut following = follow(vec![], vec![Reply::list("10", "", &[]), watch]).await;
+    let mut rooms = Vec::new();
+    while rooms.len() < 2 {
+        let seen = patiently(following.reports.recv()).await.expect("the watch runs");
+        if let Event::PodObserved(facts) = seen.event {
+            rooms.push(facts.room.as_ref().map(ToString::to_string));
+        }
+    }
+    assert_eq!(rooms, [Some("cpu=500m,memory=1Gi in zone a".to_owned()), None], "it is not made any more");
 }

@@ -304,6 +304,8 @@ fn keeps_in_step(kind: &EffectKind) -> bool {
         | EffectKind::EnsureCloudNamespace
         | EffectKind::EmitNotice { .. }
         | EffectKind::PatchNode { .. }
-        | EffectKind::SyncObject { .. } => false,
+        | EffectKind::SyncObject { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. } => false,
     }
 }

@@ -4,10 +4,12 @@
 //! clouds of one seed that are given the same calls at the same times give the same answers. What goes wrong
 //! is data ([`CloudOptions::faults`]); how pods behave is driven by what they ask for (see [`Pod`]).
 //!
-//! Not simulated: watches, exec, PVCs, Services, workloads, changes of pods; these are refused as such.
+//! Not simulated: watches, exec, storage but for claims on volumes that are there, Services, workloads, changes of pods; these are refused as such.
 
 mod addresses;
+mod capacity;
 mod chance;
+mod claims;
 mod faults;
 pub(crate) mod fields;
 mod iam;
@@ -37,6 +39,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+pub use capacity::{Capacities, Capacity, CapacityError};
 pub use faults::{CallClass, FaultError, FaultKind, FaultRule, FaultRules, Frequency};
 pub use iam::{Credentials, TokenError};
 pub use ledger::{Bill, PodAccount};
@@ -85,6 +88,8 @@ pub struct Cloud {
     ended_namespaces: BTreeMap<(Generation, String), u64>,
     networks: BTreeMap<NetworkKey, Network>,
     objects: BTreeMap<ObjectKey, Value>,
+    /// The file systems that went with their volumes.
+    deleted_files: Vec<String>,
     pods: BTreeMap<PodKey, Pod>,
     ghosts: BTreeMap<PodKey, Ghost>,
     /// Calls that take effect after their answer was lost.
@@ -116,6 +121,7 @@ impl Cloud {
             ended_namespaces: BTreeMap::new(),
             networks: BTreeMap::new(),
             objects: BTreeMap::new(),
+            deleted_files: Vec::new(),
             pods: BTreeMap::new(),
             ghosts: BTreeMap::new(),
             late: BTreeMap::new(),
@@ -220,7 +226,13 @@ impl Cloud {
             (Resource::Pods, Verb::Delete) => self.delete_pod(request),
             (Resource::Pods, Verb::Patch) => self.patch_pod(request),
             (Resource::PodLog, Verb::Get) => self.pod_log(request),
-            (Resource::ConfigMaps | Resource::Secrets, _) => self.object(request),
+            (
+                Resource::ConfigMaps
+                | Resource::Secrets
+                | Resource::PersistentVolumeClaims
+                | Resource::PersistentVolumes,
+                _,
+            ) => self.object(request),
             (Resource::Events, _) => self.events(request),
             (Resource::ResourceQuotas, _) => self.quotas(request),
             (Resource::Namespaces | Resource::Networks, Verb::Replace | Verb::Patch)

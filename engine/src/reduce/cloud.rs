@@ -235,7 +235,7 @@ impl Turn<'_> {
     pub(crate) fn namespace_ensured(&mut self) {
         self.state.poll.ensured = true;
         self.state.poll.effect = None;
-        self.state.cloud.failing = None;
+        self.cloud_is_well();
         self.sync_all();
         self.poll_now();
     }
@@ -252,14 +252,20 @@ impl Turn<'_> {
             self.cloud_fails("the list of pods was cut short or contradicts itself");
             return;
         }
-        self.state.cloud.failing = None;
-        self.forget_hold_without_pods();
+        self.cloud_is_well();
+        self.forget_circuits_without_pods();
         let age_ms = sent.ms_since(self.state.agent.since);
         self.state.agent.is_settled |= age_ms >= SETTLED_LAGS * u64::from(self.state.policy.create_lag_ms);
         if self.state.cloud.listed.is_none() {
             self.state.cloud.listed = Some(self.state.applied);
             self.sync_all();
             self.advance_all();
+        }
+    }
+
+    fn cloud_is_well(&mut self) {
+        if self.state.cloud.failing.take().is_some() {
+            self.events_may_be_shown();
         }
     }
 

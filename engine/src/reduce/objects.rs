@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets that pods need: one copy in the cloud for all of them, written before the first one is made
+//! ConfigMaps, Secrets and claims that pods need: one copy in the cloud for all of them, written before the first one is made
 //! there, written again when the object changes, and gone when none needs it.
 
 mod told;
@@ -28,7 +28,11 @@ impl State {
                 }
                 ObjectSource::Present { .. } => !object.is_settled(),
                 ObjectSource::Unread => true,
-                ObjectSource::Absent | ObjectSource::Unreadable { .. } => one.mandatory,
+                ObjectSource::Unready { .. } if mutant!(CreateBeforeReady) => false,
+                ObjectSource::Absent
+                | ObjectSource::Unreadable { .. }
+                | ObjectSource::Unready { .. }
+                | ObjectSource::NotAdmitted { .. } => one.mandatory,
             },
         })
     }
@@ -52,7 +56,9 @@ impl Object {
                 ObjectSource::Present { .. }
                 | ObjectSource::Unread
                 | ObjectSource::Absent
-                | ObjectSource::Unreadable { .. },
+                | ObjectSource::Unreadable { .. }
+                | ObjectSource::Unready { .. }
+                | ObjectSource::NotAdmitted { .. },
                 ObjectCopy::Written { .. } | ObjectCopy::Unknown | ObjectCopy::Absent,
             ) => false,
         }
@@ -66,8 +72,8 @@ impl Object {
         match &self.source {
             ObjectSource::Unread => Some(true),
             ObjectSource::Present { .. } => (!self.is_settled()).then_some(true),
-            // A pod keeps what it has, as on any node. When the object comes back, the border says so.
-            ObjectSource::Absent => None,
+            // A pod keeps what it has, as on any node. When the object comes back, or has changed, the border says so.
+            ObjectSource::Absent | ObjectSource::Unready { .. } | ObjectSource::NotAdmitted { .. } => None,
             ObjectSource::Unreadable { .. } => Some(true),
         }
     }
@@ -296,6 +302,15 @@ impl Turn<'_> {
             Outcome::Done(Answer::ObjectUnreadable { message }) => {
                 row.source = ObjectSource::Unreadable { message: message.clone() };
             }
+            // What was heard since may be what it lacked: it is read again.
+            Outcome::Done(Answer::ObjectUnready { .. } | Answer::ObjectNotAdmitted { .. }) if heard_since => {
+            }
+            Outcome::Done(Answer::ObjectUnready { message }) => {
+                row.source = ObjectSource::Unready { message: message.clone() };
+            }
+            Outcome::Done(Answer::ObjectNotAdmitted { message }) => {
+                row.source = ObjectSource::NotAdmitted { message: message.clone() };
+            }
             Outcome::Done(_) if needed => row.copy = ObjectCopy::Unknown,
             // The border follows the object no more: what was known of it may not be so when a pod needs it again.
             Outcome::Done(_) => (row.copy, row.source) = (ObjectCopy::Absent, ObjectSource::Unread),
@@ -339,7 +354,12 @@ enum Again {
 
 fn sync_again(outcome: &Outcome, needed: bool) -> Again {
     match outcome {
-        Outcome::Done(Answer::ObjectWritten { .. } | Answer::ObjectAbsent) => Again::No,
+        Outcome::Done(
+            Answer::ObjectWritten { .. }
+            | Answer::ObjectAbsent
+            | Answer::ObjectUnready { .. }
+            | Answer::ObjectNotAdmitted { .. },
+        ) => Again::No,
         Outcome::Done(Answer::ObjectUnreadable { .. }) | Outcome::Refused(_) => Again::Late,
         Outcome::Done(_) if needed => Again::Late,
         Outcome::Done(_) => Again::No,

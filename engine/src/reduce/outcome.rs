@@ -49,7 +49,7 @@ impl Turn<'_> {
                     self.retry(id, outcome);
                 }
             }
-            EffectKind::EmitNotice { .. } => match outcome {
+            EffectKind::EmitNotice { .. } | EffectKind::TellCloudEvent { .. } => match outcome {
                 Outcome::Later { wait_ms, .. } if attempt < NOTICE_ATTEMPTS_MAX => {
                     self.retry_later(id, *wait_ms);
                 }
@@ -60,6 +60,7 @@ impl Turn<'_> {
             EffectKind::SyncObject { object, needed, .. } => {
                 self.object_synced(&effect, object, *needed, outcome);
             }
+            EffectKind::ReadCloudEvents { .. } => self.events_read(&effect, outcome),
             EffectKind::CreateCloudPod { .. }
             | EffectKind::DeleteCloudPod { .. }
             | EffectKind::LookUpCloudPod { .. }
@@ -72,7 +73,7 @@ impl Turn<'_> {
 
     fn pod_effect_finished(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
         let Some(uid) = effect.kind.uid().cloned() else { return };
-        self.heard_of_creation(effect, outcome, sent);
+        let tried = self.heard_of_creation(effect, outcome, sent);
         match outcome {
             Outcome::Done(answer) => self.pod_effect_done(effect, &uid, answer, sent),
             Outcome::Refused(refusal) => self.pod_effect_refused(effect, &uid, refusal),
@@ -81,12 +82,12 @@ impl Turn<'_> {
                 let delay = delay_ms(&self.state.policy, effect.id, 1, *wait_ms);
                 self.repeat_at(effect.id, self.state.at.plus_ms(delay));
             }
-            Outcome::Later { wait_ms, reason, message } => {
-                if let (EffectKind::CreateCloudPod { pod, .. }, LaterReason::Capacity) =
-                    (&effect.kind, reason)
-                {
-                    self.fail(&uid, message.clone(), FailureKind::Passing, pod);
-                }
+            Outcome::Later { wait_ms, reason: LaterReason::Capacity, message }
+                if matches!(effect.kind, EffectKind::CreateCloudPod { .. }) =>
+            {
+                self.no_room(effect, sent, message, *wait_ms);
+            }
+            Outcome::Later { wait_ms, .. } => {
                 let cap_ms = match effect.kind {
                     EffectKind::CreateCloudPod { .. } => self.state.policy.retry_cap_ms,
                     EffectKind::DeleteCloudPod { .. }
@@ -99,7 +100,11 @@ impl Turn<'_> {
                     | EffectKind::EnsureCloudNamespace
                     | EffectKind::EmitNotice { .. }
                     | EffectKind::PatchNode { .. }
-                    | EffectKind::SyncObject { .. } => self.state.policy.retry_cap_ms.min(TRANSIENT_CAP_MS),
+                    | EffectKind::SyncObject { .. }
+                    | EffectKind::ReadCloudEvents { .. }
+                    | EffectKind::TellCloudEvent { .. } => {
+                        self.state.policy.retry_cap_ms.min(TRANSIENT_CAP_MS)
+                    }
                 };
                 self.retry_capped(effect.id, *wait_ms, cap_ms);
             }
@@ -122,13 +127,16 @@ impl Turn<'_> {
                 | EffectKind::EnsureCloudNamespace
                 | EffectKind::EmitNotice { .. }
                 | EffectKind::PatchNode { .. }
-                | EffectKind::SyncObject { .. } => {
+                | EffectKind::SyncObject { .. }
+                | EffectKind::ReadCloudEvents { .. }
+                | EffectKind::TellCloudEvent { .. } => {
                     // Harmless to repeat: each names the one object it is about.
                     self.retry_later(effect.id, None);
                 }
             },
         }
         self.advance(&uid);
+        self.pass_turns(effect, tried);
     }
 
     fn pod_effect_done(&mut self, effect: &Effect, uid: &Uid, answer: &Answer, sent: Micros) {
@@ -184,7 +192,9 @@ impl Turn<'_> {
                     | EffectKind::EnsureCloudNamespace
                     | EffectKind::EmitNotice { .. }
                     | EffectKind::PatchNode { .. }
-                    | EffectKind::SyncObject { .. } => self.pod_doubted(uid),
+                    | EffectKind::SyncObject { .. }
+                    | EffectKind::ReadCloudEvents { .. }
+                    | EffectKind::TellCloudEvent { .. } => self.pod_doubted(uid),
                 }
             }
             Answer::PodPresent { .. } => {
@@ -195,7 +205,10 @@ impl Turn<'_> {
             | Answer::Listed { .. }
             | Answer::ObjectWritten { .. }
             | Answer::ObjectAbsent
-            | Answer::ObjectUnreadable { .. } => {
+            | Answer::ObjectUnreadable { .. }
+            | Answer::CloudEvents(_)
+            | Answer::ObjectUnready { .. }
+            | Answer::ObjectNotAdmitted { .. } => {
                 self.end(effect.id);
                 if let (EffectKind::ReleasePod { .. }, Some(row)) =
                     (&effect.kind, self.state.pods.get_mut(uid))

@@ -5,16 +5,11 @@ use alloc::format;
 use alloc::string::String;
 use alloc::vec::Vec;
 
-use crate::effect::{Effect, EffectKind, Outcome, Refusal, RefusalClass};
-use crate::failure::{CreateHold, Failure, FailureKind};
+use crate::effect::{Effect, EffectKind, Refusal, RefusalClass};
+use crate::failure::{Failure, FailureKind};
 use crate::id::{PodRef, Uid};
+use crate::reduce::circuit::TRY_ONE_MS;
 use crate::reduce::turn::Turn;
-use crate::state::{HoldReason, Pod, State};
-use crate::time::Micros;
-
-/// How often one pod is tried while a person has to act: one call in that time harms nobody, and an account that is mended
-/// is soon noticed.
-const TRY_ONE_MS: u32 = 30_000;
 
 /// How long the pod that was tried waits at least, so that another one has the next turn: what is said of all may be
 /// true of one.
@@ -61,7 +56,7 @@ impl Turn<'_> {
     }
 
     /// The same for the pod's status alone; whether that is news.
-    fn fail_quietly(&mut self, uid: &Uid, message: String, kind: FailureKind) -> bool {
+    pub(super) fn fail_quietly(&mut self, uid: &Uid, message: String, kind: FailureKind) -> bool {
         let at = self.state.at;
         let Some(row) = self.state.pods.get_mut(uid) else { return false };
         if let Some(failure) = row.failure.as_mut().filter(|failure| failure.message == message) {
@@ -72,82 +67,8 @@ impl Turn<'_> {
         true
     }
 
-    // === a person has to act ===
-
-    /// Makes no more pods but one now and then; whether people are to be told, which they are once.
-    fn hold_creates(&mut self, refusal: &Refusal) -> bool {
-        let (since, until) = (self.state.at, self.state.at.plus_ms(TRY_ONE_MS.into()));
-        let message = text(refusal);
-        let is_told = |hold: &CreateHold| match refusal.code.is_empty() {
-            true => hold.message == message,
-            false => hold.code == refusal.code,
-        };
-        match &mut self.state.create_hold {
-            Some(hold) if is_told(hold) => {
-                (hold.since, hold.until) = (since, until);
-                false
-            }
-            Some(_) | None => {
-                self.state.create_hold =
-                    Some(CreateHold { message, code: refusal.code.clone(), since, until });
-                true
-            }
-        }
-    }
-
-    /// A pod is tried although pods are not made: the others wait for what comes of it.
-    pub(crate) fn one_is_tried(&mut self) {
-        let until = self.state.at.plus_ms(TRY_ONE_MS.into());
-        if let Some(hold) = &mut self.state.create_hold {
-            hold.until = until;
-        }
-    }
-
-    /// What an answer to a creation, which left at `sent`, says of all pods: one that is made, or refused for its own
-    /// sake, shows that the cloud makes pods again.
-    pub(crate) fn heard_of_creation(&mut self, effect: &Effect, outcome: &Outcome, sent: Micros) {
-        let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return };
-        // What it waits for now is not the person, and is not cut short when that one has acted.
-        if let Outcome::Later { .. } = outcome
-            && let Some(failure) = self.state.pods.get_mut(&pod.uid).and_then(|row| row.failure.as_mut())
-            && failure.kind == FailureKind::OperatorAction
-        {
-            failure.kind = FailureKind::Passing;
-        }
-        let makes_pods = match outcome {
-            Outcome::Done(_) => true,
-            Outcome::Refused(refusal) => match refusal.class {
-                RefusalClass::Invalid | RefusalClass::AlreadyExists => true,
-                RefusalClass::NotFound
-                | RefusalClass::Forbidden
-                | RefusalClass::OperatorAction
-                | RefusalClass::NotAdmitted => false,
-            },
-            Outcome::Later { .. } | Outcome::Unknown { .. } => false,
-        };
-        let is_news = self.state.create_hold.as_ref().is_some_and(|hold| sent >= hold.since);
-        if makes_pods && is_news && !mutant!(CreatesStayHeld) {
-            self.state.create_hold = None;
-            self.make_pods_again();
-        }
-    }
-
-    /// With nobody left to be made, nobody would find out that pods can be made again: the node is not to say for ever
-    /// that they cannot.
-    pub(crate) fn forget_hold_without_pods(&mut self) {
-        let State { create_hold, pods, effects, .. } = &mut *self.state;
-        let is_waiting = |row: &Pod| {
-            let effect = row.lanes.cloud.and_then(|id| effects.get(&id)).map(|one| &one.effect.kind);
-            row.held == Some(HoldReason::OperatorAction)
-                || matches!(effect, Some(EffectKind::CreateCloudPod { .. }))
-        };
-        if create_hold.is_some() && !pods.values().any(|row| is_waiting(row)) {
-            *create_hold = None;
-        }
-    }
-
     /// What waited for a person is tried at once. A look-up of such a pod waits for something else.
-    fn make_pods_again(&mut self) {
+    pub(super) fn make_pods_again(&mut self) {
         let at = self.state.at;
         let is_waiting = |failure: &Failure| failure.kind == FailureKind::OperatorAction;
         let rows = self.state.pods.iter().filter(|(_, row)| row.failure.as_deref().is_some_and(is_waiting));

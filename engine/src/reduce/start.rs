@@ -24,7 +24,8 @@ impl Turn<'_> {
         }
         state.node = Default::default();
         state.brake_released = false;
-        state.create_hold = None;
+        state.circuits.clear();
+        state.forget_event_reads();
         state.wakes.retain(|(_, wake)| matches!(wake, Wake::Pod(_)));
         state.effects.retain(|_, outstanding| outlives_a_start(&outstanding.effect.kind));
         state.forget_copies();
@@ -67,7 +68,9 @@ impl Turn<'_> {
             | EffectKind::PatchNode { .. }
             | EffectKind::PatchCloudPod { .. }
             | EffectKind::EmitNotice { .. }
-            | EffectKind::SyncObject { .. } => {}
+            | EffectKind::SyncObject { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. } => {}
         }
     }
 
@@ -114,6 +117,8 @@ fn outlives_a_start(kind: &EffectKind) -> bool {
         | EffectKind::EnsureCloudNamespace
         | EffectKind::PatchNode { .. }
         | EffectKind::EmitNotice { .. }
-        | EffectKind::SyncObject { .. } => false,
+        | EffectKind::SyncObject { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. } => false,
     }
 }

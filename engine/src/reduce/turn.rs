@@ -100,7 +100,10 @@ impl<'a> Turn<'a> {
         if let Some(outstanding) = self.state.effects.get_mut(&id) {
             outstanding.retry_at = Some(time);
             if outstanding.effect.kind.uid().is_none()
-                || matches!(outstanding.effect.kind, EffectKind::EmitNotice { .. })
+                || matches!(
+                    outstanding.effect.kind,
+                    EffectKind::EmitNotice { .. } | EffectKind::TellCloudEvent { .. }
+                )
             {
                 self.state.wakes.insert((time, Wake::Effect(id)));
             }
@@ -125,8 +128,14 @@ impl<'a> Turn<'a> {
         }
     }
 
-    /// Plans for one pod and issues what is due, at most one effect: the next follows its outcome.
+    /// Plans for one pod and issues what is due.
     pub(crate) fn advance(&mut self, uid: &Uid) {
+        self.take_step(uid);
+        self.follow_events(uid);
+    }
+
+    /// At most one effect: the next follows its outcome.
+    fn take_step(&mut self, uid: &Uid) {
         self.touch(uid);
         self.count_absence(uid);
         let policy = self.state.policy;
@@ -153,7 +162,7 @@ impl<'a> Turn<'a> {
         let is_create = matches!(plan.cloud, Some(EffectKind::CreateCloudPod { .. }));
         let issued = Desk { uid, row, effects, wakes, applied, at, emitted }.carry_out(plan);
         if is_create && issued == Some(Lane::Cloud) {
-            self.one_is_tried();
+            self.one_is_tried(uid);
         }
     }
 
@@ -166,6 +175,9 @@ impl<'a> Turn<'a> {
                 if !mutant!(ForgottenEffectsStay) {
                     self.state.effects.remove(&id);
                 }
+            }
+            if let Some(events) = &row.events {
+                self.forget_events(uid, events);
             }
         }
         self.count_absence(uid);
@@ -201,6 +213,13 @@ impl<'a> Turn<'a> {
                     }
                     self.advance(&uid);
                 }
+                Wake::Circuit(scope) => {
+                    if let Some(circuit) = self.state.circuits.get_mut(&scope) {
+                        circuit.wake = None;
+                    }
+                    self.pass_turn(&scope);
+                }
+                Wake::Events(uid) => self.events_due(&uid),
             }
         }
     }
@@ -224,9 +243,10 @@ impl<'a> Turn<'a> {
 impl State {
     fn node_readiness(&self) -> NodeReadiness {
         match (self.kubernetes.listed, self.cloud.listed, &self.cloud.failing) {
-            (Some(_), Some(_), None) => match &self.create_hold {
-                Some(hold) => NodeReadiness::OperatorNeeded { message: hold.message.clone() },
-                None => NodeReadiness::Ready,
+            (Some(_), Some(_), None) => match (self.operator_needed(), self.sold_out()) {
+                (Some(message), _) => NodeReadiness::OperatorNeeded { message: message.into() },
+                (None, Some(message)) => NodeReadiness::SoldOut { message },
+                (None, None) => NodeReadiness::Ready,
             },
             (Some(_), Some(_), Some(told)) => NodeReadiness::CloudAway { message: told.message.clone() },
             (_, None, Some(told)) => NodeReadiness::NeverAnswered { message: told.message.clone() },
@@ -258,7 +278,7 @@ impl Emitted {
 
 type Effects = BTreeMap<EffectId, Box<Outstanding>>;
 
-fn in_flight(effects: &Effects, row: &Pod) -> bool {
+pub(super) fn in_flight(effects: &Effects, row: &Pod) -> bool {
     let lanes = [row.lanes.kubernetes, row.lanes.cloud].into_iter().flatten();
     lanes.filter_map(|id| effects.get(&id)).any(|outstanding| outstanding.retry_at.is_none())
 }
@@ -278,12 +298,21 @@ impl Desk<'_> {
     /// Returns the lane in which an effect went out, if one did.
     fn carry_out(mut self, plan: Plan) -> Option<Lane> {
         self.hold(plan.hold);
-        let Plan { kubernetes, cloud, mut wake, .. } = plan;
-        let issued = if self.step(Lane::Kubernetes, kubernetes, &mut wake) {
-            Some(Lane::Kubernetes)
-        } else {
-            self.step(Lane::Cloud, cloud, &mut wake).then_some(Lane::Cloud)
+        let Plan { mut kubernetes, mut cloud, mut wake, wait_told, .. } = plan;
+        let order = match wait_told {
+            Some(_) => [Lane::Cloud, Lane::Kubernetes],
+            None => [Lane::Kubernetes, Lane::Cloud],
         };
+        let issued = order.into_iter().find(|lane| {
+            let wanted = match lane {
+                Lane::Cloud => cloud.take(),
+                Lane::Kubernetes => kubernetes.take(),
+            };
+            self.step(*lane, wanted, &mut wake)
+        });
+        if issued == Some(Lane::Kubernetes) && wait_told.is_some() {
+            self.row.wait_told = wait_told;
+        }
         self.set_wake(if issued.is_some() { None } else { wake });
         issued
     }
@@ -301,8 +330,7 @@ impl Desk<'_> {
 
     /// Brings one lane in line with the plan; true when an effect went out.
     fn step(&mut self, lane: Lane, wanted: Option<EffectKind>, wake: &mut Option<Micros>) -> bool {
-        // A pod can wait for what it needs for ever: what is not wanted meanwhile is not owed.
-        let held = self.row.held.is_some_and(|reason| reason != HoldReason::ObjectsMissing);
+        let held = self.row.held.is_some_and(|reason| lane.is_kept(reason));
         let slot = lane.of(self.row);
         let Some(kind) = wanted else {
             // What a hold keeps back is still wanted, under the same id.
@@ -361,6 +389,18 @@ impl Lane {
         match self {
             Lane::Cloud => &mut row.lanes.cloud,
             Lane::Kubernetes => &mut row.lanes.kubernetes,
+        }
+    }
+
+    /// Whether a hold keeps back what waits in this lane, rather than that it is not wanted any more.
+    fn is_kept(self, reason: HoldReason) -> bool {
+        match (reason, self) {
+            (HoldReason::KubernetesNotListed | HoldReason::CloudNotListed | HoldReason::Brake, _) => true,
+            (HoldReason::OperatorAction | HoldReason::Capacity, Lane::Cloud) => true,
+            // A creation is held, and a status is not.
+            (HoldReason::OperatorAction | HoldReason::Capacity, Lane::Kubernetes) => false,
+            // A pod can wait for what it needs for ever: what is not wanted meanwhile is not owed.
+            (HoldReason::ObjectsMissing, _) => false,
         }
     }
 }

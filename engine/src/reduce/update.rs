@@ -57,7 +57,9 @@ impl Turn<'_> {
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
             | EffectKind::PatchNode { .. }
-            | EffectKind::SyncObject { .. } => {}
+            | EffectKind::SyncObject { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. } => {}
         }
     }
 

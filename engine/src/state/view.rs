@@ -117,7 +117,7 @@ impl CloudView {
     }
 }
 
-/// A ConfigMap or Secret, and its copy in the cloud.
+/// A ConfigMap, Secret or claim, and its copy in the cloud.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Object {
     /// The pods that need it.
@@ -144,6 +144,10 @@ pub(crate) enum ObjectSource {
     Absent,
     /// We may not read it, or it cannot be copied.
     Unreadable { message: String },
+    /// It is there and of no use yet.
+    Unready { message: String },
+    /// It is there, and our own rules refuse it as it is.
+    NotAdmitted { message: String },
 }
 
 /// What is known of an object's copy in the cloud.

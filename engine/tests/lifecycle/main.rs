@@ -2,6 +2,9 @@
 
 mod absence;
 mod agent;
+mod capacity;
+mod claims;
+mod cloud_events;
 mod conformance;
 mod creation;
 mod deletion;

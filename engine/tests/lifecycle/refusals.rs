@@ -10,7 +10,7 @@ fn refused(class: RefusalClass, code: &str, message: &str) -> Outcome {
     Outcome::Refused(Refusal { class, code: code.into(), message: message.into() })
 }
 
-fn arrears() -> Outcome {
+pub fn arrears() -> Outcome {
     refused(RefusalClass::OperatorAction, "CCI.01.403009", "arrears; pay")
 }
 
@@ -19,7 +19,7 @@ fn unfit() -> Outcome {
 }
 
 /// Has what is told to people and the API server done.
-fn told(story: &mut Story) {
+pub fn told(story: &mut Story) {
     while let Some(kind) = story
         .kinds()
         .into_iter()
@@ -35,7 +35,7 @@ fn told(story: &mut Story) {
 }
 
 /// Lets so many seconds pass, with the polls in them; returns what is then to be done beside them.
-fn pass(story: &mut Story, seconds: u64) -> String {
+pub fn pass(story: &mut Story, seconds: u64) -> String {
     let mut said = String::new();
     for _ in 0..seconds {
         said += &story.later(1_000);
@@ -72,6 +72,7 @@ fn an_account_in_arrears_stops_creation_is_told_once_and_tried_now_and_then() {
         story.tell(Event::PodObserved(facts(&c).into())),
         expect![[r#"
             held shop/c: OperatorAction because of #15
+            15.0 write shop/c: Pending OperatorActionNeeded since 1970-01-01T00:02:01Z the cloud makes no pods until a person has acted; the node's condition CloudReachable says what is to be done because of #15
         "#]],
     );
     check(pass(&mut story, 29), expect![""]);
@@ -79,15 +80,15 @@ fn an_account_in_arrears_stops_creation_is_told_once_and_tried_now_and_then() {
     check(
         pass(&mut story, 1),
         expect![[r#"
-            50.1 create shop/c (u3) because of #15 #50
+            51.1 create shop/c (u3) because of #15 #51
         "#]],
     );
     check(
         story.answer("create_cloud_pod", arrears()),
         expect![[r#"
-        held shop/c: OperatorAction because of #15 #52
-        52.0 write shop/c: Pending ProviderFailed CCI.01.403009: arrears; pay because of #15 #52
-    "#]],
+            held shop/c: OperatorAction because of #15 #53
+            53.0 write shop/c: Pending ProviderFailed CCI.01.403009: arrears; pay because of #15 #53
+        "#]],
     );
     check(pass(&mut story, 29), expect![""]);
     assert_eq!(story.state.operator_needed(), Some("CCI.01.403009: arrears; pay"));
@@ -251,6 +252,7 @@ fn made_while_another_waits(later: impl FnOnce(&mut Story, Effect, Outcome)) -> 
     story.answer("create_cloud_pod", arrears());
     told(&mut story);
     story.tell(Event::PodObserved(facts(&b).into()));
+    told(&mut story);
     story.later(120_000);
     let tried = story.take("create_cloud_pod");
     assert_eq!(tried.kind.pod(), Some(&a), "the one that was refused");

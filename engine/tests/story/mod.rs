@@ -207,5 +207,9 @@ fn ask(kind: &EffectKind) -> String {
         }
         EffectKind::SyncObject { object, needed: true, .. } => format!("copy {object}"),
         EffectKind::SyncObject { object, needed: false, .. } => format!("remove the copy of {object}"),
+        EffectKind::ReadCloudEvents { pod, cloud_uid } => format!("read the events of {pod} ({cloud_uid})"),
+        EffectKind::TellCloudEvent { pod, event } => {
+            format!("tell of {pod}: {} x{} {}", event.reason, event.count, event.message)
+        }
     }
 }

@@ -156,9 +156,16 @@ impl Life {
                 Some(facts) => Answer::PodPresent { deleting: facts.deletion.is_some() },
                 None => Answer::PodAbsent,
             }),
-            EffectKind::EmitNotice { .. } | EffectKind::PatchNode { .. } => Outcome::Done(Answer::Nothing),
+            EffectKind::EmitNotice { .. }
+            | EffectKind::TellCloudEvent { .. }
+            | EffectKind::PatchNode { .. } => Outcome::Done(Answer::Nothing),
+            EffectKind::ReadCloudEvents { cloud_uid, .. } => self.read_events(id, cloud_uid, dice),
             EffectKind::SyncObject { object, needed, .. } => {
-                self.objects.sync(object, *needed, late.then_some(version), dice)
+                let outcome = self.objects.sync(object, *needed, late.then_some(version), dice);
+                if let Some(process) = self.process.as_mut().filter(|_| !late) {
+                    process.tracker.found(object, &outcome);
+                }
+                outcome
             }
         };
         self.cloud.pass(self.now, self.lag_ms);
@@ -169,6 +176,11 @@ impl Life {
         // The manifest is read first, and not always kept: there may be none any more.
         if !late && self.cluster.get(id).is_none() && dice.happens(50) {
             return Outcome::Done(Answer::PodAbsent);
+        }
+        if self.cloud.body(id).is_none()
+            && let Some(outcome) = self.no_room(id, dice)
+        {
+            return outcome;
         }
         if self.strikes(Fault::Foreign, dice) {
             self.blame(id);
@@ -190,6 +202,15 @@ impl Life {
         let Some(spec_digest) = manifest else { return Outcome::Done(Answer::PodAbsent) };
         let is_lost = self.strikes(Fault::UpdateLost, dice);
         self.cloud.update(self.now, id, self.roster.get(id), Update { cloud_uid, spec_digest, is_lost })
+    }
+
+    fn read_events(&mut self, id: Id, cloud_uid: &str, dice: &mut Chance) -> Outcome {
+        let mut events = self.cloud.events(id, cloud_uid);
+        if self.strikes(Fault::EventsBehind, dice) {
+            events.retain(|_| dice.happens(50));
+            events.iter_mut().for_each(|event| event.count = 1 + dice.below(event.count as usize) as u32);
+        }
+        Outcome::Done(Answer::CloudEvents(events.into_iter().map(Into::into).collect()))
     }
 
     fn list_cloud(&mut self, dice: &mut Chance) -> Reply {

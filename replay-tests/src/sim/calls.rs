@@ -48,11 +48,13 @@ pub fn is_cloud(kind: &EffectKind) -> bool {
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
+        | EffectKind::ReadCloudEvents { .. }
         | EffectKind::SyncObject { .. } => true,
         EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. } => false,
     }
 }
@@ -71,6 +73,8 @@ pub fn changes(kind: &EffectKind) -> bool {
         | EffectKind::EnsureCloudNamespace
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. } => false,
     }
 }
@@ -138,9 +142,14 @@ fn cloud_fate(kind: &EffectKind, outage: bool, faults: &mut Faults, dice: &mut C
         EffectKind::ListCloudPods if faults.namespace_is_gone(dice) => {
             Fate::Refused(refused(RefusalClass::NotFound))
         }
+        EffectKind::ReadCloudEvents { .. } if faults.strike(Fault::EventsRefused, dice) => {
+            Fate::Refused(refused(RefusalClass::Forbidden))
+        }
         EffectKind::ListCloudPods
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::EnsureCloudNamespace
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }

@@ -1,9 +1,11 @@
 //! What must hold at every step. Each invariant has a file; all of them judge by [`Told`], an account of their own
 //! of what the agent has been told, and by what there is in the world. None reads the agent's state.
 
+mod cloud_events;
 mod l4_islands;
 mod l5_fairness;
 mod objects;
+mod rooms;
 mod s11_hands_off;
 mod s13_politeness;
 mod s13_repeats;
@@ -66,6 +68,9 @@ pub struct Checks {
     bounds: s15_bounds::Bounds,
     islands: l4_islands::Islands,
     fairness: l5_fairness::Fairness,
+    rooms: rooms::Rooms,
+    /// Of the cloud's events.
+    pub events: cloud_events::CloudEvents,
 }
 
 impl Checks {
@@ -75,6 +80,8 @@ impl Checks {
         self.bounds.started();
         self.islands.started();
         self.fairness.started();
+        self.rooms.started();
+        self.events.started();
     }
 
     /// A record was appended and applied.
@@ -86,9 +93,11 @@ impl Checks {
             format!("{} is earlier than the record before", record.seq)
         })?;
         self.politeness.heard(record, &self.told, truth.roster);
+        self.events.heard(record, &self.told);
         self.bounds.heard(record, &self.told)?;
         self.islands.heard(record, &self.told)?;
-        self.fairness.heard(record, &self.told, truth.roster)?;
+        self.fairness.heard(record, &self.told, &self.rooms, truth.roster)?;
+        self.rooms.heard(record, &self.told);
         self.told.heard(record, truth.roster);
         Ok(())
     }
@@ -105,7 +114,7 @@ impl Checks {
             s1_one_body::decided(effect, id, pod, truth)?;
             s3_no_delete_without_proof::decided(effect, pod, &self.told)?;
             s4_no_create_without_proof::decided(effect, pod, &self.told)?;
-            s5_forward::decided(effect, pod)?;
+            s5_forward::decided(effect, pod, &self.told.copies)?;
             s6_released_last::decided(effect, pod, &self.told)?;
             s11_hands_off::decided(effect, pod)?;
             s13_repeats::decided(effect, pod, &self.told, at)?;
@@ -113,8 +122,10 @@ impl Checks {
         }
         self.islands.decided(effect);
         self.politeness.decided(effect, id, at)?;
+        self.rooms.decided(effect, id, &self.told, at)?;
         self.bounds.decided(effect, id)?;
         self.told.copies.decided(effect)?;
+        self.events.decided(effect, at, &self.told, truth.roster)?;
         self.told.decided(effect, truth.roster);
         Ok(())
     }

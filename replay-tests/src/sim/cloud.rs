@@ -6,7 +6,7 @@ mod mishaps;
 
 use std::sync::Arc;
 
-use engine::{Answer, CloudFacts, LaterReason, Micros, Outcome, Phase, Refusal, RefusalClass};
+use engine::{Answer, CloudEvent, CloudFacts, LaterReason, Micros, Outcome, Phase, Refusal, RefusalClass};
 
 use super::roster::{Entry, Id};
 use looks::status;
@@ -252,6 +252,16 @@ impl Cloud {
             }
         }
         seen
+    }
+
+    /// What it says in its own events of the body with this identity; of anybody where it has none.
+    #[must_use]
+    pub fn events(&self, id: Id, cloud_uid: &str) -> Vec<CloudEvent> {
+        let body = match cloud_uid {
+            "" => self.live.iter().find_map(|id| self.body(*id)),
+            _ => self.body(id).filter(|body| *body.facts.cloud_uid == *cloud_uid),
+        };
+        body.map(|body| looks::events(&body.facts)).unwrap_or_default()
     }
 
     // === what happens by itself ===

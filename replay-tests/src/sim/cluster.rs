@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use engine::{Deletion, ObjectUse, Phase, PodFacts, PodRef, PodStatus, RestartPolicy};
+use engine::{Deletion, Phase, PodFacts, PodStatus};
 
 use super::roster::Id;
 
@@ -81,17 +81,9 @@ impl Cluster {
     // === what people do ===
 
     /// A pod is bound to our node.
-    pub fn bind(
-        &mut self,
-        id: Id,
-        pod: PodRef,
-        restart_policy: RestartPolicy,
-        deletion: Option<Deletion>,
-        objects: Arc<[ObjectUse]>,
-    ) {
+    pub fn bind(&mut self, id: Id, facts: PodFacts) {
         let status_digest = self.empty_status;
-        let facts = PodFacts { pod, restart_policy, deletion, status_digest, objects, ..PodFacts::default() };
-        self.set(id, PodFacts { spec_digest: FIRST_MANIFEST, ..facts });
+        self.set(id, PodFacts { status_digest, spec_digest: FIRST_MANIFEST, ..facts });
     }
 
     /// Its deletion is asked; without grace it is gone at once.

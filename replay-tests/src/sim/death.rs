@@ -224,6 +224,7 @@ impl Life {
             told.heard(record, &self.roster);
             while let Some((_, effect)) = issued.next_if(|(seq, _)| *seq == record.seq.0) {
                 told.decided(effect, &self.roster);
+                told.copies.asks(effect);
             }
         }
         told

@@ -93,6 +93,10 @@ faults! {
     ReadFalse: "24", 30;
     /// What a lost call makes is made while the answer that it is absent is on its way.
     LateMeetsRead: "23", 80;
+    /// The cloud does not show its events.
+    EventsRefused: "26", 5;
+    /// A list of the cloud's events lacks some, or counts them as they were.
+    EventsBehind: "24", 40;
     /// Our namespace in the cloud is gone until it is made again.
     NamespaceGone: "25", 3;
     // === the cloud by itself ===
@@ -135,6 +139,8 @@ faults! {
     SlowDisk: "41", 20;
     /// The wall clock jumps, or time stands still.
     Clock: "43", 50;
+    /// A size is sold out for a while.
+    SoldOut: "26", 20;
 }
 
 /// How often each fault is to strike, and how often it has struck.
@@ -151,7 +157,10 @@ impl Faults {
     #[must_use]
     pub fn drawn(chance: &mut Chance) -> Faults {
         let mut faults = Faults::none();
+        // What came later is drawn beside the others, so that these lives are the same without it.
+        let mut beside = chance.clone();
         for fault in Fault::ALL {
+            let chance = if *fault == Fault::SoldOut { &mut beside } else { &mut *chance };
             if chance.happens(50) {
                 faults.percent[*fault as usize] = 1 + chance.below(usize::from(fault.most())) as u8;
             }

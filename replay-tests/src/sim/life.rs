@@ -16,6 +16,7 @@ use super::fault::{Fault, Faults};
 use super::history::{Entry, Happened};
 use super::objects::Objects;
 use super::process::{Flight, Process, Syncing, Watch};
+use super::rooms::Rooms;
 use super::roster::{Id, Roster};
 use super::schedule::{Choice, Schedule, What};
 
@@ -68,6 +69,7 @@ pub struct Life {
     pub(super) cluster: Cluster,
     pub(super) cloud: Cloud,
     pub(super) objects: Objects,
+    pub(super) rooms: Rooms,
     pub(super) options: Options,
     pub(super) policy: engine::Policy,
     pub(super) place: Memory,
@@ -102,6 +104,7 @@ impl Life {
     pub fn begin(schedule: &Schedule) -> Life {
         let mut dice = Chance::new(schedule.seed ^ 0x9d);
         let faults = schedule.faults.clone();
+        let rooms = Rooms::of_life(faults.has(Fault::SoldOut));
         let lag_ms = if faults.has(Fault::ListLag) { dice.below(120_000) as u64 } else { 0 };
         let policy = engine::Policy {
             poll_period_ms: dice.of(&[5_000, 10_000, 20_000]),
@@ -122,6 +125,7 @@ impl Life {
             cluster: Cluster::new(),
             cloud: Cloud::default(),
             objects: Objects::of_seed(schedule.seed),
+            rooms,
             options: Options { segment_bytes, history_bytes, ..Options::default() },
             policy,
             place: Memory::new(),
@@ -412,6 +416,8 @@ impl Life {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. } => {}
             EffectKind::SyncObject { object, .. } => flight.version = self.objects.both.stand(object),
         }

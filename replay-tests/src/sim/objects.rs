@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets of a life: who changes them, and which of them pods need.
+//! ConfigMaps, Secrets and claims of a life: who changes them, and which of them pods need.
 
 use std::sync::Arc;
 
@@ -7,10 +7,10 @@ use engine::{Answer, Event, ObjectKind, ObjectRef, ObjectUse, Outcome, PodFacts}
 use super::chance::Chance;
 use super::check::{Broken, unless};
 use super::life::Life;
-use crate::objects;
+use crate::objects::{self, Use};
 
 /// Objects in each of the three namespaces.
-const OBJECTS_A_NAMESPACE: usize = 2;
+const OBJECTS_A_NAMESPACE: usize = 3;
 const NAMESPACES: [&str; 3] = ["shop", "jobs", "lab"];
 
 /// Both sides, and what can be wrong with them.
@@ -25,7 +25,22 @@ pub struct Objects {
 }
 
 fn kind(number: usize) -> ObjectKind {
-    if number.is_multiple_of(2) { ObjectKind::ConfigMap } else { ObjectKind::Secret }
+    match number {
+        0 => ObjectKind::ConfigMap,
+        1 => ObjectKind::Secret,
+        _ => ObjectKind::PersistentVolumeClaim,
+    }
+}
+
+/// Of what use it is: claims are not always bound, nor to what the cloud has.
+fn use_of(object: &ObjectRef, dice: &mut Chance) -> Use {
+    match object.kind {
+        ObjectKind::PersistentVolumeClaim => dice.of(&[Use::Good, Use::Good, Use::Unready, Use::Refused]),
+        ObjectKind::ConfigMap
+        | ObjectKind::Secret
+        | ObjectKind::ServiceAccountToken
+        | ObjectKind::ServiceVariables => Use::Good,
+    }
 }
 
 fn object(namespace: &str, number: usize) -> ObjectRef {
@@ -46,7 +61,12 @@ impl Objects {
         let mut objects = Objects { on: dice.happens(30), ..Objects::default() };
         if objects.on {
             objects.unreadable = dice.of(&[0, 0, 10]);
-            all().filter(|_| dice.happens(70)).for_each(|object| objects.both.put(object));
+            for object in all() {
+                if dice.happens(70) {
+                    let of = use_of(&object, &mut dice);
+                    objects.both.put_as(object, of);
+                }
+            }
         }
         objects
     }
@@ -57,7 +77,7 @@ impl Objects {
             return Arc::default();
         }
         let each = |number: usize| {
-            let mandatory = dice.happens(70);
+            let mandatory = dice.happens(70) || kind(number) == ObjectKind::PersistentVolumeClaim;
             let is_named = dice.happens(50);
             is_named.then(|| ObjectUse { kind: kind(number), name: format!("o{number}").into(), mandatory })
         };
@@ -70,16 +90,19 @@ impl Objects {
         let object = object(namespace, dice.below(OBJECTS_A_NAMESPACE));
         match self.both.has(&object) && dice.happens(30) {
             true => self.both.remove(&object),
-            false => self.both.put(object),
+            false => {
+                let of = use_of(&object, dice);
+                self.both.put_as(object, of);
+            }
         }
     }
 
-    /// The faults are over: everything is there that pods cannot do without, in most lives.
+    /// The faults are over: everything is there and of use that pods cannot do without, in most lives.
     pub fn heal(&mut self, dice: &mut Chance) {
         self.unreadable = 0;
         if self.on && dice.happens(70) {
             for object in all() {
-                if !self.both.has(&object) {
+                if !self.both.is_good(&object) {
                     self.both.put(object);
                 }
             }

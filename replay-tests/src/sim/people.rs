@@ -1,6 +1,6 @@
 //! What others do: the people and controllers of the cluster, the watch that tells of it, and what befalls bodies.
 
-use engine::{Deletion, Event, Phase, RestartPolicy};
+use engine::{Deletion, Event, Phase, PodFacts, RestartPolicy};
 
 use super::chance::Chance;
 use super::check::Broken;
@@ -24,7 +24,8 @@ impl Life {
         let deletion = dice.happens(3).then_some(Deletion { grace_s: 30, at_s: 0 });
         let pod = self.roster.get(id).pod.clone();
         let objects = self.objects.uses(&mut Chance::new(u64::from(id) ^ 0x05e5));
-        self.cluster.bind(id, pod, policy, deletion, objects);
+        let facts = PodFacts { pod, restart_policy: policy, deletion, objects, ..PodFacts::default() };
+        self.cluster.bind(id, PodFacts { room: self.rooms.of(id), ..facts });
         self.note(Happened::InCluster("bound", id));
     }
 

@@ -143,5 +143,6 @@ pub fn class_of(bucket: Bucket) -> usize {
         Bucket::CloudRead => 2,
         Bucket::Kubernetes => 3,
         Bucket::Notice => 4,
+        Bucket::CloudEvents => 5,
     }
 }

@@ -18,6 +18,8 @@ const POLLS_QUIET: u64 = 100;
 const ORPHAN_MS: u64 = 60_000;
 /// The shortest wait before an update is asked for again that was answered and does not show.
 const UPDATE_WAIT_MS: u64 = 30_000;
+/// The longest wait for two reads of the cloud's events about one pod.
+const EVENTS_WAIT_MS: u64 = 2 * 600_000;
 /// What proofs take: a look-up of an owner and of an absence wait for the next ones, a body may be too new to be
 /// missed, a deletion may be overdue only after its grace and some slack.
 const PROOF_MS: u64 = 60_000 + 30_000 + 30_000;
@@ -44,8 +46,15 @@ impl Life {
         loop {
             self.drain(&mut dice)?;
             let is_at_rest = self.is_settled() && self.unrest().is_none() && self.objects_unrest().is_none();
-            if is_at_rest && self.listed_since(records) {
+            let unread = self.events_unrest();
+            if is_at_rest && unread.is_none() && self.listed_since(records) {
                 break;
+            }
+            if is_at_rest && let Some(unread) = unread {
+                // They are for people, and are read ever more slowly.
+                unless(self.now <= last.plus_ms(EVENTS_WAIT_MS), unread.invariant, || unread.detail)?;
+                self.skip();
+                continue;
             }
             if self.now > orphans
                 && let Some(id) = self.orphan()
@@ -102,6 +111,7 @@ impl Life {
         self.heal_cloud();
         self.cluster.let_go();
         self.objects.heal(dice);
+        self.rooms.heal();
         self.late.iter_mut().for_each(|late| late.due = self.now);
         self.late_calls_land(dice)?;
         self.heal_cloud();
@@ -218,6 +228,24 @@ impl Life {
         self.objects.unrest(live.filter_map(|id| self.cluster.get(*id)))
     }
 
+    /// L1 for what people are told: of every pod that has failed the cloud was asked why, where it says so; and of none
+    /// that is well it still is.
+    fn events_unrest(&self) -> Option<Broken> {
+        let ailing = self.process.as_ref().map_or(0, |process| process.machine.state().pods_ailing());
+        if ailing > 0 {
+            return Some(Broken::new("L1", format!("the events of {ailing} pods are read for ever")));
+        }
+        let events = &self.checks.events;
+        let has_failed = |id: Id| {
+            let body = self.cloud.body(id).filter(|_| self.cloud.lives(id))?;
+            (body.facts.status.phase == Phase::Failed).then_some(&body.facts.cloud_uid)
+        };
+        let live = self.cluster.live().iter().filter(|id| !self.cluster.is_restored(**id));
+        let mut failed = live.filter_map(|id| Some((*id, has_failed(*id)?)));
+        let (id, _) = failed.find(|(_, uid)| !events.is_explained(uid)).filter(|_| !events.was_refused())?;
+        Some(Broken::new("L1", format!("{} has failed, and the cloud was not asked why", self.who(id))))
+    }
+
     fn orphan(&self) -> Option<Id> {
         self.cloud.live().iter().copied().find(|id| self.cluster.get(*id).is_none())
     }
@@ -245,7 +273,7 @@ impl Life {
         let blamed = self.blamed.get(id as usize).copied().unwrap_or_default();
         match facts.phase {
             Phase::Succeeded => return None,
-            Phase::Failed if blamed => return None,
+            Phase::Failed if blamed || self.objects.both.was_refused(facts) => return None,
             Phase::Failed => return broken("L1", "failed for nothing"),
             Phase::Pending | Phase::Running | Phase::Unknown => {}
         }
@@ -277,6 +305,7 @@ impl Life {
             // The next poll will say that the cloud is well, and the node with it.
             && process.machine.state().cloud_failing().is_none()
             && process.machine.state().operator_needed().is_none()
+            && process.machine.state().room_circuits().is_empty()
             && rows <= self.cluster.live().len()
             && self.updates_are_told()
             && self.checks.told.asked().is_empty()

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use engine::{Deletion, Phase, PodFacts, PodRef, PodStatus, Uid};
+use engine::{Deletion, Phase, PodFacts, PodRef, PodStatus, Room, Uid};
 
 /// Who made a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,7 +107,9 @@ impl Cluster {
     /// A pod is bound to our node.
     pub fn bind(&mut self, facts: PodFacts) {
         let status_digest = PodStatus::default().digest();
-        self.put(PodFacts { status_digest, spec_digest: 1, ..facts }, String::new(), Author::Other);
+        // All of one size: what the cloud has no room for, it has no room for any of them.
+        let room = Some(Room { size: "cpu=1,memory=2Gi".into(), zone: "".into() }.into());
+        self.put(PodFacts { status_digest, spec_digest: 1, room, ..facts }, String::new(), Author::Other);
     }
 
     /// Deletion is asked. As the API server has it: a pod that has ended waits for nobody, and a grace period only

@@ -65,6 +65,8 @@ pub(super) fn changes(kind: &EffectKind) -> bool {
         | EffectKind::EnsureCloudNamespace
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. } => false,
     }
 }
@@ -83,6 +85,8 @@ pub(super) fn about(kind: &EffectKind) -> Option<String> {
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. } => kind.uid().map(|uid| uid.0.to_string()),
     }
 }
@@ -96,11 +100,13 @@ fn to_cloud(kind: &EffectKind) -> bool {
         | EffectKind::LookUpCloudPod { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
+        | EffectKind::ReadCloudEvents { .. }
         | EffectKind::SyncObject { .. } => true,
         EffectKind::PatchPodStatus { .. }
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. } => false,
     }
 }
@@ -170,7 +176,10 @@ impl World {
             }
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. } => done(Answer::Nothing).into(),
+            // What it says there is tried by the lives.
+            EffectKind::ReadCloudEvents { .. } => done(Answer::CloudEvents(Vec::new())).into(),
             EffectKind::SyncObject { object, needed, .. } => {
                 self.objects.sync(object, *needed, late.then_some(sent)).into()
             }

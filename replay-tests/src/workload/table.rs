@@ -28,6 +28,7 @@ pub fn all() -> Vec<Workload> {
         workload("cloud-pod-lost", cloud_pod_lost()),
         workload("deleted-while-down", deleted_while_down()),
         workload("quota-hit", quota_hit()),
+        workload("size-sold-out", size_sold_out()),
         workload("arrives-deleting", arrives_deleting()),
         workload("foreign-name", foreign_name()),
         workload("made-in-the-lost-part", made_in_the_lost_part()),
@@ -266,6 +267,21 @@ fn quota_hit() -> Vec<Step> {
         step(ms(3_000), delete("one#1", 10)),
         step(gone("one#1"), Act::Nothing),
         step(running("three#1"), Act::Room(None)),
+    ]
+}
+
+/// There is room for one pod; three more of its size wait for room, one goes meanwhile, and then there is room for all.
+fn size_sold_out() -> Vec<Step> {
+    vec![
+        step(ms(10), Act::Room(Some(1))),
+        step(ms(100), bind("one#1", SERVES)),
+        step(running("one#1"), bind("two#1", SERVES)),
+        step(When::Refused("two#1".to_owned()), bind("three#1", SERVES)),
+        step(ms(10), bind("four#1", SERVES)),
+        step(ms(5_000), delete("three#1", 10)),
+        step(gone("three#1"), Act::Room(None)),
+        step(running("two#1"), Act::Nothing),
+        step(running("four#1"), Act::Nothing),
     ]
 }
 

@@ -35,10 +35,10 @@ struct Recorded {
 }
 
 const fn recorded(name: &'static str, tell: fn() -> Story) -> Recorded {
-    Recorded { name, tell, state_version: 6 }
+    Recorded { name, tell, state_version: 7 }
 }
 
-const LOGS: [Recorded; 13] = [
+const LOGS: [Recorded; 15] = [
     recorded("life", stories::life),
     recorded("unknown-create", stories::unknown_create),
     recorded("same-name", stories::same_name),
@@ -49,9 +49,11 @@ const LOGS: [Recorded; 13] = [
     recorded("brake", stories::brake),
     recorded("refusals", stories::refusals),
     recorded("arrears", stories::arrears),
+    recorded("sold-out", stories::sold_out),
     recorded("cloud-away", stories::cloud_away),
     recorded("quarrels", stories::quarrels),
     recorded("updated", stories::updated),
+    recorded("trouble", stories::trouble),
 ];
 
 /// The one file of a recorded log: a sealed segment that begins with the first record.

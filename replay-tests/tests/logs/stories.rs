@@ -276,6 +276,9 @@ pub fn arrears() -> Story {
     story.finish("emit_notice");
     story.finish("patch_node");
     story.tell_all(vec![Event::PodObserved(facts(&next).into()), Event::PodObserved(facts(&unfit).into())]);
+    // Both say what they wait for.
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
     while !story.issues("create_cloud_pod") {
         story.wait();
         story.listed_if_asked();
@@ -286,6 +289,44 @@ pub fn arrears() -> Story {
     story.answer("create_cloud_pod", in_cloud(&web, Phase::Running));
     let host = refused(RefusalClass::NotAdmitted, "", "spec.hostNetwork: remove it (host-network)");
     story.answer("create_cloud_pod", host);
+    story
+}
+
+/// A size is sold out: its pods wait and say so, one of them is tried now and then, and another size goes on. Then there is
+/// room, and they go by and by.
+pub fn sold_out() -> Story {
+    let mut story = Story::ready();
+    let of_size = |pod: &PodRef, size: &str| {
+        let room = Room { size: size.into(), zone: "cn-north-4a".into() };
+        Event::PodObserved(PodFacts { room: Some(room.into()), ..facts(pod) }.into())
+    };
+    let [first, second, third] = [pod("large-0", "a1"), pod("large-1", "b2"), pod("large-2", "c3")];
+    let small = pod("small", "d4");
+    let no_room = || later(LaterReason::Capacity, None, "CCI.02.400116: NoAllocatedCluster");
+    story.tell(of_size(&first, "cpu=4,memory=8Gi"));
+    story.answer("create_cloud_pod", no_room());
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+    story.finish("emit_notice");
+    let others = [&second, &third].map(|pod| of_size(pod, "cpu=4,memory=8Gi"));
+    story.tell_all(others.into_iter().chain([of_size(&small, "cpu=1,memory=2Gi")]).collect());
+    story.answer("create_cloud_pod", in_cloud(&small, Phase::Running));
+    let wait = |story: &mut Story| {
+        while !story.issues("create_cloud_pod") {
+            while story.issues("patch_pod_status") {
+                story.answer("patch_pod_status", done(Answer::StatusWritten));
+            }
+            story.finish("patch_node");
+            story.wait();
+            story.listed_if_asked();
+        }
+    };
+    wait(&mut story);
+    story.answer("create_cloud_pod", no_room());
+    wait(&mut story);
+    story.answer("create_cloud_pod", in_cloud(&second, Phase::Running));
+    story.answer("create_cloud_pod", in_cloud(&third, Phase::Running));
+    story.answer("create_cloud_pod", in_cloud(&first, Phase::Running));
+    story.finish("patch_node");
     story
 }
 
@@ -376,5 +417,51 @@ pub fn updated() -> Story {
     story.wait();
     story.listed_if_asked();
     story.answer("patch_cloud_pod", done(Answer::CloudPod(made_from(4).into())));
+    story
+}
+
+/// An image that cannot be pulled: what the cloud says of it is told once and counted up, until the cloud shows it no more.
+pub fn trouble() -> Story {
+    let mut story = Story::ready();
+    let web = pod("web", "e1");
+    story.tell(Event::PodObserved(facts(&web).into()));
+    story.answer("create_cloud_pod", in_cloud(&web, Phase::Pending));
+    story.finish("emit_notice");
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+    story.wait();
+    let mut failing = cloud(&web, Phase::Pending);
+    let (reason, message) = ("ImagePullBackOff".to_owned(), "Back-off pulling image \"web:1\"".to_owned());
+    failing.status.containers[0].state = ContainerState::Waiting { reason, message };
+    story.listed(vec![Event::CloudPodObserved(failing.into())]);
+    story.answer("patch_pod_status", done(Answer::StatusWritten));
+
+    let event = |reason: &str, warning, count| {
+        let event = CloudEvent {
+            id: format!("e-{reason}").into(),
+            warning,
+            reason: reason.to_owned(),
+            message: "web:1".to_owned(),
+            source: "kubelet".to_owned(),
+            count,
+            first_s: MORNING.as_s(),
+            last_s: MORNING.as_s() + 60,
+        };
+        event.into()
+    };
+    let events = |count| vec![event("Pulling", false, count), event("Failed", true, count)];
+    story.answer("read_cloud_events", done(Answer::CloudEvents(events(1))));
+    story.finish("tell_cloud_event");
+    let until_read = |story: &mut Story| {
+        while !story.issues("read_cloud_events") {
+            story.wait();
+            story.listed_if_asked();
+        }
+    };
+    until_read(&mut story);
+    story.answer("read_cloud_events", done(Answer::CloudEvents(events(3))));
+    story.finish("tell_cloud_event");
+    until_read(&mut story);
+    story.answer("read_cloud_events", refused(RefusalClass::Forbidden, "", "events is forbidden"));
+    story.finish("emit_notice");
     story
 }

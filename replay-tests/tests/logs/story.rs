@@ -8,7 +8,7 @@ use engine::*;
 use store::{Batch, Frame, Log, Memory, Options, Pushed, state_mark};
 
 /// 2026-03-01T10:15:00Z.
-const MORNING: Micros = Micros(1_772_360_100_000_000);
+pub const MORNING: Micros = Micros(1_772_360_100_000_000);
 /// Between two events that nobody waits for, in milliseconds.
 const STEP_MS: u64 = 40;
 /// Frames between two marks of the state. The agent marks every thousandth record, which no story gets to.

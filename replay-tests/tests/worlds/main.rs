@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use adapters::cci::Profile;
+use bench::world::cloud::{Generation, Resource};
 use engine::{
     Answer, CloudName, Effect, EffectId, EffectKind, Event, Micros, ObjectRef, Outcome, Phase, PodFacts,
     PodStatus, Uid,
@@ -243,4 +244,95 @@ async fn a_pod_reads_its_token_from_a_secret_of_its_own() {
         tokio::time::timeout(served::PATIENCE, runs).await.expect("it has its Secret");
         assert_eq!(perform(sync(false)).await, Outcome::Done(Answer::Nothing));
     }
+}
+
+/// From a claim that is not bound to a pod that runs on its files, and to an end that leaves the files alone.
+#[tokio::test]
+async fn a_pod_has_the_files_of_its_claim_and_they_outlive_it() {
+    const CLOUD: (Generation, &str) = (Generation::Two, "bursting-c1");
+    let mut served = Served::start(&Profile::CCI_2_0).await;
+    let uid = served.make_claim("data").await;
+    let facts = served.bind_with_claim("web", "data").await;
+    let [need] = &*facts.objects else { panic!("{:?}", facts.objects) };
+    assert!(need.mandatory);
+    let object = need.object(&facts.pod.namespace);
+    let copy = object.cloud_name(served::NODE);
+    let sync = |needed| EffectKind::SyncObject { object: object.clone(), name: copy.clone(), needed };
+
+    let Outcome::Done(Answer::ObjectUnready { message }) = served.perform(&effect(sync(true))).await.1 else {
+        panic!("it is not bound")
+    };
+    assert_eq!(message, "is not bound to a volume yet; its phase is \"Pending\"");
+    served.bind_claim("data", &uid, "sfsturbo.csi.everest.io", "files-1").await;
+    for _ in 0..2 {
+        let written = served.perform(&effect(sync(true))).await.1;
+        assert!(matches!(written, Outcome::Done(Answer::ObjectWritten { .. })), "{written:?}");
+    }
+    let volumes = served.in_cloud(CLOUD.0, "", Resource::PersistentVolumes);
+    let [volume] = &*volumes else { panic!("{volumes:?}") };
+    assert_eq!(volume["spec"]["csi"]["volumeHandle"], "files-1");
+    let kept = (&volume["spec"]["persistentVolumeReclaimPolicy"], &volume["status"]["phase"]);
+    assert_eq!(kept, (&"Retain".into(), &"Bound".into()));
+
+    let name = CloudName::of(&facts.pod);
+    let create = EffectKind::CreateCloudPod { pod: facts.pod.clone(), name: name.clone() };
+    assert!(served.perform(&effect(create)).await.1.cloud_pod().is_some());
+    let look_up = EffectKind::LookUpCloudPod { name: name.clone(), owner: facts.pod.clone() };
+    let runs = async {
+        loop {
+            let outcome = served.perform(&effect(look_up.clone())).await.1;
+            let pod = outcome.cloud_pod().expect("it is there");
+            if pod.status.phase == Phase::Running {
+                return pod.cloud_uid.clone();
+            }
+        }
+    };
+    let cloud_uid = tokio::time::timeout(served::PATIENCE, runs).await.expect("it has its claim");
+
+    let used = served.perform(&effect(sync(false))).await.1;
+    assert!(matches!(used, Outcome::Later { .. }), "the pod still has it: {used:?}");
+    let delete = EffectKind::DeleteCloudPod { name, cloud_uid, owner: facts.pod.clone(), grace_s: 0 };
+    served.perform(&effect(delete)).await;
+    let gone = async {
+        while !matches!(served.perform(&effect(sync(false))).await.1, Outcome::Done(Answer::Nothing)) {}
+    };
+    tokio::time::timeout(served::PATIENCE, gone).await.expect("nobody needs it");
+    for (namespace, resource) in
+        [(CLOUD.1, Resource::PersistentVolumeClaims), ("", Resource::PersistentVolumes)]
+    {
+        assert_eq!(served.in_cloud(CLOUD.0, namespace, resource), Vec::<serde_json::Value>::new());
+    }
+    assert_eq!(served.deleted_files(), Vec::<String>::new());
+}
+
+#[tokio::test]
+async fn a_claim_for_what_the_cloud_has_not_is_refused_before_any_call() {
+    for (profile, generation, driver, words) in [
+        (
+            Profile::CCI_2_0,
+            Generation::Two,
+            "disk.csi.everest.io",
+            "spec.csi.driver of PersistentVolume \"pv-data\"",
+        ),
+        (Profile::CCI_1_0, Generation::One, "sfsturbo.csi.everest.io", "deletes the files with the claim"),
+    ] {
+        let mut served = Served::start(&profile).await;
+        let uid = served.make_claim("data").await;
+        served.bind_claim("data", &uid, driver, "files-1").await;
+        let facts = served.bind_with_claim("web", "data").await;
+        let object = facts.objects[0].object(&facts.pod.namespace);
+        let name = object.cloud_name(served::NODE);
+        let sync = EffectKind::SyncObject { object, name, needed: true };
+        let outcome = served.perform(&effect(sync)).await.1;
+        let Outcome::Done(Answer::ObjectNotAdmitted { message }) = &outcome else { panic!("{outcome:?}") };
+        assert!(message.contains(words) && message.contains("(claim-storage)"), "{message}");
+        let namespace = profile.namespace_of("c1");
+        let claims = served.in_cloud(generation, &namespace, Resource::PersistentVolumeClaims);
+        assert_eq!(claims, Vec::<serde_json::Value>::new());
+    }
+}
+
+/// An effect by itself.
+fn effect(kind: EffectKind) -> Effect {
+    Effect { id: EffectId::default(), attempt: 1, kind, causes: Vec::new() }
 }

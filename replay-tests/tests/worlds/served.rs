@@ -16,7 +16,7 @@ use adapters::world::{CloudMirror, World};
 use adapters::{Clock, Seen};
 use bench::serve::cci::CloudHandle;
 use bench::serve::kubernetes::{Kubernetes, KubernetesOptions, kubeconfig};
-use bench::world::cloud::CloudOptions;
+use bench::world::cloud::{CloudOptions, Generation, Resource};
 use engine::{Effect, EffectKind, Event, Micros, Outcome, PodFacts, PodRef, Uid};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
@@ -127,6 +127,69 @@ impl Served {
         self.until_seen(&uid, |facts| facts.deletion.is_none()).await
     }
 
+    /// Binds a new pod that mounts a claim to the node; returns it as the watch shows it.
+    pub async fn bind_with_claim(&mut self, name: &str, claim: &str) -> PodFacts {
+        let pod = json!({
+            "apiVersion": "v1", "kind": "Pod", "metadata": { "name": name },
+            "spec": {
+                "nodeName": NODE,
+                "containers": [{
+                    "name": "main", "image": "web:1", "resources": { "limits": { "cpu": "1", "memory": "2Gi" } },
+                    "volumeMounts": [{ "name": "data", "mountPath": "/data" }],
+                }],
+                "volumes": [{ "name": "data", "persistentVolumeClaim": { "claimName": claim } }],
+            },
+        });
+        let made = self.api("POST", "", &pod).await;
+        let uid = Uid(made["metadata"]["uid"].as_str().expect("a UID").into());
+        self.until_seen(&uid, |facts| facts.deletion.is_none()).await
+    }
+
+    /// Makes a claim that nothing is bound to; returns its UID.
+    pub async fn make_claim(&self, name: &str) -> String {
+        let storage = json!({ "requests": { "storage": "10Gi" } });
+        let claim = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": { "name": name },
+            "spec": { "accessModes": ["ReadWriteMany"], "resources": storage, "storageClassName": "csi-sfsturbo" },
+        });
+        let made = self.at("POST", "/api/v1/namespaces/default/persistentvolumeclaims", &claim).await;
+        made["metadata"]["uid"].as_str().expect("a UID").to_owned()
+    }
+
+    /// Binds a claim to a volume on these files, as Kubernetes does: both ends name each other.
+    pub async fn bind_claim(&self, name: &str, uid: &str, driver: &str, files: &str) {
+        let volume_name = format!("pv-{name}");
+        let claim_ref = json!({
+            "apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": "default", "name": name, "uid": uid,
+        });
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": volume_name },
+            "spec": {
+                "accessModes": ["ReadWriteMany"], "capacity": { "storage": "500Gi" }, "claimRef": claim_ref,
+                "csi": { "driver": driver, "fsType": "nfs", "volumeHandle": files },
+                "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "csi-sfsturbo",
+            },
+        });
+        self.at("POST", "/api/v1/persistentvolumes", &volume).await;
+        let path = format!("/api/v1/namespaces/default/persistentvolumeclaims/{name}");
+        let mut claim = self.at("GET", &path, &Value::Null).await;
+        claim["spec"]["volumeName"] = volume_name.into();
+        let mut claim = self.at("PUT", &path, &claim).await;
+        claim["status"] = json!({ "phase": "Bound" });
+        self.at("PUT", &format!("{path}/status"), &claim).await;
+    }
+
+    /// What the cloud has of a kind, in our namespace or in none.
+    pub fn in_cloud(&self, generation: Generation, namespace: &str, resource: Resource) -> Vec<Value> {
+        self.cloud
+            .with(|cloud, _| cloud.objects(generation, namespace, resource).into_iter().cloned().collect())
+    }
+
+    /// The files that went with their volumes.
+    pub fn deleted_files(&self) -> Vec<String> {
+        self.cloud.with(|cloud, _| cloud.deleted_files().to_vec())
+    }
+
     /// Gives a pod another image; returns it as the watch shows it.
     pub async fn edit(&mut self, facts: &PodFacts, image: &str) -> PodFacts {
         let patch = json!({ "spec": { "containers": [{ "name": "main", "image": image }] } });
@@ -171,7 +234,10 @@ impl Served {
     }
 
     async fn api(&self, method: &str, path: &str, body: &Value) -> Value {
-        let uri = format!("/api/v1/namespaces/default/pods{path}");
+        self.at(method, &format!("/api/v1/namespaces/default/pods{path}"), body).await
+    }
+
+    async fn at(&self, method: &str, uri: &str, body: &Value) -> Value {
         let request = http::Request::builder().method(method).uri(uri);
         let request = request.header("content-type", "application/json").body(body.to_string().into_bytes());
         self.client.request(request.expect("a request")).await.expect("the cluster does it")

@@ -45,6 +45,16 @@ pub const PODS: Name = ("burst_agent_pods", "Pods known, by state");
 /// Gauge by `effect`.
 pub const OUTSTANDING_EFFECTS: Name =
     ("burst_agent_outstanding_effects", "Effects that have not ended, by effect");
+/// Gauge by `size`, `zone` and `state`, of the sizes alone that are sold out: at most as many as there are circuits.
+pub const CIRCUITS: Name = (
+    "burst_agent_circuits",
+    "Sizes that the cloud has no room for, by size, zone and state (open, half_open)",
+);
+/// Gauge by `size` and `zone`, of the same.
+pub const CIRCUIT_WAITING_PODS: Name =
+    ("burst_agent_circuit_waiting_pods", "Pods that wait for room in the cloud, by size and zone");
+/// Gauge by `reason`.
+pub const HELD_PODS: Name = ("burst_agent_held_pods", "Pods for which a step is held back, by reason");
 
 /// Gauge by `namespace`, `pod` and `uid`, on the page of pods.
 pub const POD_ASKED_CPU_CORES: Name =
@@ -81,7 +91,7 @@ pub const EVENT_VALUES: [&str; 15] = [
 ];
 
 /// The values of `effect`: every [`engine::EffectKind::name`].
-pub const EFFECT_VALUES: [&str; 12] = [
+pub const EFFECT_VALUES: [&str; 14] = [
     "create_cloud_pod",
     "delete_cloud_pod",
     "look_up_cloud_pod",
@@ -94,6 +104,8 @@ pub const EFFECT_VALUES: [&str; 12] = [
     "patch_node",
     "patch_cloud_pod",
     "sync_object",
+    "read_cloud_events",
+    "tell_cloud_event",
 ];
 
 /// The values of `outcome`.
@@ -101,3 +113,7 @@ pub const OUTCOME_VALUES: [&str; 4] = ["done", "refused", "later", "unknown"];
 
 /// The values of `state`: every [`engine::Pod::cloud_state`].
 pub const STATE_VALUES: [&str; 7] = ["unproven", "never", "unknown", "present", "doubted", "ending", "gone"];
+
+/// The values of `reason`: every [`engine::HoldReason::name`].
+pub const HOLD_VALUES: [&str; 6] =
+    ["kubernetes_not_listed", "cloud_not_listed", "brake", "operator_action", "objects_missing", "capacity"];

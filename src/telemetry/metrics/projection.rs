@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::OnceLock;
 
+use engine::Room;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -18,6 +19,21 @@ pub struct Projection {
     pub pods: Vec<(&'static str, u64)>,
     /// Outstanding effects by [`engine::EffectKind::name`].
     pub outstanding: Vec<(&'static str, u64)>,
+    /// Pods that are held, by [`engine::HoldReason::name`].
+    pub held: Vec<(&'static str, u64)>,
+    /// The sizes that are sold out.
+    pub circuits: Vec<CircuitCount>,
+}
+
+/// A size that is sold out.
+#[derive(Clone, Debug)]
+pub struct CircuitCount {
+    /// What it is billed as, and its zone.
+    pub room: Room,
+    /// `open` or `half_open`.
+    pub state: &'static str,
+    /// How many pods wait for it.
+    pub waiting: u64,
 }
 
 type Read = Box<dyn Fn() -> Projection + Send + Sync>;
@@ -48,8 +64,27 @@ impl Collector for ProjectionMetrics {
         let projection = read();
         put(&mut encoder, names::PODS, "state", &names::STATE_VALUES, &projection.pods)?;
         let outstanding = &projection.outstanding;
-        put(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &names::EFFECT_VALUES, outstanding)
+        put(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &names::EFFECT_VALUES, outstanding)?;
+        put(&mut encoder, names::HELD_PODS, "reason", &names::HOLD_VALUES, &projection.held)?;
+        put_circuits(&mut encoder, &projection.circuits)
     }
+}
+
+/// Of a size that is not sold out there is no sample: their names are the cluster's, and without an end.
+fn put_circuits(encoder: &mut DescriptorEncoder<'_>, circuits: &[CircuitCount]) -> Result<(), fmt::Error> {
+    let (name, help) = names::CIRCUITS;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for CircuitCount { room, state, .. } in circuits {
+        let labels = [("size", &*room.size), ("zone", &*room.zone), ("state", *state)];
+        ConstGauge::new(1_u64).encode(family.encode_family(&labels)?)?;
+    }
+    let (name, help) = names::CIRCUIT_WAITING_PODS;
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
+    for CircuitCount { room, waiting, .. } in circuits {
+        let labels = [("size", &*room.size), ("zone", &*room.zone)];
+        ConstGauge::new(*waiting).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn put(

@@ -36,11 +36,22 @@ fn verbs_become_metrics() {
     metrics.watched(3, 2, 1);
     metrics.queue_depth(4);
     metrics.brake_held(2);
-    metrics.project(|| Projection { pods: vec![("present", 12)], outstanding: vec![("list_cloud_pods", 1)] });
+    metrics.project(|| Projection {
+        pods: vec![("present", 12)],
+        outstanding: vec![("list_cloud_pods", 1)],
+        held: vec![("capacity", 3)],
+        circuits: vec![CircuitCount {
+            room: engine::Room { size: "cpu=2,memory=4Gi".into(), zone: "a".into() },
+            state: "half_open",
+            waiting: 3,
+        }],
+    });
     expect![[r#"
         burst_agent_applied_seq 6
         burst_agent_bad_objects_total 1
         burst_agent_brake_held 2
+        burst_agent_circuit_waiting_pods{size="cpu=2,memory=4Gi",zone="a"} 3
+        burst_agent_circuits{size="cpu=2,memory=4Gi",zone="a",state="half_open"} 1
         burst_agent_commit_records_count 1
         burst_agent_commit_records_sum 3.0
         burst_agent_commit_seconds_count 1
@@ -59,6 +70,7 @@ fn verbs_become_metrics() {
         burst_agent_event_stage_seconds_sum{event="tick",stage="durable_decided"} 0.125
         burst_agent_event_stage_seconds_sum{event="tick",stage="seen_durable"} 0.125
         burst_agent_events_total{event="tick"} 1
+        burst_agent_held_pods{reason="capacity"} 3
         burst_agent_outstanding_effects{effect="list_cloud_pods"} 1
         burst_agent_pods{state="present"} 12
         burst_agent_queue_depth 4

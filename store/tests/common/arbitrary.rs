@@ -1,10 +1,10 @@
 //! Records with anything in them.
 
 use engine::{
-    Answer, Bucket, CloudFacts, CloudName, Condition, ConditionKind, ContainerState, ContainerStatus,
-    Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros, ObjectKind,
-    ObjectRef, ObjectUse, ObjectVersion, Outcome, Phase, PodFacts, PodRef, PodStatus, Policy, Record,
-    Refusal, RefusalClass, RestartPolicy, Seq, Truth, Uid,
+    Answer, Bucket, CloudEvent, CloudFacts, CloudName, Condition, ConditionKind, ContainerState,
+    ContainerStatus, Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros,
+    ObjectKind, ObjectRef, ObjectUse, ObjectVersion, Outcome, Phase, PodFacts, PodRef, PodStatus, Policy,
+    Record, Refusal, RefusalClass, RestartPolicy, Room, Seq, Truth, Uid,
 };
 use proptest::collection::vec;
 use proptest::option;
@@ -28,7 +28,7 @@ fn phase() -> impl Strategy<Value = Phase> {
 }
 
 fn object_kind() -> impl Strategy<Value = ObjectKind> {
-    proptest::sample::select(vec![ObjectKind::ConfigMap, ObjectKind::Secret])
+    proptest::sample::select(ObjectKind::ALL.to_vec())
 }
 
 fn object_use() -> impl Strategy<Value = ObjectUse> {
@@ -57,7 +57,8 @@ fn pod_facts() -> impl Strategy<Value = PodFacts> {
     let deletion =
         option::of((any::<u32>(), any::<i64>()).prop_map(|(grace_s, at_s)| Deletion { grace_s, at_s }));
     let restart_policy = proptest::sample::select(vec![Always, OnFailure, Never]);
-    let names = (vec(text(), 0..3), vec(object_use(), 0..3));
+    let room = (text(), text()).prop_map(|(size, zone)| Room { size: size.into(), zone: zone.into() }.into());
+    let names = (vec(text(), 0..3), vec(object_use(), 0..3), option::of(room));
     (pod(), text(), phase(), any::<(u64, u64)>(), restart_policy, deletion, names).prop_map(
         |(
             pod,
@@ -66,7 +67,7 @@ fn pod_facts() -> impl Strategy<Value = PodFacts> {
             (status_digest, spec_digest),
             restart_policy,
             deletion,
-            (readiness_gates, objects),
+            (readiness_gates, objects, room),
         )| {
             PodFacts {
                 pod,
@@ -79,6 +80,7 @@ fn pod_facts() -> impl Strategy<Value = PodFacts> {
                 closed_gates: readiness_gates.iter().take(1).cloned().collect(),
                 readiness_gates,
                 objects: objects.into(),
+                room,
             }
         },
     )
@@ -169,6 +171,22 @@ fn cloud_facts() -> impl Strategy<Value = CloudFacts> {
     )
 }
 
+fn cloud_event() -> impl Strategy<Value = CloudEvent> {
+    let texts = (text(), text(), text(), text());
+    (texts, any::<bool>(), any::<u32>(), any::<(i64, i64)>()).prop_map(
+        |((id, reason, message, source), warning, count, (first_s, last_s))| CloudEvent {
+            id: id.into(),
+            warning,
+            reason,
+            message,
+            source,
+            count,
+            first_s,
+            last_s,
+        },
+    )
+}
+
 fn outcome() -> impl Strategy<Value = Outcome> {
     use LaterReason::{Capacity, Conflict, Throttled, Transient};
     use RefusalClass::{AlreadyExists, Forbidden, Invalid, NotAdmitted, NotFound, OperatorAction};
@@ -194,6 +212,10 @@ fn outcome() -> impl Strategy<Value = Outcome> {
         any::<bool>().prop_map(|deleting| Answer::PodPresent { deleting }),
         version().prop_map(|version| Answer::ObjectWritten { version }),
         text().prop_map(|message| Answer::ObjectUnreadable { message }),
+        vec(cloud_event(), 0..4)
+            .prop_map(|events| Answer::CloudEvents(events.into_iter().map(Into::into).collect())),
+        text().prop_map(|message| Answer::ObjectUnready { message }),
+        text().prop_map(|message| Answer::ObjectNotAdmitted { message }),
     ];
     prop_oneof![
         answer.prop_map(Outcome::Done),

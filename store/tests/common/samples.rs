@@ -2,10 +2,10 @@
 //! without a catch-all are there so that a new variant cannot be forgotten.
 
 use engine::{
-    Answer, Bucket, CloudFacts, CloudName, Command, Condition, ConditionKind, ContainerState,
+    Answer, Bucket, CloudEvent, CloudFacts, CloudName, Command, Condition, ConditionKind, ContainerState,
     ContainerStatus, Deletion, EffectId, EffectTimes, Event, Features, Gone, Identity, LaterReason, Micros,
     ObjectKind, ObjectRef, ObjectUse, ObjectVersion, Outcome, Phase, PodFacts, PodStatus, Policy, Record,
-    Refusal, RefusalClass, RestartPolicy, Seq, Truth, Uid,
+    Refusal, RefusalClass, RestartPolicy, Room, Seq, Truth, Uid,
 };
 
 use super::pod;
@@ -84,6 +84,7 @@ fn pod_facts(restart_policy: RestartPolicy, deletion: Option<Deletion>) -> PodFa
             ObjectUse { kind: ObjectKind::Secret, name: "password".into(), mandatory: true },
         ]
         .into(),
+        room: Some(Room { size: "cpu=2,memory=4Gi".into(), zone: "a".into() }.into()),
     }
 }
 
@@ -114,6 +115,8 @@ fn answers() -> Vec<Answer> {
         Answer::ObjectWritten { version: version() },
         Answer::ObjectAbsent,
         Answer::ObjectUnreadable { message: "forbidden".into() },
+        Answer::ObjectUnready { message: "is not bound".into() },
+        Answer::ObjectNotAdmitted { message: "spec.hostPath".into() },
     ];
     let place = |answer: &Answer| match answer {
         Answer::Nothing => 0,
@@ -129,6 +132,10 @@ fn answers() -> Vec<Answer> {
         Answer::ObjectWritten { .. } => 10,
         Answer::ObjectAbsent => 11,
         Answer::ObjectUnreadable { .. } => 12,
+        // Among the later events.
+        Answer::CloudEvents(_) => usize::MAX,
+        Answer::ObjectUnready { .. } => 13,
+        Answer::ObjectNotAdmitted { .. } => 14,
     };
     assert!(all.iter().map(place).eq(0..all.len()));
     all
@@ -204,7 +211,8 @@ fn events() -> Vec<Event> {
     };
     for (index, outcome) in outcomes().into_iter().enumerate() {
         let id = EffectId { seq: Seq(4), position: index as u32 };
-        let bucket = Bucket::ALL[index % Bucket::ALL.len()];
+        // Those of the first recordings, in whose places they stand there.
+        let bucket = Bucket::ALL[index % 5];
         all.push(Event::EffectFinished { id, attempt: index as u32 + 1, outcome, times, bucket });
     }
     all.push(Event::NodeGone);
@@ -243,7 +251,21 @@ fn later_events() -> Vec<Event> {
         Refusal { class: RefusalClass::NotAdmitted, code: String::new(), message: "spec.hostNetwork".into() };
     let (id, times) = (EffectId { seq: Seq(4), position: 99 }, EffectTimes::default());
     let (outcome, bucket) = (Outcome::Refused(refusal), Bucket::CloudCreate);
-    vec![Event::EffectFinished { id, attempt: 1, outcome, times, bucket }]
+    let event = CloudEvent {
+        id: "e-1".into(),
+        warning: true,
+        reason: "FailedScheduling".into(),
+        message: "no room".into(),
+        source: "default-scheduler".into(),
+        count: 3,
+        first_s: 1_700_000_000,
+        last_s: 1_700_000_060,
+    };
+    let read = Outcome::Done(Answer::CloudEvents(vec![event.into()]));
+    vec![
+        Event::EffectFinished { id, attempt: 1, outcome, times, bucket },
+        Event::EffectFinished { id, attempt: 2, outcome: read, times, bucket: Bucket::CloudEvents },
+    ]
 }
 
 /// One record of every kind, from sequence number 1 on.

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::{Reason, Rule};
 use crate::cci::profile::PodShape;
+use crate::cci::wire::claims::NO_CLAIMS;
 use crate::cci::wire::parts::{CONTAINER_LISTS, fields, items, name_of};
 use crate::objects::is_token_volume;
 
@@ -125,7 +126,11 @@ impl Check<'_> {
         let name = name_of(volume);
         let kinds = fields(Some(volume)).filter(|(key, value)| *key != "name" && !value.is_null());
         for (kind, _) in kinds {
-            if !self.shape.volumes.contains(&kind) {
+            if kind == "persistentVolumeClaim" {
+                if self.shape.claim_drivers.is_empty() {
+                    self.refuse(Rule::ClaimStorage, format!("{path}.{kind}"), NO_CLAIMS);
+                }
+            } else if !self.shape.volumes.contains(&kind) {
                 let message = format!(
                     "volume {name:?} is of a kind that CCI does not have; use {}",
                     one_of(self.shape.volumes)

@@ -27,6 +27,8 @@ pub enum Rule {
     ContainerCount,
     /// Kinds of volume (CCE add-on page, Notes and Constraints; downwardAPI and projected with add-on 1.3.25).
     VolumeKind,
+    /// What a claim may be bound to (CCI 2.0 user guide, bursting, storage; CCI 1.0 API, importing a storage device).
+    ClaimStorage,
     /// Kinds of source in a projected volume (CCI 2.0 API, create pod).
     ProjectedSource,
     /// No part of an emptyDir is mounted (CCE add-on page, Notes and Constraints).
@@ -70,6 +72,7 @@ impl Rule {
             Rule::SupplementalGroupsPolicy => "supplemental-groups-policy",
             Rule::ContainerCount => "container-count",
             Rule::VolumeKind => "volume-kind",
+            Rule::ClaimStorage => "claim-storage",
             Rule::ProjectedSource => "projected-source",
             Rule::EmptyDirSubPath => "empty-dir-sub-path",
             Rule::Privileged => "privileged",

@@ -149,7 +149,6 @@ fn what_keeps_the_rules_is_admitted() {
         volume(json!({"name": "v", "configMap": {}})),
         volume(json!({"name": "v", "secret": {}})),
         volume(json!({"name": "v", "emptyDir": {"medium": "Memory"}, "hostPath": null})),
-        volume(json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}})),
         volume(json!({"name": "v", "downwardAPI": {}})),
         volume(json!({"name": "v", "projected": {"sources": [{"configMap": {}}, {"downwardAPI": {}}]}})),
         volume(token),
@@ -180,6 +179,16 @@ fn a_startup_probe_by_tcp_is_refused_where_it_cannot_be_used() {
         (Rule::ProbeHandler, "spec.containers[1].startupProbe.tcpSocket")
     );
     assert_eq!(reasons(&Profile::CCI_2_0.pod, &pod), []);
+}
+
+#[test]
+fn claims_are_refused_where_they_could_take_the_files_with_them() {
+    let manifest = volume(json!({"name": "v", "persistentVolumeClaim": {"claimName": "c"}}));
+    let found = reasons(&Profile::CCI_1_0.pod, &manifest);
+    let [Reason { rule: Rule::ClaimStorage, field, message }] = &*found else { panic!("{found:?}") };
+    assert_eq!(field, "spec.volumes[0].persistentVolumeClaim");
+    assert!(message.contains("deletes the files") && message.contains("use cci-2.0"), "{message}");
+    assert_eq!(reasons(&Profile::CCI_2_0.pod, &manifest), []);
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::fmt::Write;
 
 use engine::{
     Answer, CloudName, Decision, Effect, EffectKind, EffectTimes, Event, Features, Identity, LaterReason,
-    Micros, Notice, Outcome, PodFacts, PodRef, PodStatus, Record, State, Uid,
+    Micros, Notice, Outcome, PodFacts, PodRef, PodStatus, Record, Room, State, Uid,
 };
 
 use super::{Intent, Problem};
@@ -95,6 +95,9 @@ const WITHOUT_CODE: [(u16, &str, &str); 9] = [
 /// Above the table in the document.
 const MARK: &str = "<!-- The engine's own answers, held by adapters/src/cci/error/table.rs -->\n";
 
+/// The size of the pod that is refused.
+const SMALL: &str = "cpu=1,memory=2Gi";
+
 /// How long a pod that is refused is watched.
 const WATCHED_MS: u64 = 20 * 60_000;
 
@@ -154,23 +157,35 @@ impl Agent {
                     Answer::StatusWritten
                 }
                 EffectKind::ListCloudPods => Answer::Listed { complete: true, count: 0 },
+                EffectKind::ReadCloudEvents { .. } => Answer::CloudEvents(Vec::new()),
                 EffectKind::DeleteCloudPod { .. }
                 | EffectKind::PatchCloudPod { .. }
                 | EffectKind::EnsureCloudNamespace
                 | EffectKind::ReleasePod { .. }
                 | EffectKind::LookUpPod { .. }
                 | EffectKind::PatchNode { .. }
-                | EffectKind::SyncObject { .. } => Answer::Nothing,
+                | EffectKind::SyncObject { .. }
+                | EffectKind::TellCloudEvent { .. } => Answer::Nothing,
             };
             self.answer(&effect, Outcome::Done(answer));
         }
         (None, notices, statuses)
     }
 
-    fn bind(&mut self, name: &str) {
+    fn bind(&mut self, name: &str, size: &str) {
         let pod = PodRef { namespace: "shop".into(), name: name.into(), uid: Uid(name.into()) };
         let status_digest = PodStatus::default().digest();
-        self.tell(Event::PodObserved(PodFacts { pod, status_digest, ..PodFacts::default() }.into()));
+        let room = Some(Room { size: size.into(), zone: "".into() }.into());
+        self.tell(Event::PodObserved(PodFacts { pod, status_digest, room, ..PodFacts::default() }.into()));
+    }
+
+    /// Whether a pod that comes now is asked for at once.
+    fn makes(&mut self, name: &str, size: &str) -> bool {
+        self.bind(name, size);
+        let Some(effect) = self.carry_out().0 else { return false };
+        let EffectKind::CreateCloudPod { pod, name: cloud_name } = &effect.kind else { return false };
+        assert_eq!(*cloud_name, CloudName::of(pod));
+        &*pod.name == name
     }
 
     /// Lets time pass to the next deadline; false when there is none soon.
@@ -192,7 +207,7 @@ struct Follows {
 
 fn follows(outcome: &Outcome) -> Follows {
     let mut agent = Agent::ready();
-    agent.bind("web");
+    agent.bind("web", SMALL);
     let (Some(create), ..) = agent.carry_out() else { panic!("it is to be made") };
     agent.answer(&create, outcome.clone());
     let asked = agent.at;
@@ -224,20 +239,18 @@ fn follows(outcome: &Outcome) -> Follows {
     }
 }
 
-/// What becomes of a pod that comes after the answer.
+/// What becomes of pods that come after the answer, of the same size and of another.
 fn others(outcome: &Outcome) -> &'static str {
     let mut agent = Agent::ready();
-    agent.bind("web");
+    agent.bind("web", SMALL);
     let (Some(create), ..) = agent.carry_out() else { panic!("it is to be made") };
     agent.answer(&create, outcome.clone());
     while agent.carry_out().0.is_some() {}
-    agent.bind("other");
-    let is_asked_for = |effect: Effect| {
-        let EffectKind::CreateCloudPod { pod, name } = &effect.kind else { return false };
-        assert_eq!(*name, CloudName::of(pod));
-        &*pod.name == "other"
-    };
-    if agent.carry_out().0.is_some_and(is_asked_for) { "go on" } else { "wait" }
+    match (agent.makes("other", SMALL), agent.makes("larger", "cpu=4,memory=8Gi")) {
+        (true, true) => "go on",
+        (false, true) => "of its size wait",
+        (_, false) => "wait",
+    }
 }
 
 fn class(outcome: &Outcome) -> &'static str {

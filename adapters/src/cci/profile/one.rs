@@ -8,10 +8,14 @@ impl Profile {
     /// CCI 1.0, as the add-on in the field drives it.
     ///
     /// Paths, annotations and states are those of the CCI 1.0 API reference. The kinds of volume are those that the
-    /// add-on takes (CCE add-on page, Notes and Constraints): an NFS server is reached as SFS Turbo, through a claim.
+    /// add-on takes (CCE add-on page, Notes and Constraints), but for claims. A claim that names an existing file system
+    /// is made here by an import, and whoever deletes it, or the namespace around it, deletes the files with it: the
+    /// reclaim policy is Delete and no call changes that (CCI 1.0 API, importing a storage device). A copy must never
+    /// be able to do that.
     pub const CCI_1_0: Profile = Profile {
         name: "cci-1.0",
         core_path: "/api/v1",
+        events: "events",
         network_path: "/apis/networking.cci.io/v1beta1",
         namespace_prefix: "cce-burst-",
         node_name: "virtual-kubelet",

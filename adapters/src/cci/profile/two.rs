@@ -11,9 +11,11 @@ impl Profile {
     /// network, pod). A network that is short of addresses serves the pods that it has, and the rest wait in the cloud:
     /// were it not said to serve, a restarted agent would never list those pods, and no address would come free. A pod
     /// may name an NFS server, which the reference documents in the pod itself, so that nothing else has to be there.
+    /// Of claims, those for SFS Turbo through CSI are taken (CCI 2.0 user guide, bursting, storage).
     pub const CCI_2_0: Profile = Profile {
         name: "cci-2.0",
         core_path: "/apis/cci/v2",
+        events: "events",
         network_path: "/apis/yangtse/v2",
         namespace_prefix: "bursting-",
         node_name: "bursting-node",
@@ -61,6 +63,7 @@ impl Profile {
                 "projected",
                 "secret",
             ],
+            claim_drivers: &["sfsturbo.csi.everest.io"],
             ..pod::BOTH
         },
         size_policies: &[SizePolicy::Cci20],

@@ -94,6 +94,30 @@ async fn what_calls_for_a_person_is_asked_once_and_then_now_and_then() {
     assert_eq!(server.seen().len(), 3);
 }
 
+/// Nor are those of a size that is sold out, for a moment; others are.
+#[tokio::test]
+async fn a_size_that_is_sold_out_is_asked_for_once_and_others_go_on() {
+    let full =
+        json!({"kind": "Status", "message": "NoAllocatedCluster", "code": 400, "errorCode": "CCI.02.400116"});
+    let server = Server::answering(Reply::json(400, &full).with("retry-after", "7")).await;
+    let client = client(&server.url());
+    let first = client.create_pod(&owner(), &name(), &manifest()).await.outcome;
+    let Outcome::Later { wait_ms: Some(7_000), reason: LaterReason::Capacity, .. } = first else {
+        panic!("{first:?}")
+    };
+    assert_eq!(client.create_pod(&owner(), &name(), &manifest()).await.outcome, first);
+    assert_eq!(server.seen().len(), 1);
+    let larger = manifest().get().replace("2Gi", "4Gi");
+    let larger = RawValue::from_string(larger).unwrap();
+    client.create_pod(&owner(), &name(), &larger).await;
+    assert_eq!(server.seen().len(), 2);
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_millis(300)).await;
+    tokio::time::resume();
+    client.create_pod(&owner(), &name(), &manifest()).await;
+    assert_eq!(server.seen().len(), 3);
+}
+
 #[tokio::test]
 async fn a_create_that_certainly_did_nothing_is_for_later() {
     let throttled = create(status(429, "TooManyRequests", "slow", "").with("retry-after", "7")).await;

@@ -38,7 +38,9 @@ pub(in crate::cci) struct ListPage<'a> {
 }
 
 /// `null` where a value is expected means "nothing".
-fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(from: D) -> Result<T, D::Error> {
+pub(super) fn or_default<'de, D: Deserializer<'de>, T: Deserialize<'de> + Default>(
+    from: D,
+) -> Result<T, D::Error> {
     Option::<T>::deserialize(from).map(Option::unwrap_or_default)
 }
 
@@ -248,7 +250,7 @@ const YEAR_ZERO_S: i64 = -62_167_219_200;
 /// A time; nothing when it cannot be read, or not be written.
 #[derive(Deserialize)]
 #[serde(from = "String")]
-struct Time(Option<jiff::Timestamp>);
+pub(super) struct Time(Option<jiff::Timestamp>);
 
 impl From<String> for Time {
     fn from(text: String) -> Time {
@@ -257,7 +259,7 @@ impl From<String> for Time {
     }
 }
 
-fn seconds(time: &Option<Time>) -> Option<i64> {
+pub(super) fn seconds(time: &Option<Time>) -> Option<i64> {
     time.as_ref()?.0.map(|time| time.as_second())
 }
 

@@ -1,8 +1,10 @@
-//! ConfigMaps and Secrets in the cloud: the names that a pod gives them there, and the copies themselves.
+//! ConfigMaps, Secrets and claims in the cloud: the names that a pod gives them there, whose copies they are, and the
+//! copies themselves but for those of claims.
 
 use engine::{CloudName, EffectId, ObjectKind, ObjectRef, ObjectVersion, PodRef};
 use serde_json::{Map, Value, json};
 
+use super::claims::{self, VOLUME_KIND};
 use super::mark::{Annotations, Mark, Ownership};
 use super::parts::{CONTAINER_LISTS, items_mut};
 use crate::objects::{CLOUD_PULL_SECRET, is_swr_secret};
@@ -40,6 +42,8 @@ pub(in crate::cci) fn rename_objects(spec: &mut Map<String, Value>, of: &dyn Fn(
     for volume in items_mut(spec.get_mut("volumes")) {
         named(volume.get_mut("configMap"), ObjectKind::ConfigMap);
         rename(volume.get_mut("secret"), "secretName", ObjectKind::Secret, of);
+        let claim = volume.get_mut("persistentVolumeClaim");
+        rename(claim, "claimName", ObjectKind::PersistentVolumeClaim, of);
         for source in items_mut(volume.pointer_mut("/projected/sources")) {
             named(source.get_mut("configMap"), ObjectKind::ConfigMap);
             named(source.get_mut("secret"), ObjectKind::Secret);
@@ -92,27 +96,16 @@ pub(in crate::cci) fn copy_of(
     name: &CloudName,
     source: &Value,
 ) -> Copy {
-    let owner = object.pod_of_tokens().unwrap_or_else(|| PodRef {
-        namespace: object.namespace.clone(),
-        name: object.name.clone(),
-        uid: version.uid.clone(),
-    });
-    let (mut labels, mut annotations) = (Map::new(), Map::new());
-    mark.write(&owner, &mut labels, &mut annotations);
-    let ours = [
-        (KIND, object.kind.as_str().to_owned()),
-        (RESOURCE_VERSION, version.resource_version.clone()),
-        (WRITTEN_BY, by.to_string()),
-    ];
-    annotations.extend(ours.map(|(key, value)| (key.to_owned(), value.into())));
     let mut json = json!({
         "apiVersion": api_version,
         "kind": object.kind.copy_kind(),
-        "metadata": {"name": name.0, "labels": labels, "annotations": annotations},
+        "metadata": metadata_of(mark, (object, version, by), name),
     });
     let fields: &[&str] = match object.kind {
         ObjectKind::ConfigMap | ObjectKind::ServiceVariables => &["data", "binaryData"],
         ObjectKind::Secret | ObjectKind::ServiceAccountToken => &["data"],
+        // It is made elsewhere, from the volume that it is bound to.
+        ObjectKind::PersistentVolumeClaim => &[],
     };
     for field in fields {
         if let Some(content) = source.get(*field).filter(|content| !content.is_null()) {
@@ -129,6 +122,28 @@ pub(in crate::cci) fn copy_of(
     Copy { json, secrets }
 }
 
+/// What says of a copy that it is ours, and of what it is one.
+pub(super) fn metadata_of(
+    mark: &Mark,
+    (object, version, by): (&ObjectRef, &ObjectVersion, EffectId),
+    name: &CloudName,
+) -> Value {
+    let owner = object.pod_of_tokens().unwrap_or_else(|| PodRef {
+        namespace: object.namespace.clone(),
+        name: object.name.clone(),
+        uid: version.uid.clone(),
+    });
+    let (mut labels, mut annotations) = (Map::new(), Map::new());
+    mark.write(&owner, &mut labels, &mut annotations);
+    let ours = [
+        (KIND, object.kind.as_str().to_owned()),
+        (RESOURCE_VERSION, version.resource_version.clone()),
+        (WRITTEN_BY, by.to_string()),
+    ];
+    annotations.extend(ours.map(|(key, value)| (key.to_owned(), value.into())));
+    json!({"name": name.0, "labels": labels, "annotations": annotations})
+}
+
 /// What an object of `copy_kind` in the cloud is a copy of, by its mark; `None` for what is not ours, and for what has our
 /// mark and not the name that goes with it, which we did not write (invariant S11).
 pub(in crate::cci) fn copied(mark: &Mark, copy_kind: &str, metadata: &Value) -> Option<ObjectRef> {
@@ -136,15 +151,24 @@ pub(in crate::cci) fn copied(mark: &Mark, copy_kind: &str, metadata: &Value) -> 
         serde_json::from_value(metadata.get("annotations")?.clone()).unwrap_or_default();
     let Ownership::Ours(owner) = mark.read(&annotations) else { return None };
     let said = annotations.get(KIND).and_then(Option::as_deref)?;
-    let kind =
-        ObjectKind::ALL.into_iter().find(|kind| kind.as_str() == said && kind.copy_kind() == copy_kind)?;
+    let kind = ObjectKind::ALL.into_iter().find(|kind| kind.as_str() == said)?;
     let object = match kind {
-        ObjectKind::ConfigMap | ObjectKind::Secret | ObjectKind::ServiceVariables => {
+        ObjectKind::ConfigMap
+        | ObjectKind::Secret
+        | ObjectKind::ServiceVariables
+        | ObjectKind::PersistentVolumeClaim => {
             ObjectRef { kind, namespace: owner.namespace, name: owner.name }
         }
         ObjectKind::ServiceAccountToken => ObjectRef::tokens_of(&owner),
     };
-    (metadata.get("name")? == &*object.cloud_name(&mark.node).0).then_some(object)
+    let name = if copy_kind == kind.copy_kind() {
+        object.cloud_name(&mark.node)
+    } else if copy_kind == VOLUME_KIND && kind == ObjectKind::PersistentVolumeClaim {
+        claims::volume_name(mark, &object)
+    } else {
+        return None;
+    };
+    (metadata.get("name")? == &*name.0).then_some(object)
 }
 
 #[cfg(test)]

@@ -36,6 +36,7 @@ fn everywhere() -> Value {
                 {"configMap": {"name": "projected"}}, {"secret": {"name": "projected", "optional": false}}, {"downwardAPI": {}}
             ]}},
             {"name": "d", "emptyDir": {}},
+            {"name": "e", "persistentVolumeClaim": {"claimName": "volume", "readOnly": true}},
             {"name": "kube-api-access-x", "projected": {"sources": [
                 {"serviceAccountToken": {"path": "token"}}, {"configMap": {"name": "kube-root-ca.crt"}}
             ]}}
@@ -52,7 +53,7 @@ fn uses(spec: &Value) -> Vec<(ObjectKind, String, bool)> {
 
 #[test]
 fn what_a_pod_names_is_found_in_every_place() {
-    use ObjectKind::{ConfigMap, Secret};
+    use ObjectKind::{ConfigMap, PersistentVolumeClaim, Secret};
     let found = uses(&everywhere());
     let expected = [
         (ConfigMap, "init-env", true),
@@ -68,6 +69,7 @@ fn what_a_pod_names_is_found_in_every_place() {
         (Secret, "projected", true),
         (Secret, "registry", false),
         (Secret, "volume", false),
+        (PersistentVolumeClaim, "volume", true),
     ];
     assert_eq!(found, expected.map(|(kind, name, mandatory)| (kind, name.to_owned(), mandatory)));
 }
@@ -149,6 +151,8 @@ fn each_name_that_is_found_is_renamed_and_no_other() {
     assert_eq!(renamed, found);
     assert_eq!(spec["containers"][0]["env"][1]["valueFrom"]["configMapKeyRef"]["name"], "cloud-main-env");
     assert_eq!(spec["volumes"][1]["secret"]["secretName"], "cloud-volume");
+    let claim = json!({"claimName": "cloud-volume", "readOnly": true});
+    assert_eq!(spec["volumes"][4]["persistentVolumeClaim"], claim);
     assert_eq!(
         spec["imagePullSecrets"],
         json!([{"name": "cloud-registry"}, {"name": "imagepull-secret"}, {}]),

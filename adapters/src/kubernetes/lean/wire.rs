@@ -285,6 +285,8 @@ impl LeanPod<'_> {
             closed_gates,
             readiness_gates: spec.readiness_gates.into_iter().map(|gate| gate.condition_type).collect(),
             objects: objects.into(),
+            // What is waited for in the cloud is read by who knows the cloud.
+            room: None,
         })
     }
 

@@ -14,6 +14,10 @@ use crate::kubernetes::render::{render_truth, rfc3339};
 /// in a cloud that cannot be asked, and a node that is not Ready has its pods evicted.
 pub const CLOUD_REACHABLE: &str = "CloudReachable";
 
+/// Condition of our own: whether the cloud has room for pods of every size. A size that is sold out is no reason to keep
+/// pods of others away, and so none for a taint: the add-on locks its node for everybody.
+pub const CLOUD_HAS_ROOM: &str = "CloudHasRoom";
+
 /// What matters of the node as the API server has it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -205,15 +209,13 @@ pub(super) fn status_patch(
 
 /// Type, status, reason and message of each condition.
 fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static str, &str)> {
+    let is_answering = (Truth::True, "CloudAnswers", "the cloud answers");
     let (ready, cloud) = match readiness {
         NodeReadiness::Starting => (
             (Truth::False, "BurstAgentStarting", "the pods of the cluster and of the cloud are being listed"),
             (Truth::Unknown, "BurstAgentStarting", "the cloud has not been listed yet"),
         ),
-        NodeReadiness::Ready => (
-            (Truth::True, "KubeletReady", "the node takes pods"),
-            (Truth::True, "CloudAnswers", "the cloud answers"),
-        ),
+        NodeReadiness::Ready => ((Truth::True, "KubeletReady", "the node takes pods"), is_answering),
         NodeReadiness::CloudAway { message } => (
             (Truth::True, "KubeletReady", "the node takes pods; they wait until the cloud answers"),
             (Truth::False, "CloudAway", message.as_str()),
@@ -230,6 +232,20 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
             (Truth::True, "KubeletReady", "the node takes pods; new ones wait until a person has acted"),
             (Truth::False, "OperatorActionNeeded", message.as_str()),
         ),
+        NodeReadiness::SoldOut { .. } => (
+            (Truth::True, "KubeletReady", "the node takes pods; those of some sizes wait for room"),
+            is_answering,
+        ),
+    };
+    let room = match readiness {
+        NodeReadiness::Ready => (Truth::True, "RoomForAllSizes", "no size is known to be sold out"),
+        NodeReadiness::SoldOut { message } => (Truth::False, "SizesSoldOut", message.as_str()),
+        NodeReadiness::Starting
+        | NodeReadiness::CloudAway { .. }
+        | NodeReadiness::NeverAnswered { .. }
+        | NodeReadiness::OperatorNeeded { .. } => {
+            (Truth::Unknown, "CloudMakesNoPods", "no pods are made; see CloudReachable")
+        }
     };
     vec![
         ("Ready", ready.0, ready.1, ready.2),
@@ -238,6 +254,7 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
         ("PIDPressure", Truth::False, "KubeletHasSufficientPID", "processes are the cloud's concern"),
         ("NetworkUnavailable", Truth::False, "RouteCreated", "the network is the cloud's concern"),
         (CLOUD_REACHABLE, cloud.0, cloud.1, cloud.2),
+        (CLOUD_HAS_ROOM, room.0, room.1, room.2),
     ]
 }
 
@@ -305,5 +322,27 @@ mod tests {
             (&of(CLOUD_REACHABLE)["status"], &of(CLOUD_REACHABLE)["message"]),
             (&json!("False"), &json!("no answer"))
         );
+    }
+
+    #[test]
+    fn a_size_that_is_sold_out_is_a_condition_and_the_node_takes_pods() {
+        let message = "the cloud has no room for pods of cpu=2,memory=4Gi";
+        let told = |readiness: &NodeReadiness| -> Vec<(&str, &str, &str)> {
+            let told = conditions(readiness).into_iter();
+            let told = told.filter(|(kind, ..)| ["Ready", CLOUD_REACHABLE, CLOUD_HAS_ROOM].contains(kind));
+            told.map(|(kind, truth, reason, _)| (kind, render_truth(truth), reason)).collect()
+        };
+        let sold_out = NodeReadiness::SoldOut { message: message.into() };
+        assert_eq!(
+            told(&sold_out),
+            [
+                ("Ready", "True", "KubeletReady"),
+                (CLOUD_REACHABLE, "True", "CloudAnswers"),
+                (CLOUD_HAS_ROOM, "False", "SizesSoldOut"),
+            ]
+        );
+        assert_eq!(conditions(&sold_out).last().map(|(.., words)| *words), Some(message));
+        assert_eq!(told(&NodeReadiness::Ready)[2], (CLOUD_HAS_ROOM, "True", "RoomForAllSizes"));
+        assert_eq!(told(&NodeReadiness::Starting)[2], (CLOUD_HAS_ROOM, "Unknown", "CloudMakesNoPods"));
     }
 }

@@ -1,4 +1,4 @@
-//! ConfigMaps and Secrets, and the read-only Events and quotas.
+//! ConfigMaps, Secrets, claims and volumes, and the read-only Events and quotas.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::profile::Generation;
 use super::reply::{Refusal, Reply};
 use super::request::{Request, Resource, Verb};
 use super::time::rfc3339;
-use super::{Cloud, PodKey, fields, names};
+use super::{Cloud, PodKey, claims, fields, names};
 
 /// What a namespace's quota is called.
 const QUOTA: &str = "default";
@@ -18,8 +18,8 @@ const QUOTA: &str = "default";
 pub(super) struct ObjectKey {
     pub(super) generation: Generation,
     pub(super) namespace: String,
-    resource: Resource,
-    name: String,
+    pub(super) resource: Resource,
+    pub(super) name: String,
 }
 
 impl ObjectKey {
@@ -34,9 +34,13 @@ impl ObjectKey {
 }
 
 impl Cloud {
-    /// Carries out a call about a ConfigMap or a Secret.
+    /// Carries out a call about a ConfigMap, a Secret, a claim or a volume.
     pub(super) fn object(&mut self, request: &Request) -> Result<Reply, Refusal> {
-        self.check_namespace(request, request.verb == Verb::Create)?;
+        if request.resource != Resource::PersistentVolumes {
+            self.check_namespace(request, request.verb == Verb::Create)?;
+        }
+        // What has become of claims and volumes since is seen when somebody looks.
+        self.settle_claims();
         match request.verb {
             Verb::Create => self.create_object(request),
             Verb::Get => self.found(request).map(|object| Reply::of(200, object)),
@@ -77,11 +81,13 @@ impl Cloud {
         self.common.revision += 1;
         object["apiVersion"] = request.generation.profile().core_version.into();
         object["kind"] = request.resource.kind().into();
-        object["metadata"]["namespace"] = request.namespace.as_str().into();
+        if request.resource != Resource::PersistentVolumes {
+            object["metadata"]["namespace"] = request.namespace.as_str().into();
+        }
         object["metadata"]["resourceVersion"] = self.common.revision.to_string().into();
-        let reply = Reply::of(status, &object).applied();
-        self.objects.insert(key, object);
-        Ok(reply)
+        self.objects.insert(key.clone(), object);
+        self.settle_claims();
+        Ok(Reply::of(status, self.objects.get(&key).unwrap_or(&Value::Null)).applied())
     }
 
     /// A replacement, or a patch of one of the two kinds that mean the same on these flat objects.
@@ -115,9 +121,10 @@ impl Cloud {
         if !object["metadata"].is_object() {
             object["metadata"] = json!({});
         }
-        for field in ["name", "uid", "creationTimestamp"] {
+        for field in ["name", "uid", "creationTimestamp", "deletionTimestamp"] {
             object["metadata"][field] = before["metadata"][field].clone();
         }
+        claims::check_change(request, &before, &mut object)?;
         self.store_object(request, ObjectKey::of(request, &request.name), object, 200)
     }
 
@@ -131,7 +138,7 @@ impl Cloud {
                 resource: *resource,
                 name: name.clone(),
             };
-            !self.objects.contains_key(&object)
+            !self.objects.get(&object).is_some_and(|object| claims::is_usable(*resource, object))
         })
     }
 
@@ -154,7 +161,14 @@ impl Cloud {
                 return Err(Refusal::new(409, message).about("", request.resource.plural(), &request.name));
             }
         }
+        if self.is_in_use(&key) {
+            let deleted_at = rfc3339(self.now_us);
+            let object = self.objects.get_mut(&key).ok_or_else(|| missing(request))?;
+            object["metadata"]["deletionTimestamp"] = deleted_at.into();
+            return Ok(Reply::of(200, object).applied());
+        }
         let object = self.objects.remove(&key).ok_or_else(|| missing(request))?;
+        self.settle_claims();
         let status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
             "details": {
@@ -181,8 +195,8 @@ impl Cloud {
         self.check_namespace(request, false)?;
         let profile = request.generation.profile();
         let selectors = fields::Selectors::of(request)?;
-        let involved = selectors.required("involvedObject.name");
-        let items = self.common.notices.of(profile, &request.namespace, involved);
+        let involved = (selectors.required("involvedObject.name"), selectors.required("involvedObject.uid"));
+        let items = self.common.notices.of(self.now_us, profile, &request.namespace, involved);
         match request.verb {
             Verb::List => Ok(self.plain_list(Resource::Events, profile.core_version, items)),
             Verb::Get => items

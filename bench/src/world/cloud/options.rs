@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::capacity::Capacities;
 use super::faults::FaultRules;
 use super::profile::Generation;
 
@@ -59,6 +60,8 @@ pub struct CloudOptions {
     pub namespaces_max: usize,
     /// Most pods of a namespace; 0 for no limit.
     pub pods_max: usize,
+    /// For how many pods of some sizes there is room.
+    pub capacities: Capacities,
     /// Status of the refusal of an unfit size: the documentation gives none.
     pub size_refusal_status: u16,
     /// How many `cci-imagesnapshot-*` pods, which are not the caller's, appear in each namespace.
@@ -98,6 +101,7 @@ impl Default for CloudOptions {
             namespace_list_needs_name: false,
             namespaces_max: 5,
             pods_max: 0,
+            capacities: Capacities::default(),
             size_refusal_status: 403,
             foreign_pods: 0,
             timeout_ms: 2_000,

@@ -4,7 +4,7 @@
 //!
 //! | in the request | effect |
 //! |---|---|
-//! | an image whose name contains `pull-error` | `ErrImagePull`, then `ImagePullBackOff`; the pod stays Pending |
+//! | an image whose name contains `pull-error` | `ErrImagePull`, then `ImagePullBackOff`, and tried again ever more slowly; the pod stays Pending |
 //! | an image whose name contains `sandbox-error` | accepted, then Failed before any container runs |
 //! | annotation or environment variable `simulator.burst-agent.io/run-seconds: "5"` | all containers end after so long |
 //! | annotation or environment variable `simulator.burst-agent.io/exit-code: "1"` | with this code (0 when absent) |
@@ -159,11 +159,13 @@ pub struct Pod {
     /// When the run that last ended began and ended.
     last_run_us: (u64, u64),
     restarts: u32,
+    /// How often its images were pulled in vain.
+    pulls: u32,
     deletion: Option<Deletion>,
     due_us: Option<u64>,
     status_written: Option<Box<RawValue>>,
     renderings: VecDeque<Rendering>,
-    /// The ConfigMaps and Secrets that it cannot start without.
+    /// The ConfigMaps, Secrets and claims that it cannot start without.
     needs: BTreeSet<(Resource, String)>,
 }
 

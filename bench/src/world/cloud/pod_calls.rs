@@ -53,6 +53,7 @@ impl Cloud {
         if self.pods.contains_key(&key) {
             return Err(Refusal::exists(generation.profile().core_group, "pods", &key.name));
         }
+        self.common.options.capacities.check(&pod, self.pods.values())?;
         if self.strikes(FaultKind::StuckCreating, CallClass::Create) {
             pod.set_fate(Fate::Stuck);
         } else if self.strikes(FaultKind::FailsLater, CallClass::Create) {

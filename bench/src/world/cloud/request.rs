@@ -39,6 +39,10 @@ pub enum Resource {
     ConfigMaps,
     /// `secrets`
     Secrets,
+    /// `persistentvolumeclaims`
+    PersistentVolumeClaims,
+    /// `persistentvolumes`, which are in no namespace (CCI 2.0)
+    PersistentVolumes,
     /// `events`
     Events,
     /// `resourcequotas` (CCI 1.0)
@@ -46,8 +50,14 @@ pub enum Resource {
 }
 
 impl Resource {
-    const CORE: [Resource; 5] =
-        [Resource::Pods, Resource::ConfigMaps, Resource::Secrets, Resource::Events, Resource::ResourceQuotas];
+    const CORE: [Resource; 6] = [
+        Resource::Pods,
+        Resource::ConfigMaps,
+        Resource::Secrets,
+        Resource::PersistentVolumeClaims,
+        Resource::Events,
+        Resource::ResourceQuotas,
+    ];
 
     /// Its name in paths.
     #[must_use]
@@ -58,6 +68,8 @@ impl Resource {
             Resource::Pods | Resource::PodLog => "pods",
             Resource::ConfigMaps => "configmaps",
             Resource::Secrets => "secrets",
+            Resource::PersistentVolumeClaims => "persistentvolumeclaims",
+            Resource::PersistentVolumes => "persistentvolumes",
             Resource::Events => "events",
             Resource::ResourceQuotas => "resourcequotas",
         }
@@ -72,6 +84,8 @@ impl Resource {
             Resource::Pods | Resource::PodLog => "Pod",
             Resource::ConfigMaps => "ConfigMap",
             Resource::Secrets => "Secret",
+            Resource::PersistentVolumeClaims => "PersistentVolumeClaim",
+            Resource::PersistentVolumes => "PersistentVolume",
             Resource::Events => "Event",
             Resource::ResourceQuotas => "ResourceQuota",
         }
@@ -228,6 +242,12 @@ fn place(generation: Generation, path: &str) -> Option<(Generation, Resource, &s
     match parts[..] {
         ["namespaces"] => Some((generation, Resource::Namespaces, "", "")),
         ["pods"] => Some((generation, Resource::Pods, "", "")),
+        ["persistentvolumes"] if generation == Generation::Two => {
+            Some((generation, Resource::PersistentVolumes, "", ""))
+        }
+        ["persistentvolumes", name] if generation == Generation::Two => {
+            Some((generation, Resource::PersistentVolumes, "", name))
+        }
         ["namespaces", name] => Some((generation, Resource::Namespaces, "", name)),
         ["namespaces", namespace, plural] => Some((generation, core(plural)?, namespace, "")),
         ["namespaces", namespace, plural, name] => Some((generation, core(plural)?, namespace, name)),
@@ -310,6 +330,12 @@ mod tests {
             );
         }
         assert_eq!(parse("GET", "/apis/cci/v2/namespaces/n/resourcequotas"), None);
+        assert_eq!(parse("GET", "/api/v1/persistentvolumes/v"), None, "volumes came with CCI 2.0");
+        let volume = parse("GET", "/apis/cci/v2/persistentvolumes/v");
+        assert_eq!(
+            volume,
+            Some((Generation::Two, Verb::Get, Resource::PersistentVolumes, String::new(), "v".to_owned()))
+        );
         assert_eq!(parse("GET", "/api/v1beta1/namespaces"), None);
         assert_eq!(parse("POST", "/api/v1/namespaces/n"), None);
     }

@@ -42,7 +42,7 @@ impl Size {
     }
 
     /// Reads `2.00_4.0`.
-    fn of_text(text: &str) -> Option<Size> {
+    pub(super) fn of_text(text: &str) -> Option<Size> {
         let (cpu, memory) = text.split_once('_')?;
         let memory_milli = quantity_milli(memory)?;
         Some(Size {

@@ -1,5 +1,6 @@
 //! The rules of the cloud, on virtual time.
 
+mod claims;
 mod faults;
 mod identity;
 mod lists;

@@ -51,6 +51,16 @@ impl Cluster {
                 }
                 workload::fill(kind, value, first);
             }
+            "persistentvolumeclaims" | "persistentvolumes" => {
+                let spec = map_mut(value, "spec");
+                set(spec, "volumeMode", json!("Filesystem"));
+                if kind.plural == "persistentvolumes" {
+                    set(spec, "persistentVolumeReclaimPolicy", json!("Retain"));
+                }
+                if first {
+                    value["status"] = json!({ "phase": "Pending" });
+                }
+            }
             "services" => self.fill_service(value, first),
             "secrets" => fill_secret(value),
             "nodes" => {

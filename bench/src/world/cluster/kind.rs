@@ -116,6 +116,16 @@ pub const KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind {
+        kind: "PersistentVolume",
+        plural: "persistentvolumes",
+        singular: "persistentvolume",
+        namespaced: false,
+        short_names: &["pv"],
+        subresources: &["status"],
+        bookmark: r#","spec":{},"status":{}"#,
+        ..PLAIN
+    },
+    Kind {
         kind: "Pod",
         plural: "pods",
         singular: "pod",

@@ -1,4 +1,4 @@
-//! What people are told of the ConfigMaps and Secrets that a pod needs.
+//! What people are told of the ConfigMaps, Secrets and claims that a pod needs.
 
 use alloc::boxed::Box;
 use alloc::collections::BTreeSet;
@@ -15,6 +15,7 @@ use crate::state::{Object, ObjectSource, Pod};
 struct Trouble {
     reason: String,
     message: String,
+    kind: FailureKind,
 }
 
 impl Object {
@@ -22,21 +23,27 @@ impl Object {
     fn trouble(&self, one: &ObjectUse) -> Option<Trouble> {
         let (kind, name) = (one.kind.as_str(), &one.name);
         let need = if one.mandatory { "Mandatory" } else { "Optional" };
+        let missing = |reason, message| Trouble { reason, message, kind: FailureKind::ObjectsMissing };
         match &self.source {
-            ObjectSource::Absent => Some(Trouble {
-                reason: format!("{need}{kind}NotFound"),
-                message: format!("{kind} \"{name}\" not found"),
-            }),
-            ObjectSource::Unreadable { message } => Some(Trouble {
-                reason: format!("FailedToRead{need}{kind}"),
-                message: format!("{kind} \"{name}\" cannot be read: {message}"),
-            }),
-            ObjectSource::Unread | ObjectSource::Present { .. } => {
-                self.refused.as_ref().map(|message| Trouble {
-                    reason: String::from("ProviderCreateFailed"),
-                    message: format!("the cloud does not take {kind} \"{name}\": {message}"),
-                })
+            ObjectSource::Absent => {
+                Some(missing(format!("{need}{kind}NotFound"), format!("{kind} \"{name}\" not found")))
             }
+            ObjectSource::Unreadable { message } => Some(missing(
+                format!("FailedToRead{need}{kind}"),
+                format!("{kind} \"{name}\" cannot be read: {message}"),
+            )),
+            ObjectSource::Unready { message } => {
+                Some(missing(format!("{need}{kind}NotReady"), format!("{kind} \"{name}\" {message}")))
+            }
+            ObjectSource::NotAdmitted { message } => Some(Trouble {
+                reason: String::from("ProviderCreateFailed"),
+                message: format!("{kind} \"{name}\": {message}"),
+                kind: FailureKind::ObjectNotAdmitted,
+            }),
+            ObjectSource::Unread | ObjectSource::Present { .. } => self.refused.as_ref().map(|message| {
+                let message = format!("the cloud does not take {kind} \"{name}\": {message}");
+                missing(String::from("ProviderCreateFailed"), message)
+            }),
         }
     }
 }
@@ -63,7 +70,7 @@ impl Turn<'_> {
         };
         let pod = row.pod.clone();
         let object = self.state.objects.get(&one.object(&pod.namespace));
-        if let Some(Trouble { reason, message }) = object.and_then(|object| object.trouble(one)) {
+        if let Some(Trouble { reason, message, .. }) = object.and_then(|object| object.trouble(one)) {
             self.notice(&pod, true, &reason, &message);
         }
     }
@@ -80,15 +87,14 @@ impl Turn<'_> {
         let trouble = row.uses.iter().filter(|one| one.mandatory).find_map(|one| {
             self.state.objects.get(&one.object(&pod.namespace)).and_then(|object| object.trouble(one))
         });
-        let told = row.failure.as_ref().filter(|failure| failure.kind == FailureKind::ObjectsMissing);
+        let told = row.failure.as_ref().filter(|failure| failure.kind.is_of_objects());
         if trouble.as_ref().map(|trouble| &trouble.message) == told.map(|failure| &failure.message) {
             return;
         }
         let is_told = told.is_some();
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         match trouble {
-            Some(Trouble { reason, message }) => {
-                let kind = FailureKind::ObjectsMissing;
+            Some(Trouble { reason, message, kind }) => {
                 row.failure = Some(Box::new(Failure { kind, message: message.clone(), at }));
                 self.notice(&pod, true, &reason, &message);
             }

@@ -46,7 +46,14 @@ impl Islands {
     pub fn heard(&mut self, record: &Record, told: &Told) -> Result<(), Broken> {
         if self.asked.is_none() && told.both_listed() {
             match (&self.written, self.is_away) {
-                (Some(NodeReadiness::Ready | NodeReadiness::OperatorNeeded { .. }), true) => {
+                (
+                    Some(
+                        NodeReadiness::Ready
+                        | NodeReadiness::OperatorNeeded { .. }
+                        | NodeReadiness::SoldOut { .. },
+                    ),
+                    true,
+                ) => {
                     return Err(Broken::new("L4", "the cloud is away, and the node does not say so"));
                 }
                 (Some(NodeReadiness::CloudAway { .. }), false) => {
@@ -111,6 +118,8 @@ impl Islands {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::SyncObject { .. } => {}
         }
     }

@@ -1,8 +1,9 @@
 //! L5: one pod's trouble is its own. A pod that comes new while both sides are known is made at once, whatever has become of
-//! the others; unless the cloud has said of all of them that a person must act first.
+//! the others; unless the cloud has said of all of them that a person must act first, or that it has no room for its size.
 
 use engine::{Event, Phase, Record};
 
+use super::rooms::Rooms;
 use super::told::Told;
 use super::{Broken, unless};
 use crate::sim::roster::{Id, Roster};
@@ -20,7 +21,13 @@ impl Fairness {
     }
 
     /// A record, before the account takes it over: all that followed from the one before it is decided.
-    pub fn heard(&mut self, record: &Record, told: &Told, roster: &Roster) -> Result<(), Broken> {
+    pub fn heard(
+        &mut self,
+        record: &Record,
+        told: &Told,
+        rooms: &Rooms,
+        roster: &Roster,
+    ) -> Result<(), Broken> {
         if let Some(id) = self.due.take() {
             unless(told.pod(id).asked, "L5", || format!("u{id} has come, and is not asked for at once"))?;
         }
@@ -29,6 +36,7 @@ impl Fairness {
             && facts.deletion.is_none()
             && told.both_listed()
             && told.person_needed.is_none()
+            && !rooms.was_refused(facts.room.as_ref())
             // What it needs is written first, and is not the others' trouble.
             && facts.objects.is_empty()
         {

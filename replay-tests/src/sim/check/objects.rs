@@ -1,10 +1,10 @@
-//! S13 for the copies of ConfigMaps and Secrets: each is written once for a change, however many pods need it.
+//! S13 for the copies of ConfigMaps, Secrets and claims: each is written once for a change, however many pods need it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use engine::{
-    Answer, Effect, EffectId, EffectKind, Event, ObjectRef, ObjectVersion, Outcome, Record, Refusal,
-    RefusalClass,
+    Answer, Effect, EffectId, EffectKind, Event, ObjectRef, ObjectVersion, Outcome, PodFacts, Record,
+    Refusal, RefusalClass,
 };
 
 use super::{Broken, unless};
@@ -25,6 +25,8 @@ struct Told {
 pub struct Copies {
     objects: BTreeMap<ObjectRef, Told>,
     asked: BTreeMap<EffectId, (ObjectRef, bool)>,
+    /// Those that our own rules refused, in this life or an earlier one.
+    refused: BTreeSet<ObjectRef>,
 }
 
 impl Copies {
@@ -74,9 +76,27 @@ impl Copies {
             }
             // What was seen before the read counts no more; what was seen since will be told again.
             Outcome::Done(Answer::ObjectAbsent) => {}
+            Outcome::Done(Answer::ObjectNotAdmitted { .. }) => {
+                (told.written, told.in_doubt) = (None, true);
+                self.refused.insert(object);
+            }
             Outcome::Done(_) | Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => {
                 (told.written, told.in_doubt) = (None, true);
             }
+        }
+    }
+
+    /// Whether a pod was told that something it cannot do without is refused for good.
+    #[must_use]
+    pub fn were_refused_to(&self, facts: &PodFacts) -> bool {
+        let objects = facts.objects.iter().filter(|one| one.mandatory);
+        objects.map(|one| one.object(&facts.pod.namespace)).any(|object| self.refused.contains(&object))
+    }
+
+    /// Something is to be done, or was before the agent died.
+    pub fn asks(&mut self, effect: &Effect) {
+        if let EffectKind::SyncObject { object, needed, .. } = &effect.kind {
+            self.asked.insert(effect.id, (object.clone(), *needed));
         }
     }
 
@@ -88,7 +108,7 @@ impl Copies {
         let EffectKind::SyncObject { object, needed, .. } = &effect.kind else { return Ok(()) };
         let is_alone = self.asked.iter().all(|(id, (other, _))| *id == effect.id || other != object);
         unless(is_alone, "S13", || format!("{object} has two calls under way"))?;
-        self.asked.insert(effect.id, (object.clone(), *needed));
+        self.asks(effect);
         let told = self.of(object);
         let is_news = told.written.is_none() || told.in_doubt || told.seen != told.written;
         unless(!needed || is_news, "S13", || format!("the copy of {object} is written again for nothing"))

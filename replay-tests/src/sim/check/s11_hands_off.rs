@@ -35,6 +35,8 @@ fn touched(effect: &Effect) -> Option<(&PodRef, &Arc<str>)> {
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. }
         | EffectKind::SyncObject { .. } => None,
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use engine::{Effect, EffectId, EffectKind, Event, LaterReason, Micros, Outcome, Record};
+use engine::{Bucket, Effect, EffectId, Event, LaterReason, Micros, Outcome, Record};
 
 use super::told::Told;
 use super::{Broken, unless};
@@ -101,9 +101,9 @@ impl Politeness {
                 format!("{} is tried again {} ms too soon", effect.id, not_before.ms_since(at))
             })?;
         }
-        let Some(id) = id.filter(|_| !matches!(effect.kind, EffectKind::EmitNotice { .. })) else {
-            return Ok(());
-        };
+        // What is for people has its own bounds.
+        let for_people = matches!(effect.kind.bucket(), Bucket::Notice | Bucket::CloudEvents);
+        let Some(id) = id.filter(|_| !for_people) else { return Ok(()) };
         let place = id as usize;
         if self.purses.len() <= place {
             self.purses.resize(place + 1, None);

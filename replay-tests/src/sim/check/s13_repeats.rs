@@ -46,6 +46,8 @@ pub fn decided(effect: &Effect, pod: &Pod, told: &Told, at: Micros) -> Result<()
         | EffectKind::EnsureCloudNamespace
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::PatchNode { .. }
         | EffectKind::SyncObject { .. } => Ok(()),
     }

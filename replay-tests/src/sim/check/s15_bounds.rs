@@ -1,4 +1,5 @@
-//! S15: what is under way is bounded by what there is: one call a pod, a few notices, one poll, one node.
+//! S15: what is under way is bounded by what there is: one call a pod, a few notices and reads of events, one poll, one
+//! node.
 
 use std::collections::BTreeSet;
 
@@ -12,6 +13,8 @@ use crate::sim::roster::Id;
 const OTHERS_MAX: usize = 2;
 /// Notices under way.
 const NOTICES_MAX: usize = 2_000;
+/// Reads of the cloud's events under way.
+const EVENT_READS_MAX: usize = 4;
 
 /// What is under way.
 #[derive(Default)]
@@ -19,6 +22,7 @@ pub struct Bounds {
     pods: BTreeSet<Id>,
     others: BTreeSet<EffectId>,
     notices: BTreeSet<EffectId>,
+    event_reads: BTreeSet<EffectId>,
 }
 
 impl Bounds {
@@ -34,6 +38,7 @@ impl Bounds {
                 let asked = told.asked().get(id).filter(|asked| asked.attempt == *attempt);
                 if !self.notices.remove(id)
                     && !self.others.remove(id)
+                    && !self.event_reads.remove(id)
                     && let Some(pod) = asked.and_then(|asked| asked.pod)
                 {
                     self.pods.remove(&pod);
@@ -64,6 +69,9 @@ impl Bounds {
             (Bucket::Notice, _) => {
                 self.notices.insert(effect.id);
             }
+            (Bucket::CloudEvents, _) => {
+                self.event_reads.insert(effect.id);
+            }
             (_, Some(id)) => {
                 let first = self.pods.insert(id);
                 unless(first, "S15", || {
@@ -76,6 +84,8 @@ impl Bounds {
                 self.others.insert(effect.id);
             }
         }
+        let reads = self.event_reads.len();
+        unless(reads <= EVENT_READS_MAX, "S15", || format!("{reads} reads of events"))?;
         unless(self.others.len() <= OTHERS_MAX, "S15", || format!("{} polls", self.others.len()))?;
         unless(self.notices.len() <= NOTICES_MAX, "S15", || format!("{} notices", self.notices.len()))
     }

@@ -24,6 +24,8 @@ pub fn decided(effect: &Effect, roster: &Roster) -> Result<(), Broken> {
         | EffectKind::ReleasePod { .. }
         | EffectKind::LookUpPod { .. }
         | EffectKind::EmitNotice { .. }
+        | EffectKind::ReadCloudEvents { .. }
+        | EffectKind::TellCloudEvent { .. }
         | EffectKind::ListCloudPods
         | EffectKind::EnsureCloudNamespace
         | EffectKind::PatchNode { .. }

@@ -2,11 +2,12 @@
 
 use engine::{Effect, EffectKind, Phase, RestartPolicy};
 
+use super::objects::Copies;
 use super::told::Pod;
 use super::{Broken, Truth, unless};
 use crate::sim::roster::Id;
 
-pub fn decided(effect: &Effect, pod: &Pod) -> Result<(), Broken> {
+pub fn decided(effect: &Effect, pod: &Pod, copies: &Copies) -> Result<(), Broken> {
     let EffectKind::PatchPodStatus { pod: of, status, .. } = &effect.kind else { return Ok(()) };
     unless(pod.object.is_some(), "S5", || format!("{} gets a status and is not known to be there", of.uid))?;
     unless(!pod.phase.is_terminal(), "S5", || format!("{} gets a status after its end", of.uid))?;
@@ -15,7 +16,8 @@ pub fn decided(effect: &Effect, pod: &Pod) -> Result<(), Broken> {
     // Nothing but a refusal for good ends a pod that has no body, and none that is to run again.
     let once = pod.object.as_ref().is_some_and(|facts| facts.restart_policy == RestartPolicy::Never);
     let ends = status.phase == Phase::Failed && status.reason == "ProviderFailed";
-    unless(!ends || (once && pod.refused), "S5", || {
+    let is_refused = pod.refused || pod.object.as_ref().is_some_and(|facts| copies.were_refused_to(facts));
+    unless(!ends || (once && is_refused), "S5", || {
         format!("{} has failed for a refusal that ends no pod", of.uid)
     })?;
     // What became of a body that went while its end was asked for is what was last seen of it, or nothing.

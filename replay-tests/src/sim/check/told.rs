@@ -28,7 +28,7 @@ pub struct Pod {
     /// When anything was last heard of its object.
     news: Seq,
     /// When its object came, or came once more.
-    came: Seq,
+    pub came: Seq,
     /// A list or a call lacked it, and no look-up has told since.
     pub doubted: bool,
     /// The watch said that it is deleted.
@@ -141,7 +141,7 @@ pub struct Told {
     pub person_needed: Option<Micros>,
     pods: Vec<Pod>,
     asked: BTreeMap<EffectId, Asked>,
-    /// Of ConfigMaps and Secrets.
+    /// Of ConfigMaps, Secrets and claims.
     pub copies: Copies,
     seq: Seq,
     /// The time of the last record.
@@ -154,6 +154,11 @@ impl Told {
     pub fn pod(&self, id: Id) -> &Pod {
         static NOTHING: std::sync::LazyLock<Pod> = std::sync::LazyLock::new(Pod::default);
         self.pods.get(id as usize).unwrap_or(&NOTHING)
+    }
+
+    /// All pods.
+    pub fn pods(&self) -> impl Iterator<Item = &Pod> {
+        self.pods.iter()
     }
 
     /// Whether both sides were listed since the start.
@@ -426,7 +431,10 @@ impl Told {
             | Answer::Listed { .. }
             | Answer::ObjectWritten { .. }
             | Answer::ObjectAbsent
-            | Answer::ObjectUnreadable { .. } => {}
+            | Answer::ObjectUnreadable { .. }
+            | Answer::CloudEvents(_)
+            | Answer::ObjectUnready { .. }
+            | Answer::ObjectNotAdmitted { .. } => {}
         }
     }
 }

@@ -1,6 +1,9 @@
-//! How a body looks.
+//! How a body looks, and what the cloud says of it.
 
-use engine::{Condition, ConditionKind, ContainerState, ContainerStatus, Phase, PodStatus, Truth};
+use engine::{
+    CloudEvent, CloudFacts, Condition, ConditionKind, ContainerState, ContainerStatus, Phase, PodStatus,
+    Truth,
+};
 
 /// The status of a pod with one container.
 pub(super) fn status(phase: Phase, number: u64, restart_count: u32, words: usize) -> PodStatus {
@@ -46,4 +49,24 @@ pub(super) fn status(phase: Phase, number: u64, restart_count: u32, words: usize
         message: "x".repeat(words),
         ..PodStatus::default()
     }
+}
+
+/// The events of a body: of its place, of its restarts, of its end. Each is named after the body that it is about.
+pub(super) fn events(facts: &CloudFacts) -> Vec<CloudEvent> {
+    let event = |reason: &str, count: u32| CloudEvent {
+        id: format!("{}-{reason}", facts.cloud_uid).into(),
+        warning: reason != "Scheduled",
+        reason: reason.to_owned(),
+        count,
+        ..CloudEvent::default()
+    };
+    let mut events = vec![event("Scheduled", 1)];
+    let restarts = facts.status.containers.iter().map(|container| container.restart_count).sum();
+    if restarts > 0 {
+        events.push(event("BackOff", restarts));
+    }
+    if facts.status.phase == Phase::Failed {
+        events.push(event("Failed", 1));
+    }
+    events
 }

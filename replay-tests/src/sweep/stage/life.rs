@@ -111,6 +111,8 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. } => {}
         }
         // A little apart, so that nothing depends on two calls that arrive together.
@@ -171,6 +173,8 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. }
             | EffectKind::SyncObject { .. } => None,
         };
@@ -200,6 +204,8 @@ impl Stage {
             | EffectKind::ReleasePod { .. }
             | EffectKind::LookUpPod { .. }
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. }
             | EffectKind::SyncObject { .. } => BACK_MS,
         };
@@ -245,6 +251,8 @@ impl Stage {
             | EffectKind::EnsureCloudNamespace
             | EffectKind::ReleasePod { .. }
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. } => {}
         }
         if relist {

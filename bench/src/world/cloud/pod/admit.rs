@@ -81,6 +81,7 @@ pub(in crate::world::cloud) fn admit(
         initialized_us: 0,
         last_run_us: (0, 0),
         restarts: 0,
+        pulls: 0,
         deletion: None,
         due_us: None,
         status_written: None,

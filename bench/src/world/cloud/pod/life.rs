@@ -19,6 +19,11 @@ const KILLED: i32 = 137;
 /// How soon a pod that found no address tries again.
 const ADDRESS_RETRY_US: u64 = 1_000_000;
 
+/// The wait after so many failures.
+fn back_off_us(failures: u32) -> u64 {
+    RESTART_US.saturating_mul(1 << failures.min(5)).min(RESTART_US_MAX)
+}
+
 impl Pod {
     fn target(&self) -> Target {
         Target::Pod(self.key.clone())
@@ -53,7 +58,7 @@ impl Pod {
         match self.stage {
             Stage::Accepted => self.place(at_us, common),
             Stage::Creating => self.run(at_us, common),
-            Stage::PullFailed { .. } => self.change(Stage::PullFailed { backing_off: true }, at_us, common),
+            Stage::PullFailed { backing_off } => self.pull_again(backing_off, at_us, common),
             Stage::Running => self.end(at_us, common),
             Stage::Restarting => {
                 self.started_us = at_us;
@@ -68,11 +73,13 @@ impl Pod {
 
     fn place(&mut self, at_us: u64, common: &mut Common) {
         let Some(address) = common.addresses.take() else {
+            common.notices.note(at_us, self, NoticeReason::FailedScheduling);
             return self.set_due(Some(at_us + ADDRESS_RETRY_US), common);
         };
         self.placement = Some(Placement { at_us, address });
         self.add_placement_fields();
         common.notices.note(at_us, self, NoticeReason::Scheduled);
+        common.notices.note(at_us, self, NoticeReason::Pulling);
         self.change(Stage::Creating, at_us, common);
         self.set_due(Some(self.started_us.max(at_us)), common);
     }
@@ -84,15 +91,37 @@ impl Pod {
             return self.change(Stage::Broken { reason: "FailedCreatePodSandBox".into() }, at_us, common);
         }
         self.started_us = at_us;
-        if self.init_containers.iter().chain(&self.containers).any(|container| container.pull_fails) {
-            common.notices.note(at_us, self, NoticeReason::Failed);
+        if self.pull_fails() {
+            common.notices.note(at_us, self, NoticeReason::PullFailed);
             self.change(Stage::PullFailed { backing_off: false }, at_us, common);
             return self.set_due(Some(at_us + PULL_BACK_OFF_US), common);
         }
         self.initialized_us = at_us;
-        common.notices.note(at_us, self, NoticeReason::Started);
+        for reason in [NoticeReason::Pulled, NoticeReason::Created, NoticeReason::Started] {
+            common.notices.note(at_us, self, reason);
+        }
         self.change(Stage::Running, at_us, common);
         self.set_run_end(at_us, common);
+    }
+
+    fn pull_fails(&self) -> bool {
+        self.init_containers.iter().chain(&self.containers).any(|container| container.pull_fails)
+    }
+
+    /// Waits before it pulls again, or does so. Only its events tell how often that was in vain.
+    fn pull_again(&mut self, backing_off: bool, at_us: u64, common: &mut Common) {
+        if backing_off {
+            common.notices.note(at_us, self, NoticeReason::Pulling);
+            if !self.pull_fails() {
+                return self.run(at_us, common);
+            }
+            common.notices.note(at_us, self, NoticeReason::PullFailed);
+        } else {
+            self.change(Stage::PullFailed { backing_off: true }, at_us, common);
+        }
+        common.notices.note(at_us, self, NoticeReason::PullBackOff);
+        self.set_due(Some(at_us + back_off_us(self.pulls)), common);
+        self.pulls += 1;
     }
 
     fn set_run_end(&mut self, at_us: u64, common: &mut Common) {
@@ -117,7 +146,7 @@ impl Pod {
     }
 
     pub(super) fn restart_wait_us(&self) -> u64 {
-        RESTART_US.saturating_mul(1 << self.restarts.min(5)).min(RESTART_US_MAX)
+        back_off_us(self.restarts)
     }
 
     /// Asks for its end. A second request can only bring the end forward.

@@ -1,4 +1,4 @@
-//! The ConfigMaps and Secrets that a pod cannot start without: like a kubelet, the cloud lets it wait for them.
+//! The ConfigMaps, Secrets and claims that a pod cannot start without: like a kubelet, the cloud lets it wait for them.
 
 use std::collections::BTreeSet;
 
@@ -23,6 +23,7 @@ pub(super) fn needs(spec: &Value) -> BTreeSet<(Resource, String)> {
     for volume in list(spec, "volumes") {
         add(Resource::ConfigMaps, &volume["configMap"], "name");
         add(Resource::Secrets, &volume["secret"], "secretName");
+        add(Resource::PersistentVolumeClaims, &volume["persistentVolumeClaim"], "claimName");
         for source in list(&volume["projected"], "sources") {
             add(Resource::ConfigMaps, &source["configMap"], "name");
             add(Resource::Secrets, &source["secret"], "name");
@@ -46,6 +47,11 @@ impl Pod {
     pub(in crate::world::cloud) fn looks_for(&self) -> impl Iterator<Item = &(Resource, String)> {
         let looks = self.stage == Stage::Creating && self.deletion.is_none();
         self.needs.iter().filter(move |_| looks)
+    }
+
+    /// Whether it uses a claim.
+    pub(in crate::world::cloud) fn uses_claim(&self, name: &str) -> bool {
+        self.needs.contains(&(Resource::PersistentVolumeClaims, name.to_owned()))
     }
 
     /// Something was not there.

@@ -184,9 +184,59 @@ fn events_and_quotas_are_told() {
     let events = world.call(&world.request(Verb::List, Resource::Events, "burst", "")).json();
     let reasons: Vec<_> =
         events["items"].as_array().unwrap().iter().map(|event| event["reason"].clone()).collect();
-    assert_eq!(reasons, ["Scheduled", "Started"]);
+    assert_eq!(reasons, ["Scheduled", "Pulling", "Pulled", "Created", "Started"]);
     expect!["403 - pods is forbidden: exceeded quota: default, used: pods=1, limited: pods=1"]
         .assert_eq(&message(&world.create_pod(&pod("b"))));
     let quotas = world.call(&world.request(Verb::List, Resource::ResourceQuotas, "burst", "")).json();
     assert_eq!(quotas["items"][0]["status"]["used"]["pods"], "1");
+}
+
+#[test]
+fn a_size_sells_out_and_comes_back_when_a_pod_of_it_ends() {
+    let capacities = "0.5_1=1".parse().unwrap();
+    let mut world = World::ready(CloudOptions { capacities, ..CloudOptions::default() });
+    assert_eq!(world.create_pod(&pod("a")).status, 201);
+    let refused = world.create_pod(&pod("b"));
+    expect!["400 CCI.02.400116 NoAllocatedCluster"].assert_eq(&message(&refused));
+    let larger = json!({"cpu": "1", "memory": "2Gi"});
+    let larger = json!({"limits": larger, "requests": larger});
+    let other = pod_with("c", "/spec/containers/0/resources", larger);
+    assert_eq!(world.create_pod(&other).status, 201, "another size");
+    world.delete_pod("a", &json!({"gracePeriodSeconds": 0}));
+    world.pass(5 * SECOND);
+    assert_eq!(world.create_pod(&pod("b")).status, 201);
+}
+
+/// The events of one pod, by its identity: reason and count.
+fn events_of(world: &mut World, name: &str) -> Vec<(String, u64)> {
+    let body = world.call(&world.request(Verb::Get, Resource::Pods, "burst", name)).json();
+    let uid = body["metadata"]["uid"].as_str().unwrap().to_owned();
+    let query = Query { field_selector: format!("involvedObject.uid={uid}"), ..Query::default() };
+    let list = world.request(Verb::List, Resource::Events, "burst", "").with_query(query);
+    let list = world.call(&list).json();
+    let items = list["items"].as_array().unwrap().iter();
+    items
+        .map(|event| (event["reason"].as_str().unwrap().to_owned(), event["count"].as_u64().unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_same_event_is_counted_up_and_an_old_one_is_gone() {
+    let mut world = World::ready(CloudOptions::default());
+    world.create_pod(&pod("a"));
+    let mut bad = pod("b");
+    bad["spec"]["containers"][0]["image"] = "pull-error:1".into();
+    world.create_pod(&bad);
+    world.pass(5 * SECOND);
+    assert_eq!(events_of(&mut world, "b"), [("Scheduled", 1), ("Pulling", 1), ("Failed", 1)].map(owned));
+    world.pass(60 * SECOND);
+    let counted = [("Scheduled", 1), ("Pulling", 3), ("Failed", 3), ("BackOff", 3)].map(owned);
+    assert_eq!(events_of(&mut world, "b"), counted);
+    world.pass(3_600 * SECOND);
+    assert_eq!(events_of(&mut world, "a"), []);
+    assert!(events_of(&mut world, "b").iter().all(|(reason, count)| reason != "Scheduled" && *count > 9));
+}
+
+fn owned((reason, count): (&str, u64)) -> (String, u64) {
+    (reason.to_owned(), count)
 }

@@ -55,6 +55,8 @@ impl What {
             EffectKind::LookUpPod { .. } => What::LookUp,
             EffectKind::EnsureCloudNamespace
             | EffectKind::EmitNotice { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. }
             | EffectKind::PatchNode { .. }
             | EffectKind::SyncObject { .. } => What::Else,
         }

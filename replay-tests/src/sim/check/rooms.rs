@@ -1,0 +1,143 @@
+//! S13 for sizes that are sold out: an account of what the agent was told of each, and what it may try.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use engine::{Effect, EffectId, EffectKind, Event, LaterReason, Micros, Outcome, Record, Room};
+
+use super::told::{Pod, Told, What};
+use super::{Broken, unless};
+use crate::sim::roster::Id;
+
+/// The shortest wait after a refusal: three quarters of the policy's first.
+fn wait_ms(told: &Told, asked_ms: Option<u32>) -> u64 {
+    let own = u64::from(told.policy.retry_base_ms) * 3 / 4;
+    own.max(asked_ms.unwrap_or_default().min(300_000).into())
+}
+
+/// A size that was refused and of which no pod has been made since.
+struct SoldOut {
+    /// When that was last heard.
+    since: Micros,
+    not_before: Micros,
+    /// How many may be tried at once.
+    window: usize,
+    tries: BTreeSet<EffectId>,
+    /// The agent may have forgotten it, or not: nothing is judged until it is refused anew.
+    is_in_doubt: bool,
+}
+
+/// The account.
+#[derive(Default)]
+pub struct Rooms {
+    sold_out: BTreeMap<Arc<Room>, SoldOut>,
+    /// The sizes of which anything was refused since the start.
+    ever: BTreeSet<Arc<Room>>,
+}
+
+impl Rooms {
+    /// Nothing is known after a start.
+    pub fn started(&mut self) {
+        *self = Rooms::default();
+    }
+
+    /// Whether the cloud ever refused this size since the start: a pod that has it may be waiting for others.
+    pub fn was_refused(&self, room: Option<&Arc<Room>>) -> bool {
+        room.is_some_and(|room| self.ever.contains(room))
+    }
+
+    /// A record, before the account of pods takes it over.
+    pub fn heard(&mut self, record: &Record, told: &Told) {
+        let mut is_list = false;
+        if let Event::EffectFinished { id, attempt, outcome, times, .. } = &record.event
+            && let Some(asked) = told.asked().get(id).filter(|asked| asked.attempt == *attempt)
+        {
+            is_list = asked.what == What::List;
+            if let (What::Create, Some(pod)) = (asked.what, asked.pod) {
+                for one in self.sold_out.values_mut() {
+                    one.tries.remove(id);
+                }
+                if let Some(room) = room_of(told.pod(pod)) {
+                    self.created(room, outcome, record.at, times.sent, told);
+                }
+            }
+        }
+        self.forget(record.at, is_list, told);
+    }
+
+    fn created(&mut self, room: &Arc<Room>, outcome: &Outcome, at: Micros, sent: Micros, told: &Told) {
+        if let Outcome::Later { reason: LaterReason::Capacity, wait_ms: asked_ms, .. } = outcome {
+            self.ever.insert(room.clone());
+            let not_before = at.plus_ms(wait_ms(told, *asked_ms));
+            let first =
+                || SoldOut { since: sent, not_before, window: 1, tries: BTreeSet::new(), is_in_doubt: false };
+            let one = self.sold_out.entry(room.clone()).or_insert_with(first);
+            if sent > one.since {
+                one.window = 1;
+                if std::mem::take(&mut one.is_in_doubt) {
+                    one.tries.clear();
+                }
+            }
+            (one.since, one.not_before) = (at, one.not_before.max(not_before));
+        } else if outcome.cloud_pod().is_some()
+            && let Some(one) = self.sold_out.get_mut(room).filter(|one| sent >= one.since)
+        {
+            (one.window, one.not_before) = (one.window.saturating_mul(2), at);
+        }
+    }
+
+    /// A size of which no pod is to be made is forgotten. One whose pods all wait for something else may be with each list,
+    /// and when the next may be tried.
+    fn forget(&mut self, at: Micros, is_list: bool, told: &Told) {
+        self.sold_out.retain(|room, one| {
+            let mut pods = told.pods().filter(|pod| is_of(pod, room) && is_unmade(pod)).peekable();
+            let is_left = pods.peek().is_some();
+            let is_resting = !one.tries.is_empty() || one.not_before > at;
+            one.is_in_doubt |= !(is_resting && !is_list || pods.any(|pod| waits_for_room(pod, told)));
+            is_left
+        });
+    }
+
+    /// Something is to be done.
+    pub fn decided(
+        &mut self,
+        effect: &Effect,
+        id: Option<Id>,
+        told: &Told,
+        at: Micros,
+    ) -> Result<(), Broken> {
+        let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return Ok(()) };
+        let room = id.and_then(|id| room_of(told.pod(id)));
+        let Some((room, one)) = room.and_then(|room| self.sold_out.get_mut(room).map(|one| (room, one)))
+        else {
+            return Ok(());
+        };
+        unless(one.not_before <= at || one.is_in_doubt, "S13", || {
+            format!("{} is tried {} ms too soon: {room} is sold out", pod.uid, one.not_before.ms_since(at))
+        })?;
+        unless(one.tries.len() < one.window || one.is_in_doubt, "S13", || {
+            format!("{} is tried while {} are: {room} is sold out", pod.uid, one.tries.len())
+        })?;
+        one.tries.insert(effect.id);
+        Ok(())
+    }
+}
+
+fn room_of(pod: &Pod) -> Option<&Arc<Room>> {
+    pod.object.as_ref().and_then(|facts| facts.room.as_ref())
+}
+
+fn is_of(pod: &Pod, room: &Arc<Room>) -> bool {
+    room_of(pod) == Some(room)
+}
+
+fn is_unmade(pod: &Pod) -> bool {
+    pod.object.is_some() && !pod.deleting() && !pod.phase.is_terminal() && pod.body.is_none()
+}
+
+/// Whether nothing but the room can be what it waits for.
+fn waits_for_room(pod: &Pod, told: &Told) -> bool {
+    let needs_nothing = pod.object.as_ref().is_some_and(|facts| facts.objects.is_empty());
+    let is_unmade_for_sure = !pod.doubted && !pod.maybe && !pod.refused && pod.absences == 0;
+    needs_nothing && is_unmade_for_sure && pod.seen > told.started && told.both_listed()
+}
