@@ -44,7 +44,7 @@ fn a_damaged_end() {
     check(
         &memory,
         expect![
-            "the log has lost records #2021 to #2400: the log ends at #2020, and its head says that it went up to #2400; records #1 to #2020 are kept, and it goes on with #2021 and the state from the snapshot at #1600; what was found is set aside in memory (124612 bytes)"
+            "the log has lost records #2001 to #2400: the log ends at #2000, and its head says that it went up to #2400; records #1 to #2000 are kept, and it goes on with #2001 and the state from the snapshot at #1600; what was found is set aside in memory (128210 bytes)"
         ],
     );
 
@@ -53,7 +53,7 @@ fn a_damaged_end() {
     check(
         &memory,
         expect![
-            "the log has lost records #2021 to #2400: the log ends at #2020, and its head says that it went up to #2400; records #1 to #2020 are kept, and it goes on with #2021 and the state from the snapshot at #1600; what was found is set aside in memory (63820 bytes)"
+            "the log has lost records #2001 to #2400: the log ends at #2000, and its head says that it went up to #2400; records #1 to #2000 are kept, and it goes on with #2001 and the state from the snapshot at #1600; what was found is set aside in memory (64020 bytes)"
         ],
     );
 }
@@ -65,7 +65,7 @@ fn damage_in_history() {
     check(
         &memory,
         expect![
-            "the log has lost what was before record #641: segment-00000000000000000421.frames is damaged; records #641 to #2400 are kept, and it goes on with #2401 and the state from the snapshot at #1600; what was found is set aside in memory (128449 bytes)"
+            "the log has lost what was before record #621: segment-00000000000000000401.frames is damaged; records #621 to #2400 are kept, and it goes on with #2401 and the state from the snapshot at #1600; what was found is set aside in memory (125698 bytes)"
         ],
     );
 
@@ -74,7 +74,7 @@ fn damage_in_history() {
     check(
         &memory,
         expect![
-            "the log has lost records #1221 to #2400: segment-00000000000000000821.frames ends at #1220, segment-00000000000000001621.frames begins at #1621; snapshot-00000000000000001600.state does not belong to the records that are kept; records #1 to #1220 are kept, and it goes on with #1221 and the state from the snapshot at #800; what was found is set aside in memory (188143 bytes)"
+            "the log has lost what was before record #1601: segment-00000000000000000801.frames ends at #1200, segment-00000000000000001601.frames begins at #1601; snapshot-00000000000000000800.state does not belong to the records that are kept; records #1601 to #2400 are kept, and it goes on with #2401 and the state from the snapshot at #1600; what was found is set aside in memory (189389 bytes)"
         ],
     );
 
@@ -83,7 +83,7 @@ fn damage_in_history() {
     check(
         &memory,
         expect![
-            "the log has lost what was before record #21: segment-00000000000000000001.frames is damaged; records #21 to #2400 are kept, and it goes on with #2401 and the state from the snapshot at #1600; what was found is set aside in memory (65429 bytes)"
+            "the log has lost what was before record #21: segment-00000000000000000001.frames is damaged; records #21 to #2400 are kept, and it goes on with #2401 and the state from the snapshot at #1600; what was found is set aside in memory (62478 bytes)"
         ],
     );
 }
@@ -95,7 +95,7 @@ fn damage_behind_which_no_snapshot_leads_on() {
     check(
         &memory,
         expect![
-            "the log has lost records #1821 to #2400: segment-00000000000000001621.frames is damaged; records #1 to #1820 are kept, and it goes on with #1821 and the state from the snapshot at #1600; what was found is set aside in memory (124612 bytes)"
+            "the log has lost records #1801 to #2400: segment-00000000000000001601.frames is damaged; records #1 to #1800 are kept, and it goes on with #1801 and the state from the snapshot at #1600; what was found is set aside in memory (128210 bytes)"
         ],
     );
 
@@ -106,7 +106,7 @@ fn damage_behind_which_no_snapshot_leads_on() {
     check(
         &memory,
         expect![
-            "the log has lost records #421 to #2400: no snapshot says how things stood before them; nothing is kept, and it begins anew; what was found is set aside in memory (314914 bytes)"
+            "the log has lost records #401 to #2400: no snapshot says how things stood before them; nothing is kept, and it begins anew; what was found is set aside in memory (319072 bytes)"
         ],
     );
 }
@@ -119,7 +119,7 @@ fn damage_on_both_sides_of_a_snapshot() {
     check(
         &memory,
         expect![
-            "the log has lost records #1821 to #2400 and what was before #641: segment-00000000000000000421.frames is damaged; segment-00000000000000001621.frames is damaged; records #641 to #1820 are kept, and it goes on with #1821 and the state from the snapshot at #1600; what was found is set aside in memory (253061 bytes)"
+            "the log has lost records #1801 to #2400 and what was before #621: segment-00000000000000000401.frames is damaged; segment-00000000000000001601.frames is damaged; records #621 to #1800 are kept, and it goes on with #1801 and the state from the snapshot at #1600; what was found is set aside in memory (253908 bytes)"
         ],
     );
 }
@@ -150,7 +150,7 @@ fn a_snapshot_that_cannot_be_used() {
         &memory,
         Options { state_version: 2, ..small_segments() },
         expect![
-            "the log has lost records #421 to #2400: no snapshot says how things stood before them; snapshot-00000000000000000800.state has layout 1 of the state, and this build reads layout 2; snapshot-00000000000000001600.state has layout 1 of the state, and this build reads layout 2; nothing is kept, and it begins anew; what was found is set aside in memory (315052 bytes)"
+            "the log has lost records #401 to #2400: no snapshot says how things stood before them; snapshot-00000000000000000800.state has layout 1 of the state, and this build reads layout 2; snapshot-00000000000000001600.state has layout 1 of the state, and this build reads layout 2; nothing is kept, and it begins anew; what was found is set aside in memory (319210 bytes)"
         ],
     );
 }
