@@ -78,6 +78,17 @@ fn damage_in_history() {
         ],
     );
 
+    // Behind the gap no snapshot leads on.
+    let memory = written();
+    memory.remove(Name::Sealed(sealed(&memory)[3])).unwrap();
+    memory.remove(Name::Snapshot(Seq(1_600))).unwrap();
+    check(
+        &memory,
+        expect![
+            "the log has lost records #1201 to #2400: segment-00000000000000000801.frames ends at #1200, segment-00000000000000001601.frames begins at #1601; records #1 to #1200 are kept, and it goes on with #1201 and the state from the snapshot at #800; what was found is set aside in memory (191832 bytes)"
+        ],
+    );
+
     let memory = written();
     memory.damage(Name::Sealed(Seq(1)), |bytes| bytes[100] ^= 1);
     check(
