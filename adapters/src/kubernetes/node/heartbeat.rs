@@ -94,7 +94,8 @@ impl VirtualNode {
         }
     }
 
-    /// Writes the last status again when it is time, or when the node offers something else, unless a change is just being written.
+    /// Writes the last status again when it is time, or when the node offers something else, unless a change is just being
+    /// written.
     async fn refresh(&self, heart: &mut Heartbeat, node: &NodeHead) -> Result<(), Failure> {
         if heart.refreshed_at.elapsed() < STATUS_REFRESH_PERIOD && !self.offer.lock().1 {
             return Ok(());
