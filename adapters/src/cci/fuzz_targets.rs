@@ -316,9 +316,11 @@ fn fuzz_cci_page() {
 fn check_events(input: &[u8]) {
     let Ok(page) = read_list(input, "EventList") else { return };
     let events: Vec<_> = page.items.iter().filter_map(|item| read_event("cloud-1", item)).collect();
-    let whole: Value = serde_json::from_slice(input).unwrap_or_default();
-    let about = |item: &&Value| item["involvedObject"]["uid"] == "cloud-1";
-    assert!(events.len() <= whole["items"].as_array().into_iter().flatten().filter(about).count());
+    // Judged where the whole is JSON to the last byte: what is not looked at may hold a number that is too big for a value.
+    if let Ok(whole) = serde_json::from_slice::<Value>(input) {
+        let about = |item: &&Value| item["involvedObject"]["uid"] == "cloud-1";
+        assert!(events.len() <= whole["items"].as_array().into_iter().flatten().filter(about).count());
+    }
     let told = most_telling(events);
     assert!(told.len() <= CLOUD_EVENTS_MAX);
     for event in &told {
@@ -351,7 +353,9 @@ fn fuzz_cci_events() {
         list(json!([event("cloud-1", json!(1)), event("cloud-1", json!(-7)), event("cloud-2", json!(2))])),
         list(json!([event("cloud-1", Value::Null)])),
         list(json!((0..12).map(|count| event("cloud-1", json!(count))).collect::<Vec<_>>())),
+        br#"{"kind":"List","metadata":{},"more":1e999,"items":[{"metadata":{"uid":"e"},"involvedObject":{"uid":"cloud-1"}}]}"#.to_vec(),
     ];
+    lists.iter().for_each(|list| check_events(list));
     fuzz::target!(&corpus(&lists), check_events);
 }
 
