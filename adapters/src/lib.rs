@@ -4,6 +4,7 @@
 pub mod cci;
 pub mod clock;
 pub mod execute;
+pub mod kubelet;
 pub mod kubernetes;
 pub mod objects;
 pub mod pace;
