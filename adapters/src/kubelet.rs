@@ -1,19 +1,35 @@
 //! The kubelet API: what the API server, metrics-server and a monitoring system ask of a node.
 //!
-//! [`router`] lets a request in and finds its pod; one file for each thing that can be asked for answers it. Nothing in
-//! here decides, writes to the log or changes a pod: it reads the agent's state by [`PodLookup`] and speaks to the cloud.
+//! [`Front`] is the port; `router` lets a request in and finds its pod; one file for each thing that can be asked for
+//! answers it. Nothing in here decides, writes to the log or changes a pod: it reads the agent's state by [`PodLookup`]
+//! and speaks to the cloud.
 
 mod attach;
+mod authenticate;
+mod authorize;
+mod certificate;
+mod connections;
 mod exec;
 mod forward;
+mod front;
 mod logs;
 mod lookup;
+mod pods;
+pub(crate) mod query;
 mod refused;
+mod reviews;
+mod route;
+mod router;
+mod server;
+mod signing;
 mod stats;
 mod target;
+mod tls;
 
 use std::sync::Arc;
 
+pub use connections::ConnectionLimits;
+pub use front::{CertificateSource, Front, FrontSettings, OwnPages, SettingError};
 pub use lookup::{PodLookup, PodQuestion, PodView};
 pub(crate) use refused::Refused;
 pub(crate) use target::Target;
@@ -26,4 +42,12 @@ pub struct Kubelet {
     pub(crate) lookup: PodLookup,
     /// The cloud.
     pub(crate) cloud: Arc<CciClient>,
+}
+
+impl Kubelet {
+    /// Finds pods by `lookup`, and asks `cloud` about them.
+    #[must_use]
+    pub fn new(lookup: PodLookup, cloud: Arc<CciClient>) -> Kubelet {
+        Kubelet { lookup, cloud }
+    }
 }

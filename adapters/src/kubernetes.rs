@@ -14,7 +14,7 @@ mod objects;
 pub mod render;
 mod services;
 pub(crate) mod tokens;
-mod transport;
+pub(crate) mod transport;
 mod watch;
 mod writer;
 

@@ -1,0 +1,218 @@
+//! The connections that are open, and which of them have to go.
+//!
+//! A connection is a stranger until a request on it was allowed. Strangers are few, and the oldest makes room for the
+//! newest: whoever opens thousands and says nothing drives out its own, and somebody with a right, who is through in
+//! some milliseconds, never waits behind them. Connections of those with a right are never closed for others.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
+
+/// What connections may take.
+#[derive(Clone, Copy, Debug)]
+pub struct ConnectionLimits {
+    /// Connections on which nothing was allowed yet. Beyond them the oldest is closed. Each costs some 40 KiB.
+    pub strangers_max: usize,
+    /// Connections on which something was allowed. Beyond them a request on a new one is answered with 429.
+    pub trusted_max: usize,
+    /// How long the TLS handshake may take.
+    pub handshake: Duration,
+    /// How long the head of the first request may take after it.
+    pub head: Duration,
+    /// How long a connection may be between two requests, the head of the second included: longer than the 90 s for
+    /// which the API server keeps one, so that it is the API server that closes it.
+    pub idle: Duration,
+    /// How long what is being answered may go on when the agent ends.
+    pub grace: Duration,
+}
+
+impl Default for ConnectionLimits {
+    fn default() -> ConnectionLimits {
+        ConnectionLimits {
+            // A flood of ten thousand a second leaves each a tenth of one: a handshake and a review take less.
+            strangers_max: 1_024,
+            // Followers, execs and forwards of a full node, and as many again.
+            trusted_max: 4_096,
+            handshake: Duration::from_secs(10),
+            head: Duration::from_secs(10),
+            idle: Duration::from_secs(120),
+            grace: Duration::from_secs(5),
+        }
+    }
+}
+
+/// The connections that are open.
+pub(super) struct Connections {
+    pub(super) limits: ConnectionLimits,
+    state: Mutex<State>,
+    /// Ends all.
+    cut: CancellationToken,
+    tracker: TaskTracker,
+}
+
+#[derive(Default)]
+struct State {
+    next: u64,
+    /// By age.
+    strangers: BTreeMap<u64, CancellationToken>,
+    trusted: usize,
+}
+
+/// A connection, for as long as anything holds it.
+pub(super) struct Admitted {
+    connections: Arc<Connections>,
+    number: u64,
+    is_trusted: AtomicBool,
+    cut: CancellationToken,
+    _tracked: TaskTrackerToken,
+}
+
+impl Connections {
+    pub(super) fn new(limits: ConnectionLimits) -> Arc<Connections> {
+        let (state, cut, tracker) = Default::default();
+        Arc::new(Connections { limits, state, cut, tracker })
+    }
+
+    /// Takes in a new one, for which the oldest stranger may have to go.
+    pub(super) fn admit(self: &Arc<Self>) -> Arc<Admitted> {
+        let cut = self.cut.child_token();
+        let number = {
+            let mut state = self.state.lock();
+            state.next += 1;
+            let number = state.next;
+            state.strangers.insert(number, cut.clone());
+            number
+        };
+        if self.state.lock().strangers.len() > self.limits.strangers_max {
+            self.close_oldest();
+        }
+        let (connections, tracked) = (Arc::clone(self), self.tracker.token());
+        Arc::new(Admitted { connections, number, is_trusted: AtomicBool::new(false), cut, _tracked: tracked })
+    }
+
+    /// Closes the oldest stranger.
+    pub(super) fn close_oldest(&self) {
+        let oldest = self.state.lock().strangers.pop_first();
+        if let Some((_, cut)) = oldest {
+            cut.cancel();
+        }
+    }
+
+    /// Waits until all are closed, for the time of grace at most, and closes what is left.
+    pub(super) async fn end(&self) {
+        self.tracker.close();
+        let _in_time = tokio::time::timeout(self.limits.grace, self.tracker.wait()).await;
+        self.cut.cancel();
+    }
+
+    /// Strangers and others.
+    #[cfg(test)]
+    pub(super) fn counts(&self) -> (usize, usize) {
+        let state = self.state.lock();
+        (state.strangers.len(), state.trusted)
+    }
+}
+
+impl Admitted {
+    /// Something was allowed on it: it is no stranger any more. `false` when there are too many of these.
+    pub(super) fn trust(&self) -> bool {
+        let mut state = self.connections.state.lock();
+        if self.is_trusted.load(Ordering::Relaxed) {
+            return true;
+        }
+        if state.trusted >= self.connections.limits.trusted_max {
+            return false;
+        }
+        state.trusted += 1;
+        state.strangers.remove(&self.number);
+        self.is_trusted.store(true, Ordering::Relaxed);
+        true
+    }
+
+    pub(super) fn is_trusted(&self) -> bool {
+        self.is_trusted.load(Ordering::Relaxed)
+    }
+
+    /// When it has to go.
+    pub(super) fn cut(&self) -> &CancellationToken {
+        &self.cut
+    }
+}
+
+impl Drop for Admitted {
+    fn drop(&mut self) {
+        let mut state = self.connections.state.lock();
+        match self.is_trusted.load(Ordering::Relaxed) {
+            true => state.trusted -= 1,
+            false => {
+                state.strangers.remove(&self.number);
+            }
+        }
+    }
+}
+
+/// The bytes of a connection, which fail once it has to go: what was upgraded is nobody's but its handler's, and ends
+/// all the same.
+pub(super) struct Held<S> {
+    bytes: S,
+    admitted: Arc<Admitted>,
+    // One each, since the two halves of an upgraded connection may wait in two tasks.
+    read_cut: Pin<Box<WaitForCancellationFutureOwned>>,
+    write_cut: Pin<Box<WaitForCancellationFutureOwned>>,
+}
+
+impl<S> Held<S> {
+    pub(super) fn new(bytes: S, admitted: Arc<Admitted>) -> Held<S> {
+        let cut = || Box::pin(admitted.cut.clone().cancelled_owned());
+        Held { bytes, read_cut: cut(), write_cut: cut(), admitted }
+    }
+
+    fn is_cut(
+        &mut self,
+        cx: &mut Context<'_>,
+        of: fn(&mut Self) -> &mut Pin<Box<WaitForCancellationFutureOwned>>,
+    ) -> io::Result<()> {
+        if self.admitted.cut.is_cancelled() || of(self).as_mut().poll(cx).is_ready() {
+            return Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the connection was closed by us"));
+        }
+        Ok(())
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Held<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.is_cut(cx, |held| &mut held.read_cut)?;
+        Pin::new(&mut self.bytes).poll_read(cx, buf)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.is_cut(cx, |held| &mut held.write_cut)?;
+        Pin::new(&mut self.bytes).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_cut(cx, |held| &mut held.write_cut)?;
+        Pin::new(&mut self.bytes).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.is_cut(cx, |held| &mut held.write_cut)?;
+        Pin::new(&mut self.bytes).poll_shutdown(cx)
+    }
+}

@@ -1,0 +1,144 @@
+//! The port: connections in, requests out.
+//!
+//! HTTP/1.1 only. Everything that upgrades needs it, an API server takes it for all the rest, and what can be done to a
+//! server by the frames of HTTP/2 cannot be done to this one.
+
+use std::convert::Infallible;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::extract::Request;
+use axum::response::Response;
+use http::HeaderValue;
+use http::header::CONNECTION;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use super::authenticate::Holder;
+use super::connections::{Admitted, ConnectionLimits, Connections, Held};
+use super::tls::Tls;
+
+/// Longest head of a request: a command of many words is in it. Beyond it the answer is 431.
+pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
+
+/// What is read ahead, and written late, of one connection: a head has to fit.
+const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX + (8 << 10);
+
+/// How long nothing is accepted when the process is out of file descriptors.
+const REST: Duration = Duration::from_millis(50);
+
+/// Where a request comes from.
+pub(super) struct Peer {
+    /// Who holds the client certificate of the connection, if there is one.
+    pub(super) holder: Option<Holder>,
+    pub(super) admitted: Arc<Admitted>,
+}
+
+/// Answers requests.
+pub(super) trait Answer: Clone + Send + Sync + 'static {
+    fn answer(&self, peer: Arc<Peer>, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+/// Serves until `cancel`, and then lets go of what is open.
+pub(super) async fn accept(
+    listener: TcpListener,
+    tls: Arc<Tls>,
+    limits: ConnectionLimits,
+    answer: impl Answer,
+    cancel: CancellationToken,
+) {
+    let connections = Connections::new(limits);
+    loop {
+        let accepted = tokio::select! {
+            biased;
+            () = cancel.cancelled() => break,
+            accepted = listener.accept() => accepted,
+        };
+        match accepted {
+            Ok((tcp, _)) => {
+                let admitted = connections.admit();
+                tokio::spawn(connection(
+                    tcp,
+                    tls.acceptor(),
+                    admitted,
+                    limits,
+                    answer.clone(),
+                    cancel.clone(),
+                ));
+            }
+            // A connection that was gone before it was taken, or no file descriptor for it.
+            Err(error) => {
+                tracing::debug!(%error, "a connection to the kubelet API cannot be accepted");
+                connections.close_oldest();
+                tokio::time::sleep(REST).await;
+            }
+        }
+    }
+    drop(listener);
+    connections.end().await;
+}
+
+async fn connection(
+    tcp: TcpStream,
+    acceptor: TlsAcceptor,
+    admitted: Arc<Admitted>,
+    limits: ConnectionLimits,
+    answer: impl Answer,
+    ending: CancellationToken,
+) {
+    // A keystroke is a small packet that nothing follows.
+    let _best_effort = tcp.set_nodelay(true);
+    let cut = admitted.cut().clone();
+    let secured = tokio::select! {
+        () = cut.cancelled() => return,
+        () = ending.cancelled() => return,
+        secured = timeout(limits.handshake, acceptor.accept(tcp)) => secured,
+    };
+    // Plain HTTP, an old TLS, a certificate of somebody else's, no certificate of ours yet, or too slow.
+    let Ok(Ok(tls)) = secured else { return };
+    let holder = tls.get_ref().1.peer_certificates().and_then(|chain| Holder::of(chain.first()?));
+    let peer = Arc::new(Peer { holder, admitted: Arc::clone(&admitted) });
+    let asked = CancellationToken::new();
+    let service = hyper::service::service_fn({
+        let asked = asked.clone();
+        move |request: http::Request<hyper::body::Incoming>| {
+            asked.cancel();
+            let (answer, peer) = (answer.clone(), Arc::clone(&peer));
+            async move {
+                let admitted = Arc::clone(&peer.admitted);
+                let mut response = answer.answer(peer, request.map(axum::body::Body::new)).await;
+                // A stranger has one try a connection: the next one waits for a handshake again.
+                if !admitted.is_trusted() {
+                    response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+                }
+                Ok::<_, Infallible>(response)
+            }
+        }
+    });
+    let mut builder = http1::Builder::new();
+    builder
+        .timer(TokioTimer::new())
+        .header_read_timeout(limits.idle)
+        .max_header_size(HEAD_BYTES_MAX)
+        .max_buf_size(BUFFER_BYTES_MAX);
+    let io = TokioIo::new(Held::new(tls, admitted));
+    let mut served = pin!(builder.serve_connection(io, service).with_upgrades());
+    let head_by = Instant::now() + limits.head;
+    let mut is_told = false;
+    loop {
+        tokio::select! {
+            _served = served.as_mut() => return,
+            () = cut.cancelled() => return,
+            () = sleep_until(head_by), if !asked.is_cancelled() => return,
+            () = ending.cancelled(), if !is_told => {
+                is_told = true;
+                served.as_mut().graceful_shutdown();
+            }
+        }
+    }
+}
