@@ -32,7 +32,7 @@ mod update;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admission::{Reason, Rule};
 pub use billed::{PodSize, PodSizes};

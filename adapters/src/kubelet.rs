@@ -24,6 +24,8 @@ mod server;
 mod signing;
 mod stats;
 mod target;
+#[cfg(test)]
+pub(crate) mod tests;
 mod tls;
 
 use std::sync::Arc;

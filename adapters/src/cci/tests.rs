@@ -86,7 +86,7 @@ fn made(config: CciConfig, auth: Auth, profile: Profile) -> CciClient {
 }
 
 /// A client that signs.
-fn client(endpoint: &str) -> CciClient {
+pub(crate) fn client(endpoint: &str) -> CciClient {
     client_for(&Profile::CCI_1_0, endpoint)
 }
 

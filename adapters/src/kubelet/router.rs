@@ -8,15 +8,14 @@ use std::sync::Arc;
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
 use engine::{ContainerState, ContainerStatus, PodStatus};
-use http::header::{ALLOW, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
-use hyper::body::Body as _;
 
 use super::authenticate::{Authenticator, busy, strip};
 use super::authorize::Authorizer;
 use super::pods::{self, Pods};
 use super::route::{Page, Route};
-use super::server::{Answer, Peer};
+use super::server::{Answer, Peer, has_body};
 use super::{Kubelet, OwnPages, PodView, Refused, Target, attach, exec, forward, logs, query, stats};
 
 /// Text of Prometheus, as its own format is called.
@@ -61,8 +60,8 @@ impl Router {
         if !methods.contains(request.method()) {
             return Ok(wrong_method(methods));
         }
-        // Nothing here has a body, not even an empty one in chunks; what follows an upgrade is none.
-        if request.headers().contains_key(TRANSFER_ENCODING) || !request.body().is_end_stream() {
+        // Nothing here has a body; what follows an upgrade is none.
+        if has_body(&request) {
             return Err(Refused::bad_request("a request to this path has no body"));
         }
         self.page(&route, request).await
@@ -70,16 +69,13 @@ impl Router {
 
     async fn page(&self, route: &Route<'_>, request: Request) -> Result<Response, Refused> {
         let kubelet = &*self.kubelet;
+        // Read here for all, so that what is beyond its bounds asks nothing of anybody.
+        let query = query::parse(request.uri().query().unwrap_or_default())?;
         match route.page {
-            Page::ContainerLogs => {
-                let query = query::parse(request.uri().query().unwrap_or_default())?;
-                logs::container_logs(kubelet, &self.target(route).await?, &query).await
-            }
-            Page::Exec => exec::exec(kubelet, &self.target(route).await?, checked(request)?).await,
-            Page::Attach => attach::attach(kubelet, &self.target(route).await?, checked(request)?).await,
-            Page::PortForward => {
-                forward::port_forward(kubelet, &self.target(route).await?, checked(request)?).await
-            }
+            Page::ContainerLogs => logs::container_logs(kubelet, &self.target(route).await?, &query).await,
+            Page::Exec => exec::exec(kubelet, &self.target(route).await?, request).await,
+            Page::Attach => attach::attach(kubelet, &self.target(route).await?, request).await,
+            Page::PortForward => forward::port_forward(kubelet, &self.target(route).await?, request).await,
             Page::Pods => self.pods.list().await,
             Page::RunningPods => Ok(pods::running(&kubelet.lookup.all().await?)),
             Page::StatsSummary => stats::summary(kubelet).await,
@@ -114,11 +110,6 @@ impl Router {
         }
         Ok(Target { pod, container: names.container })
     }
-}
-
-/// The query of a request whose handler reads it: refused here when it is beyond its bounds.
-fn checked(request: Request) -> Result<Request, Refused> {
-    query::parse(request.uri().query().unwrap_or_default()).map(|_| request)
 }
 
 fn wrong_method(methods: &[http::Method]) -> Response {

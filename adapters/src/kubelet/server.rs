@@ -11,7 +11,8 @@ use std::time::Duration;
 use axum::extract::Request;
 use axum::response::Response;
 use http::HeaderValue;
-use http::header::CONNECTION;
+use http::header::{CONNECTION, TRANSFER_ENCODING};
+use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
@@ -42,6 +43,11 @@ pub(super) struct Peer {
 /// Answers requests.
 pub(super) trait Answer: Clone + Send + Sync + 'static {
     fn answer(&self, peer: Arc<Peer>, request: Request) -> impl Future<Output = Response> + Send;
+}
+
+/// Whether a request has a body, be it an empty one in chunks.
+pub(super) fn has_body(request: &Request) -> bool {
+    request.headers().contains_key(TRANSFER_ENCODING) || !request.body().is_end_stream()
 }
 
 /// Serves until `cancel`, and then lets go of what is open.
@@ -111,9 +117,12 @@ async fn connection(
             let (answer, peer) = (answer.clone(), Arc::clone(&peer));
             async move {
                 let admitted = Arc::clone(&peer.admitted);
-                let mut response = answer.answer(peer, request.map(axum::body::Body::new)).await;
-                // A stranger has one try a connection: the next one waits for a handshake again.
-                if !admitted.is_trusted() {
+                let request = request.map(axum::body::Body::new);
+                let has_body = has_body(&request);
+                let mut response = answer.answer(peer, request).await;
+                // A stranger has one try a connection: the next one waits for a handshake again. And where a body ends,
+                // another on the way here may have seen otherwise: what comes after one is not read.
+                if has_body || !admitted.is_trusted() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
                 Ok::<_, Infallible>(response)

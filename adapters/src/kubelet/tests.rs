@@ -1,0 +1,10 @@
+//! The port as it is found from outside: over TLS on loopback, with an API server on loopback behind it.
+
+mod access;
+mod authority;
+mod certificates;
+mod cluster;
+mod connections;
+mod hostile;
+mod pages;
+pub(crate) mod served;
