@@ -6,14 +6,17 @@
 mod attach;
 mod exec;
 mod forward;
+mod limits;
 mod logs;
 mod lookup;
 mod refused;
 mod stats;
 mod target;
+mod upgrade;
 
 use std::sync::Arc;
 
+pub use limits::StreamLimits;
 pub use lookup::{PodLookup, PodQuestion, PodView};
 pub(crate) use refused::Refused;
 pub(crate) use target::Target;
@@ -26,4 +29,6 @@ pub struct Kubelet {
     pub(crate) lookup: PodLookup,
     /// The cloud.
     pub(crate) cloud: Arc<CciClient>,
+    /// Bounds of streams.
+    pub(crate) limits: StreamLimits,
 }
