@@ -12,6 +12,7 @@ mod connections;
 mod exec;
 mod forward;
 mod front;
+mod limits;
 mod logs;
 mod lookup;
 mod pods;
@@ -27,11 +28,13 @@ mod target;
 #[cfg(test)]
 pub(crate) mod tests;
 mod tls;
+mod upgrade;
 
 use std::sync::Arc;
 
 pub use connections::ConnectionLimits;
 pub use front::{CertificateSource, Front, FrontSettings, OwnPages, SettingError};
+pub use limits::StreamLimits;
 pub use lookup::{PodLookup, PodQuestion, PodView};
 pub(crate) use refused::Refused;
 pub(crate) use target::Target;
@@ -44,12 +47,14 @@ pub struct Kubelet {
     pub(crate) lookup: PodLookup,
     /// The cloud.
     pub(crate) cloud: Arc<CciClient>,
+    /// Bounds of streams.
+    pub(crate) limits: StreamLimits,
 }
 
 impl Kubelet {
     /// Finds pods by `lookup`, and asks `cloud` about them.
     #[must_use]
-    pub fn new(lookup: PodLookup, cloud: Arc<CciClient>) -> Kubelet {
-        Kubelet { lookup, cloud }
+    pub fn new(lookup: PodLookup, cloud: Arc<CciClient>, limits: StreamLimits) -> Kubelet {
+        Kubelet { lookup, cloud, limits }
     }
 }
