@@ -9,6 +9,7 @@ mod error;
 mod file;
 #[cfg(test)]
 mod fuzz_targets;
+mod kubelet;
 mod kubernetes;
 mod log;
 mod node;
@@ -27,6 +28,7 @@ pub use decisions::Decisions;
 pub use error::ConfigError;
 #[cfg(test)]
 pub use error::variable;
+pub use kubelet::KubeletApi;
 pub use kubernetes::Kubernetes;
 pub use log::{Durability, Log};
 pub use node::{CapacitySource, Node};
@@ -54,6 +56,8 @@ pub struct RunConfig {
     pub policy: Policy,
     /// How fast calls are made.
     pub pacing: Pacing,
+    /// The kubelet API.
+    pub kubelet: KubeletApi,
     /// What is served.
     pub serving: Serving,
     /// What the program says of itself.
@@ -76,6 +80,7 @@ impl RunConfig {
             log,
             decisions,
             pacing,
+            kubelet,
             serving,
             logging,
             settings,
@@ -86,6 +91,7 @@ impl RunConfig {
             node.check(&cloud.profile.profile(), &settings, &mut errors);
         }
         let policy = decisions.check(&settings, &mut errors);
+        kubelet.check(&settings, &mut errors);
         serving.check(&settings, &mut errors);
         match cloud {
             Some(cloud) if errors.is_empty() => Ok(RunConfig {
@@ -95,6 +101,7 @@ impl RunConfig {
                 log,
                 policy,
                 pacing,
+                kubelet,
                 serving,
                 logging,
                 warnings: settings.warnings,

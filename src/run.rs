@@ -2,6 +2,8 @@
 
 mod admin;
 mod commit;
+mod kubelet;
+mod lookup;
 mod troubles;
 mod wiring;
 
@@ -11,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use adapters::execute::Executor;
+use adapters::kubelet::PodLookup;
 use adapters::{Clock, Seen};
 use engine::{Event, Features};
 use tokio::net::TcpListener;
@@ -59,6 +62,9 @@ pub enum Error {
     /// The cloud cannot be reached as configured.
     #[error("cloud: {0}")]
     Cloud(#[from] adapters::cci::Error),
+    /// The kubelet API cannot be opened as configured.
+    #[error(transparent)]
+    Kubelet(#[from] adapters::kubelet::SettingError),
     /// An address cannot be served.
     #[error("cannot listen on {address}: {source}")]
     Listen {
@@ -73,7 +79,7 @@ impl Error {
     /// What the process ends with: 2 for an option or a file that cannot be used, 1 for all else.
     pub fn exit_code(&self) -> u8 {
         match self {
-            Error::Kubernetes(_) | Error::Cloud(_) => EXIT_USAGE,
+            Error::Kubernetes(_) | Error::Cloud(_) | Error::Kubelet(_) => EXIT_USAGE,
             Error::Log { .. } | Error::ForeignLog { .. } | Error::Listen { .. } => 1,
         }
     }
@@ -86,6 +92,8 @@ pub struct Addresses {
     pub serving: SocketAddr,
     /// The admin interface.
     pub admin: SocketAddr,
+    /// The kubelet API, where it is served.
+    pub kubelet: Option<SocketAddr>,
 }
 
 /// Runs the agent until a signal.
@@ -157,9 +165,20 @@ pub async fn serve(
     let readiness = Readiness::default();
     let serving = listen(config.serving.listen).await?;
     let admin = listen(config.serving.admin_listen).await?;
-    let addresses = Addresses { serving: local(&serving, &config)?, admin: local(&admin, &config)? };
+    let kubelet = kubelet::port(&config.kubelet).await?;
+    let addresses = Addresses {
+        serving: local(&serving, &config)?,
+        admin: local(&admin, &config)?,
+        kubelet: kubelet.as_ref().map(|kubelet| local(kubelet, &config)).transpose()?,
+    };
 
     let clients = wiring::clients(&config).await?;
+    let (lookup, questions) = PodLookup::channel();
+    let front = match kubelet {
+        Some(listener) => Some((listener, kubelet::front(&config, &clients, lookup, Arc::clone(&metrics))?)),
+        None => None,
+    };
+    let node_address = kubelet::node_address(&config, &clients);
     let machine = commit::open(&config)?;
     readiness.set(Check::LogRecovered, true);
     let clock = Clock::starting_at(machine.state().at());
@@ -184,7 +203,8 @@ pub async fn serve(
         "the agent starts"
     );
 
-    let sides = wiring::connect(clients, &config, machine.state(), &reports, clock);
+    let shown = wiring::Shown { address: node_address, kubelet_port: addresses.kubelet.map(|at| at.port()) };
+    let sides = wiring::connect(clients, &config, shown, machine.state(), &reports, clock);
     let executor = Executor::start(sides.world, &config.pacing.rates(), reports.clone(), clock, stop.clone());
     let mut run_loop = RunLoop::new(
         machine,
@@ -194,6 +214,7 @@ pub async fn serve(
         metrics,
         readiness,
         incoming,
+        questions,
     );
     let log = |source| Error::Log { directory: config.log.log_dir.clone(), source };
     run_loop.begin(started(&config), &config.policy).map_err(log)?;
@@ -201,6 +222,9 @@ pub async fn serve(
     let counts = sides.watch.counts();
     tokio::spawn(sides.node.run_heartbeat(reports.clone(), clock, stop.clone()));
     tokio::spawn(sides.watch.run(stop.clone()));
+    if let Some((listener, front)) = front {
+        tokio::spawn(front.serve(listener, stop.clone()));
+    }
     tokio::spawn(sides.object_watch.run(stop.clone()));
     drop(reports);
     run_loop.run(&stop, &counts).await.map_err(log)?;

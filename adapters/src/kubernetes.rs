@@ -18,7 +18,7 @@ pub(crate) mod transport;
 mod watch;
 mod writer;
 
-pub use connect::{ConnectError, connect};
+pub use connect::{ConnectError, Connection, connect};
 pub use manifests::{MANIFEST_BYTES_MAX, Manifests};
 pub use mirror::{PodMirror, Standing};
 pub use node::{

@@ -74,7 +74,7 @@ pub struct World {
     /// Our node's API object.
     pub node: Arc<VirtualNode>,
     /// The cloud.
-    pub cloud: CciClient,
+    pub cloud: Arc<CciClient>,
     /// Reads ConfigMaps, Secrets and claims.
     pub reader: ObjectReader,
     /// Which of them pods use.

@@ -61,6 +61,9 @@ pub struct RunArgs {
     /// How fast calls are made.
     #[command(flatten)]
     pub pacing: config::Pacing,
+    /// The kubelet API.
+    #[command(flatten)]
+    pub kubelet: config::KubeletApi,
     /// What is served.
     #[command(flatten)]
     pub serving: config::Serving,

@@ -10,7 +10,7 @@ use clap::ValueEnum;
 
 use crate::config::error::ConfigError;
 use crate::config::sources::Settings;
-use crate::config::values::{between, ip_address, is_dns_label, node_name};
+use crate::config::values::{ip_address, is_dns_label, node_name};
 
 /// The virtual node.
 #[derive(Clone, Debug, clap::Args)]
@@ -37,13 +37,10 @@ pub struct Node {
     /// Where the CPU, memory and number of pods that the node offers come from.
     #[arg(long, value_enum, value_name = "SOURCE", default_value_t = CapacitySource::Configured)]
     pub node_capacity: CapacitySource,
-    /// Internal IP address of the node, where the API server asks for logs and exec; without it the node
-    /// shows none.
+    /// Internal IP address of the node, where the API server asks for logs and exec; without it the one from which the API
+    /// server is reached, which is right for a pod.
     #[arg(long, value_name = "IP", value_parser = ip_address)]
     pub node_internal_ip: Option<IpAddr>,
-    /// Port of the kubelet API.
-    #[arg(long, value_name = "PORT", default_value_t = 10250, value_parser = between(1, u16::MAX, "a port"))]
-    pub kubelet_port: u16,
 }
 
 /// What the capacity of the node follows.
@@ -77,14 +74,7 @@ impl Node {
         let mut capacity = customary.capacity;
         let offers = [("cpu", &self.node_cpu), ("memory", &self.node_memory), ("pods", &self.node_pods)];
         capacity.extend(offers.map(|(resource, quantity)| (resource.to_owned(), quantity.0.clone())));
-        NodeSettings {
-            labels,
-            taints: self.node_taints.0.clone(),
-            capacity,
-            internal_ip: self.node_internal_ip.map(|ip| ip.to_string()),
-            kubelet_port: self.kubelet_port,
-            ..customary
-        }
+        NodeSettings { labels, taints: self.node_taints.0.clone(), capacity, ..customary }
     }
 }
 

@@ -240,7 +240,7 @@ fn all_mistakes_are_told_at_once_each_by_the_name_it_was_written_under() {
     check_refused(
         &["--poll-period-ms=0", "--durability=perhaps", "--cci-endpoint=cci.example.com"],
         &[("BURST_AGENT_BRAKE_PERCENT", "101"), ("BURST_AGENT_LISTEN", "9478")],
-        Some(("toml", "retry-base-ms = -1\nkubelet-port = 0")),
+        Some(("toml", "retry-base-ms = -1\nkubelet-listen = \"off\"")),
         expect![[r#"
             kubelet-port in DIR/agent.toml: "0" is not accepted: give a port from 1 to 65535, as a whole number
             --cci-endpoint: "cci.example.com" is not accepted: give https:// and a host, without user, path or query, such as https://cci.cn-north-4.myhuaweicloud.com; http:// is for loopback only
@@ -251,6 +251,20 @@ fn all_mistakes_are_told_at_once_each_by_the_name_it_was_written_under() {
             BURST_AGENT_LISTEN: "9478" is not accepted: give an IP address and a port, such as 0.0.0.0:9478 or [::]:9478
         "#]],
     );
+}
+
+#[test]
+fn the_kubelet_api_is_closed_by_default() {
+    let config = configure(&NEEDED, &[], None).unwrap();
+    assert!(config.kubelet.authentication_token_webhook && config.kubelet.kubelet_listen.0.is_some());
+    check_refused(
+        &["--authentication-token-webhook=false", "--tls-cert-file=tls.crt"],
+        &[],
+        None,
+        expect![[r#""#]],
+    );
+    let off = ["--authentication-token-webhook=false", "--kubelet-listen=none"];
+    assert!(configure(&[&NEEDED[..], &off].concat(), &[], None).unwrap().kubelet.kubelet_listen.0.is_none());
 }
 
 #[test]
@@ -482,7 +496,7 @@ fn a_variable_that_is_no_option_is_a_warning_and_a_service_link_is_nothing() {
         ("BURST_AGENT_KUBELET_PORT", "tcp://10.96.0.8:10250"),
     ];
     let config = configure(&NEEDED, &variables, None).unwrap();
-    assert_eq!(config.node.kubelet_port, 10250);
+    assert_eq!(config.kubelet.kubelet_listen.to_string(), "0.0.0.0:10250");
     expect![[r#"
         BURST_AGENT_IMAGE_OF_THE_DAY is no option and is ignored
         BURST_AGENT_POLL_PERIOD is no option and is ignored: did you mean BURST_AGENT_POLL_PERIOD_MS?"#]]

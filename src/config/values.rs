@@ -73,6 +73,11 @@ pub fn ip_address(text: &str) -> Result<IpAddr, String> {
     text.parse().map_err(|_| "give an IP address, such as 10.0.0.7".to_owned())
 }
 
+/// Whether a text is the address of a server on this machine.
+pub fn is_loopback_url(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| is_loopback(&url))
+}
+
 /// The address of a server on this machine.
 pub fn loopback_url(text: &str) -> Result<Url, String> {
     match Url::parse(text) {

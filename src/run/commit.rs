@@ -8,6 +8,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use adapters::execute::Executor;
+use adapters::kubelet::PodQuestion;
 use adapters::kubernetes::WatchCounts;
 use adapters::world::World;
 use adapters::{Clock, Seen};
@@ -19,8 +20,8 @@ use store::{Commit, Log, Machine, MachineError, News};
 use tokio::sync::mpsc::Receiver;
 use tokio_util::sync::CancellationToken;
 
-use super::Error;
 use super::troubles::Troubles;
+use super::{Error, lookup};
 use crate::config::RunConfig;
 use crate::telemetry::metrics::{CircuitCount, Projection};
 use crate::telemetry::{Check, Metrics, Readiness};
@@ -80,6 +81,7 @@ pub struct RunLoop {
     metrics: Arc<Metrics>,
     readiness: Readiness,
     incoming: Receiver<Seen>,
+    questions: Receiver<PodQuestion>,
     news: Vec<News>,
     projection: Arc<Mutex<Projection>>,
     projected: Instant,
@@ -97,6 +99,7 @@ impl RunLoop {
         metrics: Arc<Metrics>,
         readiness: Readiness,
         incoming: Receiver<Seen>,
+        questions: Receiver<PodQuestion>,
     ) -> RunLoop {
         let projection = Arc::new(Mutex::new(Projection::default()));
         let read = Arc::clone(&projection);
@@ -112,6 +115,7 @@ impl RunLoop {
             metrics,
             readiness,
             incoming,
+            questions,
             news,
             projection,
             projected,
@@ -149,6 +153,10 @@ impl RunLoop {
             tokio::select! {
                 () = stop.cancelled() => break,
                 _ = self.incoming.recv_many(&mut reports, GROUP_MAX) => {}
+                Some(question) = self.questions.recv() => {
+                    lookup::answer(self.machine.state(), question);
+                    continue;
+                }
                 () = tokio::time::sleep(wait) => {}
             }
             self.metrics.queue_depth(self.incoming.len());

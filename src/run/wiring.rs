@@ -1,11 +1,12 @@
 //! From options to adapters.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use adapters::cci::{Auth, CciClient, PodSizes, Rooms, ZONE_LABEL};
 use adapters::kubernetes::{
-    self, MANIFEST_BYTES_MAX, Manifests, Notices, ObjectReader, PodMirror, PodWatch, PodWriter, VirtualNode,
-    WatchSettings,
+    self, Connection, MANIFEST_BYTES_MAX, Manifests, NodeSettings, Notices, ObjectReader, PodMirror,
+    PodWatch, PodWriter, VirtualNode, WatchSettings,
 };
 use adapters::objects::{ObjectWatch, Objects};
 use adapters::world::{CloudMirror, QuotaWatch, World};
@@ -30,8 +31,12 @@ pub struct Sides {
 
 /// Clients of both sides. Nothing has been sent.
 pub struct Clients {
-    kubernetes: kube::Client,
-    cloud: CciClient,
+    /// The cluster.
+    pub kubernetes: kube::Client,
+    /// The cloud.
+    pub cloud: Arc<CciClient>,
+    /// Where the cluster reaches this process, as far as that is known.
+    pub own_address: Option<IpAddr>,
 }
 
 impl Clients {
@@ -47,16 +52,27 @@ impl Clients {
 /// [`Error::Kubernetes`], [`Error::Cloud`]: the configuration cannot be used.
 pub async fn clients(config: &RunConfig) -> Result<Clients, Error> {
     let options = &config.kubernetes;
-    let kubernetes = kubernetes::connect(options.kubeconfig.as_deref(), options.context.as_deref()).await?;
+    let connection = kubernetes::connect(options.kubeconfig.as_deref(), options.context.as_deref()).await?;
     let auth = Auth::from_directory(&config.cloud.credentials_dir)?;
     let cloud = CciClient::new(config.cloud.cci.clone(), auth, config.cloud.profile.profile())?;
-    Ok(Clients { kubernetes, cloud })
+    let Connection { client: kubernetes, own_address } = connection;
+    Ok(Clients { kubernetes, cloud: Arc::new(cloud), own_address })
+}
+
+/// Where the cluster is told that the node can be reached.
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    /// Its address.
+    pub address: Option<IpAddr>,
+    /// Port of its kubelet API, where that is served.
+    pub kubelet_port: Option<u16>,
 }
 
 /// Makes both sides ready to begin, knowing what the recovered state knows.
 pub fn connect(
     clients: Clients,
     config: &RunConfig,
+    shown: Shown,
     state: &State,
     reports: &Reports,
     clock: Clock,
@@ -66,7 +82,11 @@ pub fn connect(
     let mirror = Arc::new(PodMirror::knowing(state.known_pods()));
     let manifests = Arc::new(Manifests::bounded(MANIFEST_BYTES_MAX));
     let implied = config.cloud.cci.pods.implied;
-    let node_settings = config.node.settings();
+    let node_settings = NodeSettings {
+        internal_ip: shown.address.map(|address| address.to_string()),
+        kubelet_port: shown.kubelet_port,
+        ..config.node.settings()
+    };
     let zone = node_settings.labels.get(ZONE_LABEL).map(String::as_str);
     let zone = zone.or(config.cloud.cci.network.availability_zone.as_deref());
     let settings = WatchSettings {

@@ -74,7 +74,8 @@ impl World {
         for (name, address) in [("kubeconfig", proxy_address), ("direct", cluster_address)] {
             fs::write(path(name), kubernetes::kubeconfig(address)).expect("it is written");
         }
-        let client = adapters::kubernetes::connect(Some(&path("direct")), None).await.expect("a client");
+        let client =
+            adapters::kubernetes::connect(Some(&path("direct")), None).await.expect("a client").client;
         write_credentials(&cloud, &scratch.path().join("credentials"));
         World { client, cloud, cloud_address, scratch, asked, _stop: stop.drop_guard() }
     }
@@ -115,7 +116,7 @@ impl World {
                 "s",
             ])
             .args(["--cci-security-group", "g", "--poll-period-ms", "500", "--min-free-bytes", "0"])
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0"])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--kubelet-listen", "none"])
             .args(more)
             .stderr(words)
             .spawn()

@@ -184,11 +184,11 @@ fn metric(text: &str, name: &str) -> Option<f64> {
 }
 
 /// Ports that nobody listens on. Somebody may take one before the agent does; the agent then says so.
-fn free_ports() -> std::io::Result<[u16; 3]> {
+fn free_ports() -> std::io::Result<[u16; 2]> {
     let listen = || TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = [listen()?, listen()?, listen()?];
+    let listeners = [listen()?, listen()?];
     let port = |listener: &TcpListener| listener.local_addr().map(|address| address.port());
-    Ok([port(&listeners[0])?, port(&listeners[1])?, port(&listeners[2])?])
+    Ok([port(&listeners[0])?, port(&listeners[1])?])
 }
 
 fn arguments(
@@ -196,7 +196,7 @@ fn arguments(
     place: &Place,
     kubeconfig: &Path,
     log_directory: &Path,
-    [listen, admin, kubelet]: [u16; 3],
+    [listen, admin]: [u16; 2],
 ) -> Vec<OsString> {
     let flags: Vec<(&str, OsString)> = vec![
         ("--kubeconfig", kubeconfig.into()),
@@ -217,7 +217,7 @@ fn arguments(
         ("--durability", durability_name(options.durability).into()),
         ("--listen", format!("127.0.0.1:{listen}").into()),
         ("--admin-listen", format!("127.0.0.1:{admin}").into()),
-        ("--kubelet-port", kubelet.to_string().into()),
+        ("--kubelet-listen", "none".into()),
         ("--log-format", "text".into()),
     ];
     // What the user says of the agent wins, as if it had been typed last.

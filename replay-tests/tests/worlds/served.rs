@@ -255,7 +255,7 @@ async fn cluster(stop: &CancellationToken) -> (Arc<Kubernetes>, kube::Client) {
     let file = tempfile::NamedTempFile::new().expect("a file");
     std::fs::write(&file, kubeconfig(listener.local_addr().expect("an address"))).expect("it is written");
     tokio::spawn(bench::serve::kubernetes::serve(listener, kubernetes.clone(), stop.clone()));
-    let client = adapters::kubernetes::connect(Some(file.path()), None).await.expect("a client");
+    let client = adapters::kubernetes::connect(Some(file.path()), None).await.expect("a client").client;
     (kubernetes, client)
 }
 

@@ -18,7 +18,7 @@ use super::authority::{Authority, Pair};
 use super::cluster::Cluster;
 use crate::kubelet::{
     CertificateSource, ConnectionLimits, Front, FrontSettings, Kubelet, OwnPages, PodLookup, PodQuestion,
-    PodView,
+    PodView, StreamLimits,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -191,7 +191,8 @@ pub(crate) fn kubelet_of(pods: Vec<PodView>, found: &Arc<AtomicUsize>) -> Arc<Ku
             }
         }
     });
-    Arc::new(Kubelet::new(lookup, Arc::new(crate::cci::tests::client("http://127.0.0.1:1"))))
+    let cloud = Arc::new(crate::cci::tests::client("http://127.0.0.1:1"));
+    Arc::new(Kubelet::new(lookup, cloud, StreamLimits::default()))
 }
 
 /// `shop/web-0`, of which `main` runs and `side` waits, and `shop/new`, which has no body yet.

@@ -18,6 +18,10 @@ pub const CLOUD_REACHABLE: &str = "CloudReachable";
 /// pods of others away, and so none for a taint: the add-on locks its node for everybody.
 pub const CLOUD_HAS_ROOM: &str = "CloudHasRoom";
 
+/// What the kubelet API can do that API servers from Kubernetes 1.36 on make use of: take WebSockets as they come from the
+/// client. Others drop the field, and speak SPDY.
+const DECLARED_FEATURES: [&str; 1] = ["ExtendWebSocketsToKubelet"];
+
 /// What matters of the node as the API server has it.
 #[derive(Default, Deserialize)]
 #[serde(default)]
@@ -190,21 +194,25 @@ pub(super) fn status_patch(
     if let Some(address) = &settings.internal_ip {
         addresses.insert(1, json!({ "type": "InternalIP", "address": address }));
     }
-    json!({
+    let mut patch = json!({
         "metadata": { "uid": node.metadata.uid },
         "status": {
             "capacity": capacity,
             "allocatable": capacity,
             "conditions": conditions,
             "addresses": addresses,
-            "daemonEndpoints": { "kubeletEndpoint": { "Port": settings.kubelet_port } },
+            "daemonEndpoints": { "kubeletEndpoint": { "Port": settings.kubelet_port.unwrap_or_default() } },
             "nodeInfo": {
                 "kubeletVersion": settings.version,
                 "operatingSystem": settings.operating_system,
                 "architecture": settings.architecture,
             },
         },
-    })
+    });
+    if settings.kubelet_port.is_some() {
+        patch["status"]["declaredFeatures"] = json!(DECLARED_FEATURES);
+    }
+    patch
 }
 
 /// Type, status, reason and message of each condition.

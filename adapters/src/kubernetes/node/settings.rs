@@ -82,8 +82,8 @@ pub struct NodeSettings {
     pub capacity: BTreeMap<String, String>,
     /// Address at which the API server reaches the agent's kubelet API; `None` when there is none.
     pub internal_ip: Option<String>,
-    /// Port of the kubelet API.
-    pub kubelet_port: u16,
+    /// Port of the kubelet API; `None` when it is not served.
+    pub kubelet_port: Option<u16>,
     /// `status.nodeInfo.kubeletVersion`: what `kubectl get nodes` shows.
     pub version: String,
     /// `status.nodeInfo.operatingSystem`.
@@ -118,7 +118,7 @@ impl NodeSettings {
             }],
             capacity: capacity.into_iter().map(owned).collect(),
             internal_ip: None,
-            kubelet_port: 10_250,
+            kubelet_port: None,
             version: concat!("v", env!("CARGO_PKG_VERSION"), "-burst-agent").to_owned(),
             operating_system: "linux".to_owned(),
             architecture: "amd64".to_owned(),

@@ -155,7 +155,7 @@ impl Agent {
 fn arguments(world: &World, log: &Path, others: &[OsString]) -> Vec<OsString> {
     let credentials = world.cloud.credentials();
     let cloud = format!("http://{}", world.cloud_address);
-    let flags: [(&str, OsString); 23] = [
+    let flags: [(&str, OsString); 24] = [
         ("--kubeconfig", world.kubeconfig.clone().into()),
         ("--cluster-id", "trials".into()),
         ("--node-name", NODE.into()),
@@ -180,6 +180,7 @@ fn arguments(world: &World, log: &Path, others: &[OsString]) -> Vec<OsString> {
         ("--retry-cap-ms", "2000".into()),
         ("--listen", "127.0.0.1:0".into()),
         ("--admin-listen", "127.0.0.1:0".into()),
+        ("--kubelet-listen", "none".into()),
     ];
     let mut arguments: Vec<OsString> = vec!["run".into()];
     let flags = flags.into_iter().filter(|(flag, _)| !others.iter().any(|other| other == flag));

@@ -1,0 +1,72 @@
+//! The kubelet API, from options to an open port.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use adapters::kubelet::{
+    CertificateSource, ConnectionLimits, Front, FrontSettings, Kubelet, OwnPages, PodLookup, StreamLimits,
+};
+use tokio::net::TcpListener;
+
+use super::wiring::Clients;
+use super::{Error, listen};
+use crate::config::values::is_loopback_url;
+use crate::config::{KubeletApi, RunConfig};
+use crate::telemetry::Metrics;
+
+/// The port, taken before anything else is touched: a second agent on this machine learns here that there is one.
+///
+/// # Errors
+/// [`Error::Listen`].
+pub async fn port(options: &KubeletApi) -> Result<Option<TcpListener>, Error> {
+    match options.kubelet_listen.0 {
+        Some(address) => listen(address).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+/// The address under which the node shows itself.
+pub fn node_address(config: &RunConfig, clients: &Clients) -> Option<IpAddr> {
+    config.node.node_internal_ip.or(clients.own_address)
+}
+
+/// What answers at the port.
+///
+/// # Errors
+/// [`Error::Kubelet`]: a person must act.
+pub fn front(
+    config: &RunConfig,
+    clients: &Clients,
+    lookup: PodLookup,
+    metrics: Arc<Metrics>,
+) -> Result<Front, Error> {
+    let (options, node) = (&config.kubelet, &config.node.node_name);
+    let certificate = match (&options.tls_cert_file, &options.tls_private_key_file) {
+        (Some(certificate), Some(key)) => {
+            CertificateSource::Files { certificate: certificate.clone(), key: key.clone() }
+        }
+        (_, _) => CertificateSource::Request {
+            addresses: node_address(config, clients).iter().map(ToString::to_string).collect(),
+        },
+    };
+    let settings = FrontSettings {
+        node: node.clone(),
+        certificate,
+        client_ca: options.client_ca_file.clone(),
+        token_review: options.authentication_token_webhook,
+        connections: ConnectionLimits::default(),
+    };
+    let limits = StreamLimits {
+        idle: Duration::from_secs(options.streaming_connection_idle_timeout_s.into()),
+        // The pods of a cloud on this machine are on it as well.
+        forward_to_loopback: is_loopback_url(&config.cloud.cci.endpoint),
+        ..StreamLimits::default()
+    };
+    let kubelet = Kubelet::new(lookup, Arc::clone(&clients.cloud), limits);
+    let own = OwnPages {
+        metrics: Arc::new(move || metrics.text().unwrap_or_default()),
+        healthz: Arc::new(|| Ok(())),
+    };
+    Ok(Front::new(settings, clients.kubernetes.clone(), Arc::new(kubelet), own)?)
+}
