@@ -242,12 +242,12 @@ fn all_mistakes_are_told_at_once_each_by_the_name_it_was_written_under() {
         &[("BURST_AGENT_BRAKE_PERCENT", "101"), ("BURST_AGENT_LISTEN", "9478")],
         Some(("toml", "retry-base-ms = -1\nkubelet-listen = \"off\"")),
         expect![[r#"
-            kubelet-port in DIR/agent.toml: "0" is not accepted: give a port from 1 to 65535, as a whole number
             --cci-endpoint: "cci.example.com" is not accepted: give https:// and a host, without user, path or query, such as https://cci.cn-north-4.myhuaweicloud.com; http:// is for loopback only
             --durability: "perhaps" is not accepted: give power or process
             --poll-period-ms: "0" is not accepted: give milliseconds from 100 to 600000, as a whole number
             retry-base-ms in DIR/agent.toml: "-1" is not accepted: give milliseconds from 10 to 60000, as a whole number
             BURST_AGENT_BRAKE_PERCENT: "101" is not accepted: give percent from 0 to 100, as a whole number
+            kubelet-listen in DIR/agent.toml: "off" is not accepted: give an IP address and a port, such as 0.0.0.0:9478 or [::]:9478, or none
             BURST_AGENT_LISTEN: "9478" is not accepted: give an IP address and a port, such as 0.0.0.0:9478 or [::]:9478
         "#]],
     );
@@ -261,7 +261,10 @@ fn the_kubelet_api_is_closed_by_default() {
         &["--authentication-token-webhook=false", "--tls-cert-file=tls.crt"],
         &[],
         None,
-        expect![[r#""#]],
+        expect![[r#"
+            --authentication-token-webhook: the kubelet API would have no means to tell who comes: give client-ca-file, leave this at true, or set kubelet-listen to none
+            --tls-cert-file: a certificate and its key go together: give tls-private-key-file as well
+        "#]],
     );
     let off = ["--authentication-token-webhook=false", "--kubelet-listen=none"];
     assert!(configure(&[&NEEDED[..], &off].concat(), &[], None).unwrap().kubelet.kubelet_listen.0.is_none());
@@ -370,11 +373,12 @@ fn a_key_that_is_no_option_is_named_with_its_nearest() {
 }
 
 #[test]
-fn no_option_is_taken_for_a_credential_but_the_one_that_says_where_they_are() {
+fn no_option_is_taken_for_a_credential_but_those_that_say_where_they_are() {
     let command = args::run::command();
     let keys = command.get_arguments().filter_map(clap::Arg::get_long);
     let taken: Vec<&str> = keys.filter(|key| credentials::is_credential(key)).collect();
-    assert_eq!(taken, ["cci-credentials-dir"]);
+    // The last has the kubelet's own name, and is a choice.
+    assert_eq!(taken, ["cci-credentials-dir", "tls-private-key-file", "authentication-token-webhook"]);
 }
 
 #[test]

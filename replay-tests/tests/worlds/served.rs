@@ -60,7 +60,7 @@ impl Served {
             pods: PodWriter::new(client.clone(), mirror, manifests.clone()),
             notices: Notices::new(client.clone(), NODE),
             node: Arc::new(VirtualNode::new(client.clone(), NodeSettings::named(NODE))),
-            cloud: cci,
+            cloud: cci.into(),
             reader: ObjectReader::new(client.clone()),
             objects: Arc::default(),
             tokens: ServiceAccountTokens::default(),
