@@ -12,6 +12,8 @@ mod connections;
 mod exec;
 mod forward;
 mod front;
+#[cfg(test)]
+mod fuzz_targets;
 mod limits;
 mod logs;
 mod lookup;

@@ -1,4 +1,4 @@
-//! The rights in `docs/rbac.yaml` are those that the agent uses, and no others.
+//! The rights in `deploy/rbac.yaml` are those that the agent uses, and no others.
 
 use std::collections::BTreeSet;
 
@@ -10,9 +10,8 @@ use crate::world::{World, until};
 /// A right: a verb, and a resource of a group.
 type Right = (String, String);
 
-/// What the manifest gives.
-fn given() -> BTreeSet<Right> {
-    let text = include_str!("../../docs/rbac.yaml");
+/// What a manifest gives.
+fn given(text: &str) -> BTreeSet<Right> {
     let documents = serde_yaml_ng::Deserializer::from_str(text).map(Value::deserialize);
     let mut rights = BTreeSet::new();
     for document in documents.map(|document| document.expect("it is YAML")) {
@@ -130,5 +129,18 @@ async fn the_rights_in_the_manifest_are_those_that_the_agent_uses() {
     // The same event once more within a life is counted up: `adapters/tests/kubernetes/notices.rs` holds that.
     let mut used = used().await;
     used.insert(("patch".to_owned(), "events".to_owned()));
-    assert_eq!(used, given());
+    assert_eq!(used, given(include_str!("../../deploy/rbac.yaml")));
+}
+
+#[test]
+fn the_kubelet_api_needs_reviews_and_a_certificate_and_nothing_else() {
+    let rights = given(include_str!("../../deploy/kubelet-api.yaml"));
+    let rights: Vec<String> = rights.iter().map(|(verb, resource)| format!("{verb} {resource}")).collect();
+    let needed = [
+        "create certificatesigningrequests",
+        "create subjectaccessreviews",
+        "create tokenreviews",
+        "get certificatesigningrequests",
+    ];
+    assert_eq!(rights, needed);
 }

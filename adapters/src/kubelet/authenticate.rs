@@ -59,6 +59,11 @@ pub(super) struct Holder {
 }
 
 impl Holder {
+    #[cfg(test)]
+    pub(super) fn user(&self) -> &User {
+        &self.user
+    }
+
     /// Who a certificate names: the user is its common name, the groups are its organisations.
     ///
     /// `None` when it is not one for a client, or names nobody or more than one. That it may be used by a client must

@@ -26,14 +26,17 @@ const WARN_PERIOD_S: i64 = 86_400;
 
 /// Files that make one thing: the certificate that is shown, or the authorities that are believed.
 pub(super) struct Files {
-    what: &'static str,
+    pub(super) what: &'static str,
     paths: Vec<PathBuf>,
-    apply: fn(&Tls, &[Zeroizing<Vec<u8>>]) -> Result<Option<Validity>, Unusable>,
+    apply: Apply,
     /// Of what was read last, good or bad: it is judged once.
     digest: [u8; 32],
     validity: Option<Validity>,
     warned_at_s: Option<i64>,
 }
+
+/// Puts the texts of files to use.
+type Apply = fn(&Tls, &[Zeroizing<Vec<u8>>]) -> Result<Option<Validity>, Unusable>;
 
 /// From when to when a certificate is good, in seconds since the epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,30 +61,22 @@ impl Validity {
 impl Files {
     /// The certificate that is shown, and its key.
     pub(super) fn shown(certificate: &Path, key: &Path) -> Files {
-        Files::new(
-            "certificate of the kubelet API",
-            vec![certificate.to_owned(), key.to_owned()],
-            |tls, read| {
-                let [chain, key] = read else { return Err(Unusable("it is not two files".to_owned())) };
-                tls.shown().show(certified(chain, private_key(key)?)?);
-                Ok(Validity::of(chain))
-            },
-        )
+        Files::new("certificate", vec![certificate.to_owned(), key.to_owned()], |tls, read| {
+            let [chain, key] = read else { return Err(Unusable("it is not two files".to_owned())) };
+            tls.shown().show(certified(chain, private_key(key)?)?);
+            Ok(Validity::of(chain))
+        })
     }
 
     /// The authorities whose client certificates are believed.
     pub(super) fn believed(client_ca: &Path) -> Files {
-        Files::new("client CA of the kubelet API", vec![client_ca.to_owned()], |tls, read| {
+        Files::new("client CA", vec![client_ca.to_owned()], |tls, read| {
             let [client_ca] = read else { return Err(Unusable("it is not one file".to_owned())) };
             tls.believe(client_ca).map(|()| Validity::of(client_ca))
         })
     }
 
-    fn new(
-        what: &'static str,
-        paths: Vec<PathBuf>,
-        apply: fn(&Tls, &[Zeroizing<Vec<u8>>]) -> Result<Option<Validity>, Unusable>,
-    ) -> Files {
+    fn new(what: &'static str, paths: Vec<PathBuf>, apply: Apply) -> Files {
         Files { what, paths, apply, digest: [0; 32], validity: None, warned_at_s: None }
     }
 
@@ -120,13 +115,13 @@ impl Files {
             self = files;
             match looked {
                 Ok(true) => {
-                    tracing::info!(what, "new files are in use");
+                    tracing::info!(what, "the kubelet API uses new files");
                     is_told = false;
                 }
                 Ok(false) => {}
                 // A file that is missing is told of once, one that is bad once for what is in it.
                 Err(error) if !is_told => {
-                    tracing::error!(what, %error, "the new files cannot be used: the old ones stay in use");
+                    tracing::error!(what, %error, "new files cannot be used by the kubelet API: the old ones stay in use");
                     is_told = true;
                 }
                 Err(_) => {}
@@ -140,7 +135,11 @@ impl Files {
         let is_due = self.warned_at_s.is_none_or(|warned_at_s| now_s - warned_at_s >= WARN_PERIOD_S);
         if validity.not_after_s - now_s < WARNED_BEFORE_S && is_due {
             let left_h = (validity.not_after_s - now_s) / 3_600;
-            tracing::warn!(what = self.what, left_h, "a certificate ends soon, or has ended");
+            tracing::warn!(
+                what = self.what,
+                left_h,
+                "a certificate of the kubelet API ends soon, or has ended"
+            );
             self.warned_at_s = Some(now_s);
         }
     }

@@ -126,8 +126,12 @@ impl Connections {
 impl Admitted {
     /// Something was allowed on it: it is no stranger any more. `false` when there are too many of these.
     pub(super) fn trust(&self) -> bool {
+        if self.is_trusted() {
+            return true;
+        }
         let mut state = self.connections.state.lock();
-        if self.is_trusted.load(Ordering::Relaxed) {
+        // Another request may have been quicker: the lock orders them.
+        if self.is_trusted() {
             return true;
         }
         if state.trusted >= self.connections.limits.trusted_max {

@@ -139,7 +139,7 @@ impl Front {
         }
         files.extend(client_ca.as_deref().map(Files::believed));
         for files in &mut files {
-            files.look(&tls).map_err(bad("certificate"))?;
+            files.look(&tls).map_err(bad(files.what))?;
         }
         let no_key =
             || SettingError::File { what: "random key", reason: "there is no randomness".to_owned() };

@@ -265,9 +265,9 @@ mod tests {
         let names: Vec<String> = request
             .requested_extensions()
             .unwrap()
-            .filter_map(|extension| match extension {
-                ParsedExtension::SubjectAlternativeName(names) => Some(names),
-                _ => None,
+            .filter_map(|extension| {
+                let ParsedExtension::SubjectAlternativeName(names) = extension else { return None };
+                Some(names)
             })
             .flat_map(|names| &names.general_names)
             .map(|name| match name {

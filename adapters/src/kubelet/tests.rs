@@ -1,7 +1,7 @@
 //! The port as it is found from outside: over TLS on loopback, with an API server on loopback behind it.
 
 mod access;
-mod authority;
+pub(crate) mod authority;
 mod certificates;
 mod cluster;
 mod connections;

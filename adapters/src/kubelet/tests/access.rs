@@ -262,3 +262,54 @@ async fn a_flood_of_wrong_tokens_is_no_flood_of_the_api_server() {
     let again = served.cluster.0.lock().reviewed.iter().filter(|token| **token == "wrong-0").count();
     assert_eq!(again, 1, "a wrong token is asked about once");
 }
+
+/// Keeps what is logged.
+#[derive(Clone, Default)]
+struct Logged(Arc<parking_lot::Mutex<String>>);
+
+impl tracing::field::Visit for Logged {
+    fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+        self.0.lock().push_str(&format!("{field}={value:?} "));
+    }
+}
+
+impl tracing::Subscriber for Logged {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, span: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        span.record(&mut self.clone());
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, values: &tracing::span::Record<'_>) {
+        values.record(&mut self.clone());
+    }
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        event.record(&mut self.clone());
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[tokio::test]
+async fn a_denial_is_in_the_log_and_a_token_is_not() {
+    let logged = Logged::default();
+    // Everything of this test runs on this thread.
+    let _guard = tracing::subscriber::set_default(logged.clone());
+    let served = Served::start().await;
+    served.cluster.token("canary-1", "robot");
+    assert_eq!(served.get(None, "/healthz", &bearer("canary-1")).await.code, 403);
+    served.cluster.0.lock().token_mood = Mood::Failing;
+    assert_eq!(served.get(None, "/healthz", &bearer("canary-2")).await.code, 401);
+    let logged = logged.0.lock().clone();
+    assert!(logged.contains("user=robot") && logged.contains("verb=\"get\""), "{logged}");
+    assert!(logged.contains("a token cannot be reviewed"), "{logged}");
+    assert!(!logged.contains("canary"), "{logged}");
+}

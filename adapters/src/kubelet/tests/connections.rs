@@ -112,6 +112,21 @@ async fn those_with_a_right_are_never_closed_for_others_and_have_a_cap() {
 }
 
 #[tokio::test]
+async fn at_the_end_idle_connections_are_closed_at_once() {
+    let mut served = Served::start().await;
+    let admin = served.admin();
+    let mut tls = served.connect(Some(&admin)).await.unwrap();
+    tls.write_all(KEEP_ALIVE.as_bytes()).await.unwrap();
+    assert!(tls.read(&mut [0; 1024]).await.unwrap() > 0);
+    let silent = TcpStream::connect(served.address).await.unwrap();
+    served.cancel.cancel();
+    let began = Instant::now();
+    tokio::time::timeout(PATIENCE, &mut served.ended).await.expect("it ends").unwrap();
+    assert!(began.elapsed() < ConnectionLimits::default().grace);
+    assert!(is_closed(tls).await && is_closed(silent).await);
+}
+
+#[tokio::test]
 async fn a_stranger_who_is_refused_is_closed() {
     let served = Served::start().await;
     let mut tls = served.connect(None).await.unwrap();
