@@ -13,6 +13,7 @@ mod config;
 mod credentials;
 mod error;
 mod events;
+pub(crate) mod exec;
 mod explain;
 #[cfg(test)]
 mod fuzz_targets;
@@ -20,8 +21,10 @@ mod host_paths;
 mod iam;
 mod images;
 mod listing;
+mod logs;
 mod namespace;
 mod objects;
+mod opened;
 mod profile;
 mod quota;
 mod rooms;
@@ -32,17 +35,20 @@ mod update;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admission::{Reason, Rule};
 pub use billed::{PodSize, PodSizes};
 pub use client::{Answered, CciClient};
 pub use config::{CciConfig, NetworkConfig, PodChoices};
 pub use credentials::{AccessKeyFiles, Auth, PasswordFiles};
+pub use exec::{Broken, ExecOptions, ExecReader, ExecStream, ExecWriter, FromCloud};
 pub use explain::{Explanation, explain};
 pub use host_paths::HostPaths;
 pub use images::ImageRules;
 pub use listing::Listing;
+pub use logs::{Cut, LogOptions, LogStream};
+pub use opened::{NotOpened, Why};
 pub use profile::{ObjectShape, PodShape, Profile};
 pub use rooms::{Rooms, ZONE_LABEL};
 pub use sizing::Sizing;

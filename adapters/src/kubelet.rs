@@ -9,6 +9,9 @@ mod forward;
 mod limits;
 mod logs;
 mod lookup;
+#[cfg(test)]
+mod loopback;
+mod places;
 mod refused;
 mod stats;
 mod target;
@@ -18,6 +21,7 @@ use std::sync::Arc;
 
 pub use limits::StreamLimits;
 pub use lookup::{PodLookup, PodQuestion, PodView};
+pub(crate) use places::Streams;
 pub(crate) use refused::Refused;
 pub(crate) use target::Target;
 
@@ -31,4 +35,6 @@ pub struct Kubelet {
     pub(crate) cloud: Arc<CciClient>,
     /// Bounds of streams.
     pub(crate) limits: StreamLimits,
+    /// Room for streams; `Streams::default()`.
+    pub(crate) streams: Streams,
 }
