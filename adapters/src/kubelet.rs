@@ -17,6 +17,9 @@ mod fuzz_targets;
 mod limits;
 mod logs;
 mod lookup;
+#[cfg(test)]
+mod loopback;
+mod places;
 mod pods;
 pub(crate) mod query;
 mod refused;
@@ -38,6 +41,7 @@ pub use connections::ConnectionLimits;
 pub use front::{CertificateSource, Front, FrontSettings, OwnPages, SettingError};
 pub use limits::StreamLimits;
 pub use lookup::{PodLookup, PodQuestion, PodView};
+pub(crate) use places::Streams;
 pub(crate) use refused::Refused;
 pub(crate) use target::Target;
 
@@ -51,6 +55,8 @@ pub struct Kubelet {
     pub(crate) cloud: Arc<CciClient>,
     /// Bounds of streams.
     pub(crate) limits: StreamLimits,
+    /// Room for streams; `Streams::default()`.
+    pub(crate) streams: Streams,
 }
 
 impl Kubelet {

@@ -26,7 +26,7 @@ pub(super) struct Signable<'a> {
     pub method: &'a str,
     /// The path as sent.
     pub path: &'a str,
-    /// The query, decoded; sent in the form that [`canonical_query`] gives it.
+    /// The query, decoded; sent in the form that [`sent_query`] gives it.
     pub query: &'a [(&'a str, String)],
     /// The headers to be signed, names in lower case. [`DATE_HEADER`] is one of them.
     pub headers: &'a [(&'a str, &'a str)],
@@ -47,10 +47,22 @@ pub(super) fn date_header(now: Micros) -> String {
     time.strftime("%Y%m%dT%H%M%SZ").to_string()
 }
 
-/// A query in the one form that is both signed and sent: sorted by key, then value, all escaped.
-pub(super) fn canonical_query(query: &[(&str, String)]) -> String {
+/// A query as it is signed: sorted by key, then value, all escaped.
+fn canonical_query(query: &[(&str, String)]) -> String {
     let mut pairs: Vec<_> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
     pairs.sort_unstable();
+    joined(&pairs)
+}
+
+/// The same as it is sent: values of one key stay in their order, which is that of a command's words. The gateway makes
+/// the signed form of it by itself.
+pub(super) fn sent_query(query: &[(&str, String)]) -> String {
+    let mut pairs: Vec<_> = query.iter().map(|(key, value)| (*key, value.as_str())).collect();
+    pairs.sort_by_key(|(key, _)| *key);
+    joined(&pairs)
+}
+
+fn joined(pairs: &[(&str, &str)]) -> String {
     let pairs: Vec<_> =
         pairs.iter().map(|(key, value)| format!("{}={}", escape(key), escape(value))).collect();
     pairs.join("&")
@@ -202,6 +214,17 @@ mod tests {
              &test=%E4%B8%80%20%28%26%3D%3F%21%23%25.%2A%29"
         );
         assert_eq!(canonical_query(&[("watch", String::new())]), "watch=");
+        let sent = sent_query(&query);
+        assert!(
+            sent.contains("&multi=3&multi=1&multi=2&"),
+            "the words of a command keep their order: {sent}"
+        );
+        let sorted = |text: String| {
+            let mut pairs: Vec<_> = text.split('&').map(str::to_owned).collect();
+            pairs.sort();
+            pairs
+        };
+        assert_eq!(sorted(sent), sorted(canonical_query(&query)));
     }
 
     #[test]

@@ -91,22 +91,22 @@ pub(crate) fn client(endpoint: &str) -> CciClient {
 }
 
 /// The same, of any generation.
-fn client_for(profile: &Profile, endpoint: &str) -> CciClient {
+pub(crate) fn client_for(profile: &Profile, endpoint: &str) -> CciClient {
     let directory = tempfile::tempdir().unwrap();
     let auth = access_key(directory.path());
     made(config_for(profile, endpoint), auth, profile.clone())
 }
 
-fn owner() -> PodRef {
+pub(crate) fn owner() -> PodRef {
     PodRef { namespace: "shop".into(), name: "web-0".into(), uid: Uid("uid-1".into()) }
 }
 
-fn name() -> CloudName {
+pub(crate) fn name() -> CloudName {
     CloudName("shop-web-0-x".into())
 }
 
 /// Our pod as the cloud answers with it.
-fn cloud_pod() -> Value {
+pub(crate) fn cloud_pod() -> Value {
     json!({
         "apiVersion": "v1", "kind": "Pod",
         "metadata": {

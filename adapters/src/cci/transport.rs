@@ -1,5 +1,7 @@
 //! One request, one answer: authenticates, sends, bounds what is read, and tells "never sent" from "lost".
 
+mod streams;
+
 use std::time::Duration;
 
 use std::sync::Arc;
@@ -9,7 +11,7 @@ use bytes::{Bytes, BytesMut};
 use engine::{LaterReason, Micros, Outcome, Refusal, RefusalClass};
 use parking_lot::RwLock;
 use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, DATE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER};
-use reqwest::{Client, Method, RequestBuilder, Url};
+use reqwest::{Client, ClientBuilder, Method, RequestBuilder, Response, Url};
 
 use super::client::Answered;
 use super::config::{CciConfig, bare_url};
@@ -87,26 +89,14 @@ impl Reply {
 /// The HTTP client, with every bound set.
 pub(super) struct Http {
     client: Client,
+    /// The same without an end of a call's time: for streams, whose every step has its own.
+    streams: Client,
 }
 
 impl Http {
     pub(super) fn new(config: &CciConfig) -> Result<Http, Error> {
-        let mut builder = Client::builder()
-            .user_agent(concat!("burst-agent/", env!("CARGO_PKG_VERSION")))
-            .timeout(config.request_timeout)
-            .connect_timeout(config.request_timeout / CONNECT_SHARE)
-            .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
-            .pool_idle_timeout(IDLE_CONNECTION_LIFE)
-            // A redirect would carry the token to a host that nobody configured.
-            .redirect(reqwest::redirect::Policy::none())
-            .retry(reqwest::retry::never())
-            .no_proxy();
-        if let Some(proxy) = &config.proxy {
-            // It sees no credential: calls to a service with TLS go through it as a tunnel.
-            let proxy = bare_url("proxy", proxy)?;
-            builder = builder.proxy(reqwest::Proxy::all(proxy).map_err(Error::Http)?);
-        }
-        Ok(Http { client: builder.build().map_err(Error::Http)? })
+        let client = builder(config)?.timeout(config.request_timeout).build().map_err(Error::Http)?;
+        Ok(Http { client, streams: builder(config)?.build().map_err(Error::Http)? })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -115,21 +105,45 @@ impl Http {
 
     /// Sends and reads the answer up to its bound.
     pub(super) async fn send(&self, request: RequestBuilder) -> Result<Reply, Fault> {
-        let mut response = request.send().await.map_err(|error| {
-            let unsent = error.is_connect() || error.is_builder();
-            let message = describe(error);
-            if unsent { Fault::NotSent(message) } else { Fault::Lost(message) }
-        })?;
-        let (status, headers) = (response.status().as_u16(), response.headers().clone());
-        let mut body = BytesMut::new();
-        while let Some(chunk) = response.chunk().await.map_err(|error| Fault::Lost(describe(error)))? {
-            if body.len() + chunk.len() > BODY_BYTES_MAX {
-                return Err(Fault::Lost(format!("the answer is longer than {BODY_BYTES_MAX} bytes")));
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Reply { status, headers, body: body.freeze() })
+        whole(request.send().await.map_err(unanswered)?).await
     }
+}
+
+/// What became of a request that got no answer.
+fn unanswered(error: reqwest::Error) -> Fault {
+    let unsent = error.is_connect() || error.is_builder();
+    let message = describe(error);
+    if unsent { Fault::NotSent(message) } else { Fault::Lost(message) }
+}
+
+/// An answer read to its end, up to its bound.
+async fn whole(mut response: Response) -> Result<Reply, Fault> {
+    let (status, headers) = (response.status().as_u16(), response.headers().clone());
+    let mut body = BytesMut::new();
+    while let Some(chunk) = response.chunk().await.map_err(|error| Fault::Lost(describe(error)))? {
+        if body.len() + chunk.len() > BODY_BYTES_MAX {
+            return Err(Fault::Lost(format!("the answer is longer than {BODY_BYTES_MAX} bytes")));
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Reply { status, headers, body: body.freeze() })
+}
+
+/// What every client of ours keeps to.
+fn builder(config: &CciConfig) -> Result<ClientBuilder, Error> {
+    let builder = Client::builder()
+        .user_agent(concat!("burst-agent/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(config.request_timeout / CONNECT_SHARE)
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_CONNECTION_LIFE)
+        // A redirect would carry the token to a host that nobody configured.
+        .redirect(reqwest::redirect::Policy::none())
+        .retry(reqwest::retry::never())
+        .no_proxy();
+    let Some(proxy) = &config.proxy else { return Ok(builder) };
+    // It sees no credential: calls to a service with TLS go through it as a tunnel.
+    let proxy = bare_url("proxy", proxy)?;
+    Ok(builder.proxy(reqwest::Proxy::all(proxy).map_err(Error::Http)?))
 }
 
 /// An error with its causes, in one line, without the URL.
@@ -279,10 +293,16 @@ impl Transport {
     }
 
     async fn attempt(&self, call: &Call) -> Result<(Used, Reply), Fault> {
+        let (used, request) = self.authenticated(self.http.client(), call).await?;
+        Ok((used, self.http.send(request).await?))
+    }
+
+    /// The request of a call, with a credential.
+    async fn authenticated(&self, client: &Client, call: &Call) -> Result<(Used, RequestBuilder), Fault> {
         let mut url = self.endpoint.clone();
         url.set_path(&format!("{}{}", self.endpoint.path().trim_end_matches('/'), call.path));
         if !call.query.is_empty() {
-            url.set_query(Some(&sign::canonical_query(&call.query)));
+            url.set_query(Some(&sign::sent_query(&call.query)));
         }
         let (used, headers) = match &self.credential {
             Credential::AccessKey(signer) => signer.sign(call, &url, &self.project_id)?,
@@ -295,7 +315,7 @@ impl Transport {
                 (Used::Token(token), headers)
             }
         };
-        let mut request = self.http.client().request(call.method.clone(), url).headers(headers);
+        let mut request = client.request(call.method.clone(), url).headers(headers);
         if !call.body.is_empty() {
             // Of the kinds of patch that every generation takes, the one that merges containers by name.
             let kind = match call.method {
@@ -304,7 +324,7 @@ impl Transport {
             };
             request = request.header(CONTENT_TYPE, HeaderValue::from_static(kind)).body(call.body.clone());
         }
-        Ok((used, self.http.send(request).await?))
+        Ok((used, request))
     }
 
     /// Whether there is now another credential than the refused one.

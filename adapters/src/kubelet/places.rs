@@ -1,0 +1,127 @@
+//! How many streams there may be at once, of one pod and of all: what comes beyond is told to come again later.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use engine::{PodRef, Uid};
+use http::StatusCode;
+use parking_lot::Mutex;
+
+use super::Refused;
+
+/// Logs that are followed. Each holds some 64 KiB, so all of them hold 64 MiB; one pod's share leaves room for others'.
+const FOLLOWERS_MAX: usize = 1024;
+const POD_FOLLOWERS_MAX: usize = 256;
+
+/// Commands and attachments. Each holds four buffers of 32 KiB and, as it moves large pieces, some of them: 400 that move
+/// 32 KiB at a time hold 100 MiB.
+const SESSIONS_MAX: usize = 400;
+const POD_SESSIONS_MAX: usize = 250;
+
+/// The streams of all pods.
+#[derive(Clone, Debug)]
+pub(crate) struct Streams {
+    /// Followed logs.
+    pub(crate) followers: Places,
+    /// Commands and attachments.
+    pub(crate) sessions: Places,
+}
+
+impl Default for Streams {
+    fn default() -> Streams {
+        Streams {
+            followers: Places::new("followed logs", FOLLOWERS_MAX, POD_FOLLOWERS_MAX),
+            sessions: Places::new("exec and attach sessions", SESSIONS_MAX, POD_SESSIONS_MAX),
+        }
+    }
+}
+
+/// Room for streams of one kind.
+#[derive(Clone, Debug)]
+pub(crate) struct Places(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    what: &'static str,
+    max: usize,
+    pod_max: usize,
+    taken: Mutex<Taken>,
+}
+
+#[derive(Debug, Default)]
+struct Taken {
+    all: usize,
+    /// Of pods that have some.
+    by_pod: HashMap<Uid, usize>,
+}
+
+/// A place that is taken until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taking {
+    places: Places,
+    pod: Uid,
+}
+
+impl Places {
+    pub(crate) fn new(what: &'static str, max: usize, pod_max: usize) -> Places {
+        Places(Arc::new(Inner { what, max, pod_max, taken: Mutex::default() }))
+    }
+
+    /// Takes a place for a stream of a pod.
+    ///
+    /// # Errors
+    /// 429 when all are taken, or all of this pod.
+    pub(crate) fn take(&self, pod: &PodRef) -> Result<Taking, Refused> {
+        let inner = &self.0;
+        let refused = |max: usize, whose: &str| {
+            let text = format!("there are {max} {} of {whose} already", inner.what);
+            Err(Refused::new(StatusCode::TOO_MANY_REQUESTS, text))
+        };
+        let mut taken = inner.taken.lock();
+        if taken.all >= inner.max {
+            return refused(inner.max, "this node");
+        }
+        if taken.by_pod.get(&pod.uid).is_some_and(|of_pod| *of_pod >= inner.pod_max) {
+            return refused(inner.pod_max, "this pod");
+        }
+        taken.all += 1;
+        *taken.by_pod.entry(pod.uid.clone()).or_default() += 1;
+        drop(taken);
+        Ok(Taking { places: self.clone(), pod: pod.uid.clone() })
+    }
+}
+
+impl Drop for Taking {
+    fn drop(&mut self) {
+        let mut taken = self.places.0.taken.lock();
+        taken.all -= 1;
+        let Some(of_pod) = taken.by_pod.get_mut(&self.pod) else { return };
+        *of_pod -= 1;
+        if *of_pod == 0 {
+            taken.by_pod.remove(&self.pod);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_free_again_when_its_stream_ends() {
+        let pod = |uid: &str| PodRef { uid: Uid(uid.into()), ..PodRef::default() };
+        let places = Places::new("streams", 3, 2);
+        let first = places.take(&pod("a")).unwrap();
+        let _second = places.take(&pod("a")).unwrap();
+        let refused = places.take(&pod("a")).unwrap_err();
+        assert_eq!(refused.status, StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(refused.text, "there are 2 streams of this pod already");
+        let third = places.take(&pod("b")).unwrap();
+        let refused = places.take(&pod("c")).unwrap_err();
+        assert_eq!(refused.text, "there are 3 streams of this node already");
+        drop(first);
+        places.take(&pod("a")).unwrap();
+        drop(third);
+        assert_eq!(places.0.taken.lock().by_pod.len(), 1, "a pod without streams is forgotten");
+    }
+}
