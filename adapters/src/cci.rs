@@ -29,10 +29,11 @@ mod sign;
 mod sizing;
 mod transport;
 mod update;
+pub(crate) mod usage;
 mod wire;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use admission::{Reason, Rule};
 pub use billed::{PodSize, PodSizes};
@@ -43,7 +44,7 @@ pub use explain::{Explanation, explain};
 pub use host_paths::HostPaths;
 pub use images::ImageRules;
 pub use listing::Listing;
-pub use profile::{ObjectShape, PodShape, Profile};
+pub use profile::{ObjectShape, PodShape, Profile, UsageSource};
 pub use rooms::{Rooms, ZONE_LABEL};
 pub use sizing::Sizing;
 pub use wire::claims::ClaimCopy;

@@ -11,6 +11,7 @@ mod lookup;
 mod refused;
 mod stats;
 mod target;
+mod usage;
 
 use std::sync::Arc;
 
@@ -26,4 +27,6 @@ pub struct Kubelet {
     pub(crate) lookup: PodLookup,
     /// The cloud.
     pub(crate) cloud: Arc<CciClient>,
+    /// What its pods use.
+    pub(crate) usage: usage::Usage,
 }

@@ -91,7 +91,7 @@ fn client(endpoint: &str) -> CciClient {
 }
 
 /// The same, of any generation.
-fn client_for(profile: &Profile, endpoint: &str) -> CciClient {
+pub(crate) fn client_for(profile: &Profile, endpoint: &str) -> CciClient {
     let directory = tempfile::tempdir().unwrap();
     let auth = access_key(directory.path());
     made(config_for(profile, endpoint), auth, profile.clone())
