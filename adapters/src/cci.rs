@@ -32,6 +32,7 @@ mod sign;
 mod sizing;
 mod transport;
 mod update;
+pub(crate) mod usage;
 mod wire;
 
 #[cfg(test)]
@@ -49,7 +50,7 @@ pub use images::ImageRules;
 pub use listing::Listing;
 pub use logs::{Cut, LogOptions, LogStream};
 pub use opened::{NotOpened, Why};
-pub use profile::{ObjectShape, PodShape, Profile};
+pub use profile::{ObjectShape, PodShape, Profile, UsageSource};
 pub use rooms::{Rooms, ZONE_LABEL};
 pub use sizing::Sizing;
 pub use wire::claims::ClaimCopy;

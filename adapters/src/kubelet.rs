@@ -34,6 +34,7 @@ mod target;
 pub(crate) mod tests;
 mod tls;
 mod upgrade;
+mod usage;
 
 use std::sync::Arc;
 
@@ -55,14 +56,16 @@ pub struct Kubelet {
     pub(crate) cloud: Arc<CciClient>,
     /// Bounds of streams.
     pub(crate) limits: StreamLimits,
-    /// Room for streams; `Streams::default()`.
+    /// Room for streams.
     pub(crate) streams: Streams,
+    /// What the pods use.
+    pub(crate) usage: usage::Usage,
 }
 
 impl Kubelet {
     /// Finds pods by `lookup`, and asks `cloud` about them.
     #[must_use]
     pub fn new(lookup: PodLookup, cloud: Arc<CciClient>, limits: StreamLimits) -> Kubelet {
-        Kubelet { lookup, cloud, limits }
+        Kubelet { lookup, cloud, limits, streams: Streams::default(), usage: usage::Usage::default() }
     }
 }

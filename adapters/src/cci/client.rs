@@ -20,6 +20,7 @@ use super::profile::Profile;
 use super::rooms::Rooms;
 use super::sizing;
 use super::transport::{Call, Failure, Reply, Transport};
+use super::usage::Exporters;
 use super::wire::{self, Mark, Sighting};
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -70,6 +71,7 @@ pub struct CciClient {
     /// What the last list held.
     pub(super) listed: Mutex<Listed>,
     pub(super) sizes: PodSizes,
+    pub(super) exporters: Exporters,
     rooms: Rooms,
     /// Why pods are not made: those of one room, or of any where there is none.
     stopped: Mutex<BTreeMap<Option<Arc<Room>>, Stopped>>,
@@ -87,10 +89,11 @@ impl CciClient {
         let setting = "size policy";
         profile.check_policy(config.pods.size_policy).map_err(|reason| Error::Setting { setting, reason })?;
         let transport = Transport::new(&config, auth)?;
+        let exporters = Exporters::new(&config)?;
         let mark = Mark { cluster_id: config.cluster_id.clone(), node: config.node.clone() };
         let (listed, sizes, stopped) = (Mutex::default(), PodSizes::default(), Mutex::default());
         let rooms = Rooms::new(config.pods.size_policy, config.network.availability_zone.as_deref());
-        Ok(CciClient { config, profile, mark, transport, listed, sizes, rooms, stopped })
+        Ok(CciClient { config, profile, mark, transport, listed, sizes, exporters, rooms, stopped })
     }
 
     /// What each pod asked for and what is billed for it, as each complete list says.

@@ -135,6 +135,11 @@ impl CciConfig {
         Ok(())
     }
 
+    /// Whether the cloud is on this machine, as only a simulated one is.
+    pub(super) fn is_local(&self) -> bool {
+        bare_url("endpoint", &self.endpoint).is_ok_and(|url| is_loopback(&url))
+    }
+
     /// Reads the base URL of a service. Plain http is for this machine only, unless allowed: it would show
     /// the credentials to everybody on the way.
     pub(super) fn base_url(&self, setting: &'static str, text: &str) -> Result<Url, Error> {

@@ -32,6 +32,23 @@ pub struct Profile {
     pub size_policies: &'static [SizePolicy],
     /// Whether a namespace has quotas that can be read.
     pub has_quotas: bool,
+    /// Where one reads what its pods use.
+    pub usage: UsageSource,
+}
+
+/// Where one reads what pods use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsageSource {
+    /// In a list of all pods of a namespace, at this path in front of `/namespaces`.
+    List {
+        /// Group and version of the metrics API.
+        path: &'static str,
+    },
+    /// At each pod's own exporter.
+    Exporters {
+        /// The port on the pod's address.
+        port: u16,
+    },
 }
 
 /// An object that must exist, and how one sees that it is ready.

@@ -108,7 +108,8 @@ impl World {
             }
         });
         let limits = StreamLimits::default();
-        let kubelet = Arc::new(Kubelet { lookup, cloud: Arc::new(client), limits, streams });
+        let kubelet =
+            Arc::new(Kubelet { lookup, cloud: Arc::new(client), limits, streams, usage: Default::default() });
         let target = Target { pod: view, container: "main".to_owned() };
         let address = serve(Router::new().fallback(on_node).with_state((kubelet, target))).await;
         World { cloud, address }

@@ -174,7 +174,7 @@ pub async fn client_of(url: &str) -> kube::Client {
         "contexts": [{ "name": "test", "context": { "cluster": "test", "user": "test" } }],
     });
     file.write_all(config.to_string().as_bytes()).expect("it is written");
-    adapters::kubernetes::connect(Some(file.path()), Some("test")).await.expect("a client")
+    adapters::kubernetes::connect(Some(file.path()), Some("test")).await.expect("a client").client
 }
 
 /// Waits with patience.

@@ -62,7 +62,7 @@ async fn world(kubernetes: Vec<Reply>, cloud: Vec<Reply>) -> (World, [Arc<Server
         pods: PodWriter::new(client.clone(), Arc::new(PodMirror::knowing([])), manifests.clone()),
         notices: Notices::new(client.clone(), "burst"),
         node: Arc::new(VirtualNode::new(client.clone(), NodeSettings::named("burst"))),
-        cloud: cloud_client(&cloud.url),
+        cloud: cloud_client(&cloud.url).into(),
         reader: ObjectReader::new(client.clone()),
         objects: Arc::default(),
         tokens: ServiceAccountTokens::default(),

@@ -33,6 +33,7 @@ mod tamper;
 mod tests;
 mod throttle;
 mod time;
+mod usage;
 
 use std::collections::BTreeMap;
 
@@ -44,10 +45,11 @@ pub use faults::{CallClass, FaultError, FaultKind, FaultRule, FaultRules, Freque
 pub use iam::{Credentials, TokenError};
 pub use ledger::{Bill, PodAccount};
 pub use options::{CloudOptions, RateLimits, ThrottleShape};
-pub use pod::{CHANGED_AT, EXIT_CODE, Pod, PodKey, RUN_SECONDS, Stage};
+pub use pod::{CHANGED_AT, CPU_SHARE, EXIT_CODE, Pod, PodKey, RUN_SECONDS, Stage};
 pub use profile::Generation;
 pub use reply::{Reply, Token};
 pub use request::{Query, Request, Resource, Verb};
+pub use usage::{EXPORTER_PORT, exporter_text};
 
 use addresses::Addresses;
 use chance::Chance;
@@ -235,6 +237,7 @@ impl Cloud {
             ) => self.object(request),
             (Resource::Events, _) => self.events(request),
             (Resource::ResourceQuotas, _) => self.quotas(request),
+            (Resource::PodMetrics, _) => self.pod_metrics(request),
             (Resource::Namespaces | Resource::Networks, Verb::Replace | Verb::Patch)
             | (Resource::Pods, Verb::Replace)
             | (Resource::PodLog, Verb::Create | Verb::List | Verb::Replace | Verb::Patch | Verb::Delete) => {

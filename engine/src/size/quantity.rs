@@ -45,6 +45,12 @@ impl Quantity {
         Ok(Quantity { nano })
     }
 
+    /// In billionths: CPU as it is measured.
+    #[must_use]
+    pub fn nano(self) -> u64 {
+        self.in_units(1)
+    }
+
     /// In thousandths, rounded up: CPU.
     #[must_use]
     pub fn milli(self) -> u64 {
@@ -203,6 +209,15 @@ mod tests {
             assert_eq!(read_milli, if fits { milli } else { u64::MAX }, "{text}");
         }
         assert_eq!(both("9223372036854775807").1, i64::MAX as u64);
+    }
+
+    #[test]
+    fn what_is_measured_is_read_to_the_billionth() {
+        for (text, nano) in
+            [("0", 0), ("1n", 1), ("1234567n", 1_234_567), ("12u", 12_000), ("2", 2_000_000_000)]
+        {
+            assert_eq!(Quantity::parse(text).unwrap().nano(), nano, "{text}");
+        }
     }
 
     #[test]

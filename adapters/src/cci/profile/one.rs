@@ -2,7 +2,7 @@
 
 use engine::size::SizePolicy;
 
-use super::{ObjectShape, PodShape, Profile, pod};
+use super::{ObjectShape, PodShape, Profile, UsageSource, pod};
 
 impl Profile {
     /// CCI 1.0, as the add-on in the field drives it.
@@ -107,5 +107,6 @@ impl Profile {
         },
         size_policies: &[SizePolicy::Cci10V125, SizePolicy::Cci10V124],
         has_quotas: true,
+        usage: UsageSource::List { path: "/apis/metrics.k8s.io/v1beta1" },
     };
 }

@@ -2,7 +2,7 @@
 
 use engine::size::SizePolicy;
 
-use super::{ObjectShape, PodShape, Profile, pod};
+use super::{ObjectShape, PodShape, Profile, UsageSource, pod};
 
 impl Profile {
     /// CCI 2.0, where the service goes.
@@ -68,5 +68,7 @@ impl Profile {
         },
         size_policies: &[SizePolicy::Cci20],
         has_quotas: false,
+        // CCI 2.0 user guide, monitoring: on unless the pod says `monitoring.cci.io/enable-pod-metrics: "false"`.
+        usage: UsageSource::Exporters { port: 19_100 },
     };
 }

@@ -33,7 +33,8 @@ pub(super) fn check_change(request: &Request, before: &Value, object: &mut Value
         | Resource::ConfigMaps
         | Resource::Secrets
         | Resource::Events
-        | Resource::ResourceQuotas => return Ok(()),
+        | Resource::ResourceQuotas
+        | Resource::PodMetrics => return Ok(()),
     };
     if let Some(field) = fixed.iter().find(|field| object["spec"][**field] != before["spec"][**field]) {
         let message = format!("spec.{field}: Forbidden: is immutable after creation");
@@ -144,7 +145,8 @@ impl Cloud {
             | Resource::ConfigMaps
             | Resource::Secrets
             | Resource::Events
-            | Resource::ResourceQuotas => false,
+            | Resource::ResourceQuotas
+            | Resource::PodMetrics => false,
         }
     }
 }

@@ -8,6 +8,7 @@
 //! | an image whose name contains `sandbox-error` | accepted, then Failed before any container runs |
 //! | annotation or environment variable `simulator.burst-agent.io/run-seconds: "5"` | all containers end after so long |
 //! | annotation or environment variable `simulator.burst-agent.io/exit-code: "1"` | with this code (0 when absent) |
+//! | annotation `simulator.burst-agent.io/cpu-share: "0.9"` | its containers use so much of their CPU, from the start on |
 //! | a simple command, such as `sleep 5` or `sh -c "sleep 5; exit 1"` | the same, when neither of these is there |
 //!
 //! Each change of status writes the annotation `simulator.burst-agent.io/changed-at-us`: when it happened, in
@@ -20,6 +21,7 @@ mod log;
 mod needs;
 mod patch;
 mod render;
+mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -31,10 +33,14 @@ use super::chance::mixed;
 use super::profile::Generation;
 use super::request::Resource;
 
+pub(super) use usage::ContainerUsage;
+
 /// When the status last changed, in microseconds since the epoch.
 pub const CHANGED_AT: &str = "simulator.burst-agent.io/changed-at-us";
 /// How long containers run.
 pub const RUN_SECONDS: &str = "simulator.burst-agent.io/run-seconds";
+/// Which share of their CPU they use, from 0 to 1.
+pub const CPU_SHARE: &str = "simulator.burst-agent.io/cpu-share";
 /// What they end with.
 pub const EXIT_CODE: &str = "simulator.burst-agent.io/exit-code";
 

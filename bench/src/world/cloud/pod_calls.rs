@@ -211,7 +211,7 @@ impl Cloud {
     }
 
     /// When the list was begun and behind which pod this page starts.
-    fn page_start(&self, request: &Request) -> Result<(u64, Option<PodKey>), Refusal> {
+    pub(super) fn page_start(&self, request: &Request) -> Result<(u64, Option<PodKey>), Refusal> {
         if request.query.continue_token.is_empty() {
             return Ok((self.now_us, None));
         }

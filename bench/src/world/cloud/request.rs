@@ -7,6 +7,9 @@ use super::faults::CallClass;
 use super::profile::Generation;
 use super::reply::{JSON, Refusal, Reply};
 
+/// The metrics API, in front of `/namespaces` (CCI 1.0).
+const METRICS_PATH: &str = "/apis/metrics.k8s.io/v1beta1";
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -47,6 +50,8 @@ pub enum Resource {
     Events,
     /// `resourcequotas` (CCI 1.0)
     ResourceQuotas,
+    /// `pods` of the metrics API (CCI 1.0)
+    PodMetrics,
 }
 
 impl Resource {
@@ -65,7 +70,7 @@ impl Resource {
         match self {
             Resource::Namespaces => "namespaces",
             Resource::Networks => "networks",
-            Resource::Pods | Resource::PodLog => "pods",
+            Resource::Pods | Resource::PodLog | Resource::PodMetrics => "pods",
             Resource::ConfigMaps => "configmaps",
             Resource::Secrets => "secrets",
             Resource::PersistentVolumeClaims => "persistentvolumeclaims",
@@ -88,6 +93,7 @@ impl Resource {
             Resource::PersistentVolumes => "PersistentVolume",
             Resource::Events => "Event",
             Resource::ResourceQuotas => "ResourceQuota",
+            Resource::PodMetrics => "PodMetrics",
         }
     }
 }
@@ -233,6 +239,16 @@ fn place(generation: Generation, path: &str) -> Option<(Generation, Resource, &s
             _ => None,
         };
     }
+    if let Some(rest) = below(METRICS_PATH).filter(|_| generation == Generation::One) {
+        let parts: Vec<&str> = rest[1..].trim_end_matches('/').split('/').collect();
+        return match parts[..] {
+            ["namespaces", namespace, "pods"] => Some((generation, Resource::PodMetrics, namespace, "")),
+            ["namespaces", namespace, "pods", name] => {
+                Some((generation, Resource::PodMetrics, namespace, name))
+            }
+            _ => None,
+        };
+    }
     let parts: Vec<&str> = below(profile.core_path)?[1..].trim_end_matches('/').split('/').collect();
     let core = |plural: &str| {
         let served =
@@ -330,6 +346,10 @@ mod tests {
             );
         }
         assert_eq!(parse("GET", "/apis/cci/v2/namespaces/n/resourcequotas"), None);
+        let usage = parse("GET", "/apis/metrics.k8s.io/v1beta1/namespaces/n/pods");
+        let list = (Generation::One, Verb::List, Resource::PodMetrics, "n".to_owned(), String::new());
+        assert_eq!(usage, Some(list));
+        assert_eq!(parse("GET", "/apis/metrics.k8s.io/v1beta1/nodes"), None);
         assert_eq!(parse("GET", "/api/v1/persistentvolumes/v"), None, "volumes came with CCI 2.0");
         let volume = parse("GET", "/apis/cci/v2/persistentvolumes/v");
         assert_eq!(

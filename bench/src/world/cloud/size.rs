@@ -97,7 +97,7 @@ fn container_sizes(generation: Generation, spec: &Value, field: &str) -> Result<
     containers.iter().map(|container| container_size(generation, container)).collect()
 }
 
-fn container_size(generation: Generation, container: &Value) -> Result<Size, Unfit> {
+pub(super) fn container_size(generation: Generation, container: &Value) -> Result<Size, Unfit> {
     let resources = &container["resources"];
     let amount = |resource: &str| -> Result<u128, Unfit> {
         let limit = read_quantity(&resources["limits"][resource])?;
