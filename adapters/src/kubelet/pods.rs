@@ -7,7 +7,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use engine::{ContainerState, ContainerStatus, PodStatus};
-use futures_util::StreamExt;
+use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
@@ -49,25 +49,35 @@ impl Pods {
             Refused::internal("the pods of the node cannot be listed")
         })?;
         let end = Instant::now() + LIST_TIMEOUT;
-        let stream = body.into_data_stream();
-        let whole = futures_util::stream::unfold(Some((stream, 0, permit)), move |state| async move {
-            let (mut stream, mut passed, permit) = state?;
-            let cut = |reason| Some((Err(io::Error::other(reason)), None));
-            match timeout_at(end, stream.next()).await {
-                Ok(Some(Ok(bytes))) => {
-                    passed += bytes.len();
-                    if passed > LIST_BYTES_MAX {
-                        return cut("the list of pods is too long");
-                    }
-                    Some((Ok::<Bytes, io::Error>(bytes), Some((stream, passed, permit))))
-                }
-                Ok(Some(Err(_))) => cut("the list of pods was cut"),
-                Ok(None) => None,
-                Err(_) => cut("the list of pods takes too long"),
-            }
-        });
+        let whole = bounded(body.into_data_stream(), LIST_BYTES_MAX, end, permit);
         Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(whole)).into_response())
     }
+}
+
+/// Passes on what comes until `end`, so many bytes at most. Beyond that it fails, so that a part is not taken for the
+/// whole. `held` is let go of with the last of it.
+fn bounded<E>(
+    stream: impl Stream<Item = Result<Bytes, E>> + Unpin,
+    bytes_max: usize,
+    end: Instant,
+    held: impl Sized,
+) -> impl Stream<Item = io::Result<Bytes>> {
+    futures_util::stream::unfold(Some((stream, 0, held)), move |state| async move {
+        let (mut stream, mut passed, held) = state?;
+        let cut = |reason| Some((Err(io::Error::other(reason)), None));
+        match timeout_at(end, stream.next()).await {
+            Ok(Some(Ok(bytes))) => {
+                passed += bytes.len();
+                if passed > bytes_max {
+                    return cut("the list of pods is too long");
+                }
+                Some((Ok(bytes), Some((stream, passed, held))))
+            }
+            Ok(Some(Err(_))) => cut("the list of pods was cut"),
+            Ok(None) => None,
+            Err(_) => cut("the list of pods takes too long"),
+        }
+    })
 }
 
 /// A `PodList` of the pods of which a container runs, with as much of each as a kubelet says.
@@ -92,4 +102,29 @@ fn item(view: &PodView, status: &PodStatus) -> Option<Value> {
             "status": {},
         })
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use futures_util::stream;
+
+    use super::*;
+
+    async fn passed(chunks: &[&'static str], bytes_max: usize) -> Vec<Result<Bytes, String>> {
+        let chunks = chunks.iter().map(|text| Ok::<_, Infallible>(Bytes::from_static(text.as_bytes())));
+        // Nothing comes after them, not even the end.
+        let stream = stream::iter(chunks.collect::<Vec<_>>()).chain(stream::pending());
+        let whole = bounded(Box::pin(stream), bytes_max, Instant::now() + LIST_TIMEOUT, ());
+        whole.map(|bytes| bytes.map_err(|error| error.to_string())).collect().await
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_list_that_is_cut_is_not_taken_for_a_whole_one() {
+        let (a, too_long) = (Ok(Bytes::from_static(b"aa")), Err("the list of pods is too long".to_owned()));
+        assert_eq!(passed(&["aa", "aa"], 3).await, [a.clone(), too_long]);
+        let too_late = Err("the list of pods takes too long".to_owned());
+        assert_eq!(passed(&["aa", "aa"], 4).await, [a.clone(), a, too_late]);
+    }
 }

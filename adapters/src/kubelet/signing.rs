@@ -270,10 +270,12 @@ mod tests {
                 Some(names)
             })
             .flat_map(|names| &names.general_names)
-            .map(|name| match name {
-                GeneralName::DNSName(name) => (*name).to_owned(),
-                GeneralName::IPAddress(bytes) => format!("{bytes:?}"),
-                name => panic!("{name:?}"),
+            .map(|name| {
+                if let GeneralName::DNSName(name) = name {
+                    return (*name).to_owned();
+                }
+                let GeneralName::IPAddress(bytes) = name else { panic!("{name:?}") };
+                format!("{bytes:?}")
             })
             .collect();
         let v6 = "[253, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]";
