@@ -67,18 +67,17 @@ impl Said {
     fn hear(&mut self, bytes: &[u8], (error, data): (u32, u32)) -> bool {
         self.bytes.extend_from_slice(bytes);
         while let Some(frame) = self.decoder.decode(&mut self.bytes).unwrap() {
-            match frame {
-                Frame::SynReply { stream, .. } => self.replies.push(stream),
-                Frame::Data { stream, fin, payload } => {
-                    assert!(stream == data || payload.is_empty());
-                    self.data.extend_from_slice(&payload);
-                    if fin {
-                        self.ended.push(stream);
-                    }
+            if let Frame::SynReply { stream, .. } = frame {
+                self.replies.push(stream);
+            } else if let Frame::Data { stream, fin, payload } = frame {
+                assert!(stream == data || payload.is_empty());
+                self.data.extend_from_slice(&payload);
+                if fin {
+                    self.ended.push(stream);
                 }
-                // Ours.
-                Frame::Ping { id } => assert_eq!(id % 2, 0),
-                other => panic!("{other:?}"),
+            } else {
+                // A PING of ours.
+                assert!(matches!(frame, Frame::Ping { id } if id % 2 == 0), "{frame:?}");
             }
         }
         let over = self.ended.len() == 2;
