@@ -36,7 +36,8 @@ impl Dial {
             )));
         };
         let address = address.to_canonical();
-        if !may_be_a_pod(address) && !(address.is_loopback() && limits.forward_to_loopback) {
+        let simulated = address.is_loopback() && limits.forward_to_loopback;
+        if !simulated && !may_be_a_pod(address) {
             return Err(Refused::bad_request(format!(
                 "pod {pod} is said to have the address {address}, at which no pod can be: it is not dialled"
             )));
