@@ -96,28 +96,28 @@ async fn exchange(pod: TcpStream, data: Stream, mut error: Stream) {
         let copied = copy(&mut from_client, &mut to_pod).await;
         // It fails when the pod has ended the connection, which reading from it tells better.
         let _ = to_pod.shutdown().await;
-        if copied.is_err() {
-            // The pod takes no more, or the client has reset the stream and this ends at once. What comes must be
-            // taken all the same: an unread stream would hold up all others.
-            let _ = copy(&mut from_client, &mut sink()).await;
-        }
+        // When the pod takes no more, what comes must be taken all the same: an unread stream would hold up all others.
+        // When the client has reset the stream, this fails at once.
+        copied.is_ok() || copy(&mut from_client, &mut sink()).await.is_ok()
     };
     let down = async {
         let copied = copy(&mut from_pod, &mut to_client).await;
-        if copied.is_ok() {
-            let _ = to_client.shutdown().await;
-        }
-        let _ = error.shutdown().await;
-        copied
+        copied.is_ok() && to_client.shutdown().await.is_ok()
     };
     tokio::pin!(up, down);
     tokio::select! {
-        copied = &mut down => if copied.is_ok() {
-            up.await;
-        },
-        () = &mut up => {
+        in_order = &mut down => {
+            let _ = error.shutdown().await;
+            if in_order {
+                up.await;
+            }
+        }
+        in_order = &mut up => {
             // The client may have ended only its own side.
-            let _ = down.await;
+            if in_order {
+                down.await;
+            }
+            let _ = error.shutdown().await;
         }
     }
 }

@@ -173,3 +173,6 @@ fn names<'a>(headers: &'a HeaderMap, header: &HeaderName) -> impl Iterator<Item 
     let lines = headers.get_all(header).iter().filter_map(|value| value.to_str().ok());
     lines.flat_map(|line| line.split(',')).map(str::trim).filter(|name| !name.is_empty())
 }
+
+#[cfg(test)]
+mod tests;

@@ -87,7 +87,7 @@ fn what_is_no_frame_is_refused_before_its_end_has_come() {
 
 /// Whatever comes, it takes no more memory than a control frame and what was read, and every byte is used once.
 #[test]
-fn fuzz_frames() {
+fn fuzz_spdy_frames() {
     let corpus: &[&[u8]] = &[
         include_bytes!("../../testdata/frames-of-port-forward.bin"),
         b"\x80\x03\0\x04\0\0\0\x0c\0\0\0\x01\0\0\0\x04\0\0\0\x64\0\0\0\x05\x01\0\0\0",

@@ -82,7 +82,7 @@ fn what_could_not_be_read_is_not_written() {
 
 /// Blocks as they come from anybody: the length of each (two bytes) before it.
 #[test]
-fn fuzz_header_blocks() {
+fn fuzz_spdy_headers() {
     let mut corpus = BytesMut::new();
     let mut writer = Writer::default();
     for kind in ["error", "data"] {
