@@ -9,6 +9,7 @@ mod objects;
 mod pods;
 mod quota;
 mod server;
+mod streams;
 mod updates;
 
 use std::os::unix::fs::PermissionsExt;

@@ -7,6 +7,7 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse, Response};
+use engine::{ContainerState, ContainerStatus, PodStatus};
 use futures_util::future::BoxFuture;
 use http::header::SEC_WEBSOCKET_PROTOCOL;
 use http::{HeaderMap, HeaderValue};
@@ -81,6 +82,22 @@ pub(super) fn pod_with(state: &Value) -> Value {
     pod
 }
 
+/// The same as the agent's state has it, with a container that runs and was never restarted.
+fn running() -> PodStatus {
+    let main = ContainerStatus {
+        name: "main".to_owned(),
+        image: "shop:1".to_owned(),
+        image_id: String::new(),
+        container_id: String::new(),
+        ready: true,
+        started: None,
+        restart_count: 0,
+        state: ContainerState::Running { started_at_s: None },
+        last_state: None,
+    };
+    PodStatus { containers: vec![main], ..PodStatus::default() }
+}
+
 /// The handlers, the cloud behind them, and where they are.
 pub(super) struct World {
     pub(super) cloud: Arc<Cloud>,
@@ -96,7 +113,7 @@ impl World {
         let cloud = Arc::new(cloud);
         let cloud_address = serve(Router::new().fallback(in_cloud).with_state(cloud.clone())).await;
         let client = client_for(profile, &format!("http://{cloud_address}"));
-        let view = PodView { pod: owner(), cloud_name: name(), status: None };
+        let view = PodView { pod: owner(), cloud_name: name(), status: Some(running()) };
         let (lookup, mut questions) = PodLookup::channel();
         let found = view.clone();
         tokio::spawn(async move {

@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::status;
 use crate::cci::exec::KEEP_ALIVE;
-use crate::cci::{ExecReader, ExecStream, ExecWriter, FromCloud};
+use crate::cci::{Broken, ExecReader, ExecStream, ExecWriter, FromCloud};
 
 /// Messages that wait between two ends: enough that neither waits for the other's every step.
 const WAITING_MAX: usize = 4;
 
-/// Most that is sent to a caller at once: what runtimes write at a time.
+/// Most that is sent at once: what runtimes write at a time.
 pub(super) const PIECE_BYTES_MAX: usize = 32 * 1024;
 
 /// How long a command may be silent after its standard input has ended: CCI cannot be told of that end, so a command
@@ -134,13 +134,21 @@ async fn up(mut input: mpsc::Receiver<Input>, mut cloud: ExecWriter, heard: &Mut
             }
             Ok(Some(Input::Stdin(bytes))) => {
                 heard.lock().last = Instant::now();
-                cloud.stdin(&bytes).await
+                in_pieces(&mut cloud, &bytes).await
             }
             Ok(Some(Input::Resize(size))) => cloud.resize(&size).await,
             Err(_) => cloud.keep_alive().await,
         };
         is_open &= sent.is_ok();
     }
+}
+
+/// A caller may send 1 MiB at once; whether the cloud and what is before it take that is not known.
+async fn in_pieces(cloud: &mut ExecWriter, bytes: &[u8]) -> Result<(), Broken> {
+    for piece in bytes.chunks(PIECE_BYTES_MAX) {
+        cloud.stdin(piece).await?;
+    }
+    Ok(())
 }
 
 /// Ends when there was no traffic for too long, with what is to be said of it.

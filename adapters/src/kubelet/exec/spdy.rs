@@ -193,19 +193,19 @@ async fn read(stdin: Option<&mut Stream>, resize: Option<&mut Stream>, input: mp
     }
 }
 
-/// Ends when the caller gives the stream up; not at its end.
+/// Ends when the caller gives the stream up; not at its end. When the command takes no more, how it ended is still to be
+/// said: the rest is read and dropped.
 async fn read_stdin(stdin: &mut Stream, input: &mpsc::Sender<Input>) {
     loop {
         let mut bytes = BytesMut::with_capacity(PIECE_BYTES_MAX);
         match stdin.read_buf(&mut bytes).await {
             Ok(0) => break,
-            Ok(_) if input.send(Input::Stdin(bytes.freeze())).await.is_ok() => {}
-            Ok(_) | Err(_) => return,
+            Ok(_) => drop(input.send(Input::Stdin(bytes.freeze())).await),
+            Err(_) => return,
         }
     }
-    if input.send(Input::StdinClosed).await.is_ok() {
-        std::future::pending().await
-    }
+    drop(input.send(Input::StdinClosed).await);
+    std::future::pending().await
 }
 
 /// Ends with the stream, or when it holds no sizes.
@@ -213,9 +213,7 @@ async fn read_sizes(resize: &mut Stream, input: &mpsc::Sender<Input>) {
     let mut sizes = Sizes::default();
     while let Ok(1..) = resize.read_buf(&mut sizes.0).await {
         while let Some(size) = sizes.next() {
-            if input.send(Input::Resize(size)).await.is_err() {
-                return;
-            }
+            drop(input.send(Input::Resize(size)).await);
         }
         if sizes.0.len() > SIZE_BYTES_MAX {
             return;

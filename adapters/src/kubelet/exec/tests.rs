@@ -196,6 +196,35 @@ async fn much_input_flows_through_a_command_that_echoes_it() {
     assert_eq!(tokio::join!(send, receive).1, 10_000_003);
 }
 
+#[tokio::test]
+async fn the_end_is_told_to_a_caller_that_still_sends() {
+    let world = World::of(Cloud::with_exec(|mut socket| async move {
+        let _first = socket.next().await;
+        socket.send(Message::binary(&b"\x03{\"metadata\":{},\"status\":\"Success\"}"[..])).await.unwrap();
+        let _ = socket.close(None).await;
+    }))
+    .await;
+    for _ in 0..20 {
+        let client = connect(&world, CAT, "v5.channel.k8s.io").await.unwrap();
+        let (mut sink, mut stream) = client.split();
+        let send = async {
+            let piece = Bytes::from_static(b"\0more and more");
+            // Until the other side closes.
+            while sink.send(Message::Binary(piece.clone())).await.is_ok() {}
+        };
+        let receive = async {
+            let Some(Ok(Message::Binary(status))) = stream.next().await else { panic!("no status") };
+            assert!(status.starts_with(b"\x03{") && status.ends_with(b"\"Success\"}"), "{status:?}");
+            let Some(Ok(Message::Close(Some(close)))) = stream.next().await else { panic!("no end") };
+            assert_eq!(close.code, CloseCode::Normal);
+        };
+        tokio::select! {
+            () = async { tokio::join!(send, std::future::pending::<()>()); } => {}
+            () = receive => {}
+        }
+    }
+}
+
 /// The clock moves by itself while nothing else does.
 #[tokio::test]
 async fn an_idle_stream_is_kept_alive_and_the_end_of_input_ends_it() {

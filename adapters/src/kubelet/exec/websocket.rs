@@ -43,9 +43,10 @@ where
         close = read(&mut stream, protocol, input) => close,
     };
     let ended = async {
-        let Some(close) = close else { return Ok(()) };
-        sink.send(Message::Close(Some(close))).await?;
-        // The caller closes; what it says until then is of no use any more.
+        if let Some(close) = close {
+            sink.send(Message::Close(Some(close))).await?;
+        }
+        // The caller closes, or is answered that it did; what it says until then is of no use any more.
         while let Some(message) = stream.next().await {
             message?;
         }
@@ -108,7 +109,8 @@ where
             Err(_) => return None,
         };
         match told(protocol, bytes) {
-            Ok(Some(told)) => input.send(told).await.ok()?,
+            // When the command takes no more, how it ended is still to be said: the rest is read and dropped.
+            Ok(Some(told)) => drop(input.send(told).await),
             Ok(None) => {}
             Err(reason) => return frame(CloseCode::Policy, reason),
         }

@@ -38,8 +38,8 @@ pub(in crate::kubelet) struct Follow {
     stream: Option<LogStream>,
     /// The cloud's clock at the first call, and ours then: the log began to be followed there.
     opened: (i64, Instant),
-    /// How the container stood at the first call.
-    restarts: u32,
+    /// How often the container had been restarted at the first call, where that is known.
+    restarts: Option<u32>,
     /// Whether nothing comes any more.
     is_over: bool,
     waits: u32,
@@ -210,18 +210,18 @@ fn age_s(now_s: i64, time: Timestamp) -> u64 {
     age_s.max(1).unsigned_abs()
 }
 
-fn restarts(status: Option<&PodStatus>, name: &str) -> u32 {
-    status.and_then(|status| super::container(status, name)).map_or(0, |container| container.restart_count)
+fn restarts(status: Option<&PodStatus>, name: &str) -> Option<u32> {
+    Some(super::container(status?, name)?.restart_count)
 }
 
-fn standing(status: Option<&PodStatus>, name: &str, restarts: u32) -> Standing {
+fn standing(status: Option<&PodStatus>, name: &str, restarts: Option<u32>) -> Standing {
     let Some(status) = status else { return Standing::Runs };
     let Some(container) = super::container(status, name) else {
         let is_over = matches!(status.phase, Phase::Succeeded | Phase::Failed);
         return if is_over { Standing::Ended } else { Standing::Runs };
     };
     match container.state {
-        _ if container.restart_count > restarts => Standing::Restarted,
+        _ if restarts.is_some_and(|before| container.restart_count > before) => Standing::Restarted,
         ContainerState::Running { .. } => Standing::Runs,
         ContainerState::Waiting { .. } | ContainerState::Terminated { .. } => Standing::Ended,
     }

@@ -165,6 +165,24 @@ async fn a_log_that_is_cut_goes_on_at_the_right_line() {
 }
 
 #[tokio::test]
+async fn what_a_container_wrote_before_it_was_restarted_is_not_lost() {
+    let cloud = Cloud::with_log(|before, query| match before {
+        0 => log("2026-01-02T03:04:05Z a\n", false),
+        _ => {
+            assert!(query.starts_with("container=main&previous=true&sinceSeconds="), "{query}");
+            log("2026-01-02T03:04:05Z a\n2026-01-02T03:04:06Z last words\n", true)
+        }
+    });
+    let mut pod = pod_with(&json!({"running": {}}));
+    pod["status"]["containerStatuses"][0]["restartCount"] = json!(1);
+    *cloud.pod.lock() = pod;
+    let world = World::of(cloud).await;
+    let answer = world.get(&format!("{LOG}?follow=true")).await;
+    assert_eq!(answer.text().await.unwrap(), "a\nlast words\n");
+    assert_eq!(world.cloud.seen("/log").len(), 2, "the log of the next container is another one");
+}
+
+#[tokio::test]
 async fn the_limit_counts_over_all_calls() {
     let cloud = Cloud::with_log(|before, _| match before {
         0 => log("2026-01-02T03:04:05Z abc\n", false),
