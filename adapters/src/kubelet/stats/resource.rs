@@ -12,6 +12,9 @@ use crate::kubelet::usage::{ContainerRecord, Counter, PodRecord, Records};
 /// Bytes of the text for a pod with one container, for the first allocation.
 const POD_BYTES: usize = 640;
 
+/// A value and its time.
+type Value = (String, Option<u64>);
+
 /// What one series has to say: labels, value and time.
 type Sample = (String, String, Option<u64>);
 
@@ -22,22 +25,21 @@ const GAUGE: &str = "gauge";
 pub(super) fn render(records: &Records) -> String {
     let pods = newest(records);
     let mut text = String::with_capacity(1_024 + POD_BYTES * pods.len());
-    let of_containers = |value: fn(&ContainerRecord) -> Option<(String, Option<u64>)>| {
+    let of_containers = |value: fn(&ContainerRecord) -> Option<Value>| {
         let containers = pods.iter().flat_map(|pod| pod.containers.iter().map(|container| (*pod, container)));
         containers.filter_map(move |(pod, container)| {
             let (value, at_ms) = value(container)?;
             Some((container_labels(pod, container), value, at_ms))
         })
     };
-    let of_pods = |value: fn(&PodRecord) -> Option<(String, Option<u64>)>| {
+    let of_pods = |value: fn(&PodRecord) -> Option<Value>| {
         pods.iter().filter_map(move |pod| {
             let (value, at_ms) = value(pod)?;
             Some((pod_labels(pod), value, at_ms))
         })
     };
-    let of_node = |value: Option<(String, Option<u64>)>| {
-        value.map(|(value, at_ms)| (String::new(), value, at_ms)).into_iter()
-    };
+    let of_node =
+        |value: Option<Value>| value.map(|(value, at_ms)| (String::new(), value, at_ms)).into_iter();
     let failed = || of_node(Some((u8::from(!records.complete).to_string(), None)));
 
     let name = "container_cpu_usage_seconds_total";
@@ -68,16 +70,16 @@ pub(super) fn render(records: &Records) -> String {
     text
 }
 
-fn cpu(counter: Counter) -> (String, Option<u64>) {
+fn cpu(counter: Counter) -> Value {
     (seconds(counter.core_nanos), Some(counter.at_ms))
 }
 
-fn memory((at_ms, memory): (u64, Memory)) -> Option<(String, Option<u64>)> {
+fn memory((at_ms, memory): (u64, Memory)) -> Option<Value> {
     Some((memory.working_set_bytes?.to_string(), Some(at_ms)))
 }
 
 /// Without a time, as a kubelet tells it.
-fn start(container: &ContainerRecord) -> Option<(String, Option<u64>)> {
+fn start(container: &ContainerRecord) -> Option<Value> {
     container.started_s.filter(|started_s| *started_s > 0).map(|started_s| (started_s.to_string(), None))
 }
 
