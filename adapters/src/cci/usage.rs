@@ -2,6 +2,8 @@
 //! (CCI 2.0 user guide, monitoring).
 
 mod exporter;
+#[cfg(test)]
+mod fuzz_targets;
 mod sample;
 mod series;
 
@@ -14,8 +16,6 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 pub(super) use exporter::Exporters;
-#[cfg(test)]
-pub(super) use {sample::Sample, series::Series};
 
 use super::client::{CciClient, not_understood};
 use super::error::Intent;
@@ -201,7 +201,7 @@ struct Amounts {
 }
 
 /// One pod of the list, if it can be read and is one of this namespace.
-pub(super) fn read_item(namespace: &str, item: &RawValue) -> Option<(String, PodReading)> {
+fn read_item(namespace: &str, item: &RawValue) -> Option<(String, PodReading)> {
     let pod: PodMetrics = serde_json::from_str(item.get()).ok()?;
     if !pod.metadata.namespace.is_empty() && pod.metadata.namespace != namespace {
         return None;

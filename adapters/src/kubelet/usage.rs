@@ -56,7 +56,7 @@ impl Usage {
         cloud: &CciClient,
     ) -> Result<MutexGuard<'_, Records>, Ending> {
         let mut records = self.records.lock().await;
-        if !records.collected_at.is_some_and(|at| at.elapsed() < self.fresh) {
+        if records.collected_at.is_none_or(|at| at.elapsed() >= self.fresh) {
             let deadline = Instant::now() + self.whole;
             records.keep(lookup.all().await?);
             // Whoever asked may leave before the end. What was read until then stays, and the next one goes on.

@@ -6,135 +6,94 @@
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
-use crate::kubelet::usage::{ContainerRecord, PodRecord, Records};
+use crate::cci::usage::Memory;
+use crate::kubelet::usage::{ContainerRecord, Counter, PodRecord, Records};
 
 /// Bytes of the text for a pod with one container, for the first allocation.
 const POD_BYTES: usize = 640;
+
+/// A value and its time.
+type Value = (String, Option<u64>);
+
+/// What one series has to say: labels, value and time.
+type Sample = (String, String, Option<u64>);
+
+const COUNTER: &str = "counter";
+const GAUGE: &str = "gauge";
 
 /// The whole answer; series of a name stand together, and names are in order.
 pub(super) fn render(records: &Records) -> String {
     let pods = newest(records);
     let mut text = String::with_capacity(1_024 + POD_BYTES * pods.len());
-    let containers = || pods.iter().flat_map(|pod| pod.containers.iter().map(|container| (*pod, container)));
+    let of_containers = |value: fn(&ContainerRecord) -> Option<Value>| {
+        let containers = pods.iter().flat_map(|pod| pod.containers.iter().map(|container| (*pod, container)));
+        containers.filter_map(move |(pod, container)| {
+            let (value, at_ms) = value(container)?;
+            Some((container_labels(pod, container), value, at_ms))
+        })
+    };
+    let of_pods = |value: fn(&PodRecord) -> Option<Value>| {
+        pods.iter().filter_map(move |pod| {
+            let (value, at_ms) = value(pod)?;
+            Some((pod_labels(pod), value, at_ms))
+        })
+    };
+    let of_node =
+        |value: Option<Value>| value.map(|(value, at_ms)| (String::new(), value, at_ms)).into_iter();
+    let failed = || of_node(Some((u8::from(!records.complete).to_string(), None)));
 
-    head(
-        &mut text,
-        "container_cpu_usage_seconds_total",
-        "[STABLE] Cumulative cpu time consumed by the container in core-seconds",
-        "counter",
-    );
-    for (pod, container) in containers() {
-        if let Some(cpu) = container.cpu() {
-            let labels = container_labels(pod, container);
-            sample(
-                &mut text,
-                "container_cpu_usage_seconds_total",
-                &labels,
-                seconds(cpu.core_nanos),
-                Some(cpu.at_ms),
-            );
-        }
-    }
-    head(
-        &mut text,
-        "container_memory_working_set_bytes",
-        "[STABLE] Current working set of the container in bytes",
-        "gauge",
-    );
-    for (pod, container) in containers() {
-        if let Some((at_ms, memory)) = container.memory()
-            && let Some(bytes) = memory.working_set_bytes
-        {
-            let labels = container_labels(pod, container);
-            sample(&mut text, "container_memory_working_set_bytes", &labels, bytes, Some(at_ms));
-        }
-    }
-    head(
-        &mut text,
-        "container_start_time_seconds",
-        "[STABLE] Start time of the container since unix epoch in seconds",
-        "gauge",
-    );
-    for (pod, container) in containers() {
-        if let Some(started_s) = container.started_s.filter(|started_s| *started_s > 0) {
-            sample(
-                &mut text,
-                "container_start_time_seconds",
-                &container_labels(pod, container),
-                started_s,
-                None,
-            );
-        }
-    }
-    node(&mut text, records);
-    head(
-        &mut text,
-        "pod_cpu_usage_seconds_total",
-        "[STABLE] Cumulative cpu time consumed by the pod in core-seconds",
-        "counter",
-    );
-    for pod in &pods {
-        if let Some(cpu) = pod.cpu() {
-            sample(
-                &mut text,
-                "pod_cpu_usage_seconds_total",
-                &pod_labels(pod),
-                seconds(cpu.core_nanos),
-                Some(cpu.at_ms),
-            );
-        }
-    }
-    head(
-        &mut text,
-        "pod_memory_working_set_bytes",
-        "[STABLE] Current working set of the pod in bytes",
-        "gauge",
-    );
-    for pod in &pods {
-        if let Some((at_ms, memory)) = pod.memory()
-            && let Some(bytes) = memory.working_set_bytes
-        {
-            sample(&mut text, "pod_memory_working_set_bytes", &pod_labels(pod), bytes, Some(at_ms));
-        }
-    }
-    let failed = u8::from(!records.complete);
-    head(
-        &mut text,
-        "resource_scrape_error",
-        "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise",
-        "gauge",
-    );
-    sample(&mut text, "resource_scrape_error", "", failed, None);
-    head(
-        &mut text,
-        "scrape_error",
-        "[ALPHA] (Deprecated since 1.29.0) 1 if there was an error while getting container metrics, 0 otherwise",
-        "gauge",
-    );
-    sample(&mut text, "scrape_error", "", failed, None);
+    let name = "container_cpu_usage_seconds_total";
+    let help = "[STABLE] Cumulative cpu time consumed by the container in core-seconds";
+    family(&mut text, name, help, COUNTER, of_containers(|container| container.cpu().map(cpu)));
+    let name = "container_memory_working_set_bytes";
+    let help = "[STABLE] Current working set of the container in bytes";
+    family(&mut text, name, help, GAUGE, of_containers(|container| container.memory().and_then(memory)));
+    let name = "container_start_time_seconds";
+    let help = "[STABLE] Start time of the container since unix epoch in seconds";
+    family(&mut text, name, help, GAUGE, of_containers(start));
+    let name = "node_cpu_usage_seconds_total";
+    let help = "[STABLE] Cumulative cpu time consumed by the node in core-seconds";
+    family(&mut text, name, help, COUNTER, of_node(records.cpu().map(cpu)));
+    let name = "node_memory_working_set_bytes";
+    let help = "[STABLE] Current working set of the node in bytes";
+    family(&mut text, name, help, GAUGE, of_node(records.memory().and_then(memory)));
+    let name = "pod_cpu_usage_seconds_total";
+    let help = "[STABLE] Cumulative cpu time consumed by the pod in core-seconds";
+    family(&mut text, name, help, COUNTER, of_pods(|pod| pod.cpu().map(cpu)));
+    let name = "pod_memory_working_set_bytes";
+    let help = "[STABLE] Current working set of the pod in bytes";
+    family(&mut text, name, help, GAUGE, of_pods(|pod| pod.memory().and_then(memory)));
+    let help = "[STABLE] 1 if there was an error while getting container metrics, 0 otherwise";
+    family(&mut text, "resource_scrape_error", help, GAUGE, failed());
+    let help = "[ALPHA] (Deprecated since 1.29.0) 1 if there was an error while getting container metrics, 0 otherwise";
+    family(&mut text, "scrape_error", help, GAUGE, failed());
     text
 }
 
-fn node(text: &mut String, records: &Records) {
-    if let Some(cpu) = records.cpu() {
-        head(
-            text,
-            "node_cpu_usage_seconds_total",
-            "[STABLE] Cumulative cpu time consumed by the node in core-seconds",
-            "counter",
-        );
-        sample(text, "node_cpu_usage_seconds_total", "", seconds(cpu.core_nanos), Some(cpu.at_ms));
+fn cpu(counter: Counter) -> Value {
+    (seconds(counter.core_nanos), Some(counter.at_ms))
+}
+
+fn memory((at_ms, memory): (u64, Memory)) -> Option<Value> {
+    Some((memory.working_set_bytes?.to_string(), Some(at_ms)))
+}
+
+/// Without a time, as a kubelet tells it.
+fn start(container: &ContainerRecord) -> Option<Value> {
+    container.started_s.filter(|started_s| *started_s > 0).map(|started_s| (started_s.to_string(), None))
+}
+
+/// All series of a name, under its head; nothing at all where there are none.
+fn family(text: &mut String, name: &str, help: &str, kind: &str, samples: impl Iterator<Item = Sample>) {
+    let mut samples = samples.peekable();
+    if samples.peek().is_some() {
+        let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
     }
-    if let Some((at_ms, memory)) = records.memory()
-        && let Some(bytes) = memory.working_set_bytes
-    {
-        head(
-            text,
-            "node_memory_working_set_bytes",
-            "[STABLE] Current working set of the node in bytes",
-            "gauge",
-        );
-        sample(text, "node_memory_working_set_bytes", "", bytes, Some(at_ms));
+    for (labels, value, at_ms) in samples {
+        let _ = match at_ms {
+            Some(at_ms) => writeln!(text, "{name}{labels} {value} {at_ms}"),
+            None => writeln!(text, "{name}{labels} {value}"),
+        };
     }
 }
 
@@ -149,17 +108,6 @@ fn newest(records: &Records) -> Vec<&PodRecord> {
         }
     }
     pods.into_values().collect()
-}
-
-fn head(text: &mut String, name: &str, help: &str, kind: &str) {
-    let _ = writeln!(text, "# HELP {name} {help}\n# TYPE {name} {kind}");
-}
-
-fn sample(text: &mut String, name: &str, labels: &str, value: impl std::fmt::Display, at_ms: Option<u64>) {
-    let _ = match at_ms {
-        Some(at_ms) => writeln!(text, "{name}{labels} {value} {at_ms}"),
-        None => writeln!(text, "{name}{labels} {value}"),
-    };
 }
 
 /// Seconds to the last nanosecond, which a float of large counters would not hold.

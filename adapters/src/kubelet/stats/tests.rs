@@ -8,7 +8,7 @@ use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use engine::{CloudName, ContainerState, ContainerStatus, Phase, PodRef, PodStatus, Uid};
-use expect_test::expect;
+use expect_test::{expect, expect_file};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -130,7 +130,7 @@ fn usage(whole: Duration) -> Usage {
 }
 
 async fn text(usage: &Usage, lookup: &PodLookup, cloud: &CciClient) -> String {
-    resource::render(&*usage.look(lookup, cloud).await.unwrap())
+    resource::render(&usage.look(lookup, cloud).await.unwrap())
 }
 
 /// Without the lines that say what a metric is.
@@ -176,141 +176,10 @@ async fn rates_of_cci_1_0_become_what_a_kubelet_tells() {
         json!({"kind": "List", "metadata": {"continue": next}, "items": items}).to_string().into_response()
     });
     let text = text(&usage, &pods, &cloud).await;
-    expect![[r##"
-        # HELP container_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the container in core-seconds
-        # TYPE container_cpu_usage_seconds_total counter
-        container_cpu_usage_seconds_total{container="main",namespace="shop",pod="web-1"} 20.001 1767225638000
-        container_cpu_usage_seconds_total{container="side",namespace="shop",pod="web-1"} 0.031 1767225638000
-        container_cpu_usage_seconds_total{container="main",namespace="shop",pod="web-2"} 35.001 1767225638000
-        # HELP container_memory_working_set_bytes [STABLE] Current working set of the container in bytes
-        # TYPE container_memory_working_set_bytes gauge
-        container_memory_working_set_bytes{container="main",namespace="shop",pod="web-1"} 134217728 1767225638000
-        container_memory_working_set_bytes{container="side",namespace="shop",pod="web-1"} 4194304 1767225638000
-        container_memory_working_set_bytes{container="main",namespace="shop",pod="web-2"} 134217728 1767225638000
-        # HELP container_start_time_seconds [STABLE] Start time of the container since unix epoch in seconds
-        # TYPE container_start_time_seconds gauge
-        container_start_time_seconds{container="main",namespace="shop",pod="web-1"} 1767225603
-        container_start_time_seconds{container="side",namespace="shop",pod="web-1"} 1767225603
-        container_start_time_seconds{container="main",namespace="shop",pod="web-2"} 1767225603
-        # HELP node_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the node in core-seconds
-        # TYPE node_cpu_usage_seconds_total counter
-        node_cpu_usage_seconds_total 55.033 1767225638000
-        # HELP node_memory_working_set_bytes [STABLE] Current working set of the node in bytes
-        # TYPE node_memory_working_set_bytes gauge
-        node_memory_working_set_bytes 272629760 1767225638000
-        # HELP pod_cpu_usage_seconds_total [STABLE] Cumulative cpu time consumed by the pod in core-seconds
-        # TYPE pod_cpu_usage_seconds_total counter
-        pod_cpu_usage_seconds_total{namespace="shop",pod="web-1"} 20.032 1767225638000
-        pod_cpu_usage_seconds_total{namespace="shop",pod="web-2"} 35.001 1767225638000
-        # HELP pod_memory_working_set_bytes [STABLE] Current working set of the pod in bytes
-        # TYPE pod_memory_working_set_bytes gauge
-        pod_memory_working_set_bytes{namespace="shop",pod="web-1"} 138412032 1767225638000
-        pod_memory_working_set_bytes{namespace="shop",pod="web-2"} 134217728 1767225638000
-        # HELP resource_scrape_error [STABLE] 1 if there was an error while getting container metrics, 0 otherwise
-        # TYPE resource_scrape_error gauge
-        resource_scrape_error 0
-        # HELP scrape_error [ALPHA] (Deprecated since 1.29.0) 1 if there was an error while getting container metrics, 0 otherwise
-        # TYPE scrape_error gauge
-        scrape_error 0
-    "##]].assert_eq(&text);
+    expect_file!["testdata/one.prom"].assert_eq(&text);
     let records = usage.look(&pods, &cloud).await.unwrap();
     let json: Value = serde_json::from_slice(&summary::render("virtual-kubelet", &records).unwrap()).unwrap();
-    expect![[r#"
-        {
-          "node": {
-            "cpu": {
-              "time": "2026-01-01T00:00:38Z",
-              "usageCoreNanoSeconds": 55033000000,
-              "usageNanoCores": 2000000000
-            },
-            "memory": {
-              "time": "2026-01-01T00:00:38Z",
-              "workingSetBytes": 272629760
-            },
-            "nodeName": "virtual-kubelet",
-            "startTime": "2026-01-01T00:00:00Z"
-          },
-          "pods": [
-            {
-              "containers": [
-                {
-                  "cpu": {
-                    "time": "2026-01-01T00:00:38Z",
-                    "usageCoreNanoSeconds": 20001000000,
-                    "usageNanoCores": 1000000000
-                  },
-                  "memory": {
-                    "time": "2026-01-01T00:00:38Z",
-                    "workingSetBytes": 134217728
-                  },
-                  "name": "main",
-                  "startTime": "2026-01-01T00:00:03Z"
-                },
-                {
-                  "cpu": {
-                    "time": "2026-01-01T00:00:38Z",
-                    "usageCoreNanoSeconds": 31000000,
-                    "usageNanoCores": 0
-                  },
-                  "memory": {
-                    "time": "2026-01-01T00:00:38Z",
-                    "workingSetBytes": 4194304
-                  },
-                  "name": "side",
-                  "startTime": "2026-01-01T00:00:03Z"
-                }
-              ],
-              "cpu": {
-                "time": "2026-01-01T00:00:38Z",
-                "usageCoreNanoSeconds": 20032000000,
-                "usageNanoCores": 1000000000
-              },
-              "memory": {
-                "time": "2026-01-01T00:00:38Z",
-                "workingSetBytes": 138412032
-              },
-              "podRef": {
-                "name": "web-1",
-                "namespace": "shop",
-                "uid": "uid-1"
-              },
-              "startTime": "2026-01-01T00:00:00Z"
-            },
-            {
-              "containers": [
-                {
-                  "cpu": {
-                    "time": "2026-01-01T00:00:38Z",
-                    "usageCoreNanoSeconds": 35001000000,
-                    "usageNanoCores": 1000000000
-                  },
-                  "memory": {
-                    "time": "2026-01-01T00:00:38Z",
-                    "workingSetBytes": 134217728
-                  },
-                  "name": "main",
-                  "startTime": "2026-01-01T00:00:03Z"
-                }
-              ],
-              "cpu": {
-                "time": "2026-01-01T00:00:38Z",
-                "usageCoreNanoSeconds": 35001000000,
-                "usageNanoCores": 1000000000
-              },
-              "memory": {
-                "time": "2026-01-01T00:00:38Z",
-                "workingSetBytes": 134217728
-              },
-              "podRef": {
-                "name": "web-2",
-                "namespace": "shop",
-                "uid": "uid-2"
-              },
-              "startTime": "2026-01-01T00:00:00Z"
-            }
-          ]
-        }"#]]
-    .assert_eq(&serde_json::to_string_pretty(&json).unwrap());
+    expect_file!["testdata/one.json"].assert_eq(&serde_json::to_string_pretty(&json).unwrap());
 }
 
 fn exporter(name: &str, cpu_s: f64, at_s: i64) -> Response {
@@ -338,92 +207,13 @@ async fn exporters_of_cci_2_0_become_what_a_kubelet_tells() {
         assert_eq!((host, path), ("127.0.7.1", "/metrics"));
         exporter("main", 3.0, 30)
     });
-    expect![[r#"
-        container_cpu_usage_seconds_total{container="main",namespace="shop",pod="web-1"} 3 1767225630000
-        container_memory_working_set_bytes{container="main",namespace="shop",pod="web-1"} 1048576 1767225630000
-        container_start_time_seconds{container="main",namespace="shop",pod="web-1"} 1767225603
-        node_cpu_usage_seconds_total 3 1767225630000
-        node_memory_working_set_bytes 1048576 1767225630000
-        pod_cpu_usage_seconds_total{namespace="shop",pod="web-1"} 3 1767225630000
-        pod_memory_working_set_bytes{namespace="shop",pod="web-1"} 1048576 1767225630000
-        resource_scrape_error 0
-        scrape_error 0
-    "#]].assert_eq(&samples(&text(&usage, &pods, &cloud).await));
+    expect_file!["testdata/two.prom"].assert_eq(&samples(&text(&usage, &pods, &cloud).await));
     let records = usage.look(&pods, &cloud).await.unwrap();
     let mut json: Value =
         serde_json::from_slice(&summary::render("bursting-node", &records).unwrap()).unwrap();
     // The network has no time of its own: it is that of the reading.
     assert!(json["pods"][0]["network"]["time"].take().is_string());
-    expect![[r#"
-        {
-          "node": {
-            "cpu": {
-              "time": "2026-01-01T00:00:30Z",
-              "usageCoreNanoSeconds": 3000000000,
-              "usageNanoCores": 50000000
-            },
-            "memory": {
-              "rssBytes": 524288,
-              "time": "2026-01-01T00:00:30Z",
-              "usageBytes": 2097152,
-              "workingSetBytes": 1048576
-            },
-            "nodeName": "bursting-node",
-            "startTime": "2026-01-01T00:00:00Z"
-          },
-          "pods": [
-            {
-              "containers": [
-                {
-                  "cpu": {
-                    "time": "2026-01-01T00:00:30Z",
-                    "usageCoreNanoSeconds": 3000000000,
-                    "usageNanoCores": 50000000
-                  },
-                  "memory": {
-                    "rssBytes": 524288,
-                    "time": "2026-01-01T00:00:30Z",
-                    "usageBytes": 2097152,
-                    "workingSetBytes": 1048576
-                  },
-                  "name": "main",
-                  "startTime": "2026-01-01T00:00:03Z"
-                }
-              ],
-              "cpu": {
-                "time": "2026-01-01T00:00:30Z",
-                "usageCoreNanoSeconds": 3000000000,
-                "usageNanoCores": 50000000
-              },
-              "memory": {
-                "rssBytes": 524288,
-                "time": "2026-01-01T00:00:30Z",
-                "usageBytes": 2097152,
-                "workingSetBytes": 1048576
-              },
-              "network": {
-                "interfaces": [
-                  {
-                    "name": "eth0",
-                    "rxBytes": 2048,
-                    "txBytes": 512
-                  }
-                ],
-                "name": "eth0",
-                "rxBytes": 2048,
-                "time": null,
-                "txBytes": 512
-              },
-              "podRef": {
-                "name": "web-1",
-                "namespace": "shop",
-                "uid": "uid-1"
-              },
-              "startTime": "2026-01-01T00:00:00Z"
-            }
-          ]
-        }"#]]
-    .assert_eq(&serde_json::to_string_pretty(&json).unwrap());
+    expect_file!["testdata/two.json"].assert_eq(&serde_json::to_string_pretty(&json).unwrap());
 }
 
 #[tokio::test]
