@@ -8,6 +8,8 @@
 //! | an image whose name contains `sandbox-error` | accepted, then Failed before any container runs |
 //! | annotation or environment variable `simulator.burst-agent.io/run-seconds: "5"` | all containers end after so long |
 //! | annotation or environment variable `simulator.burst-agent.io/exit-code: "1"` | with this code (0 when absent) |
+//! | the same two ways, `simulator.burst-agent.io/log-every-ms: "100"` | each container writes a line so often (1000) |
+//! | the same two ways, `simulator.burst-agent.io/log-bytes: "1000000"` | each container writes so much at its start, for load tests |
 //! | a simple command, such as `sleep 5` or `sh -c "sleep 5; exit 1"` | the same, when neither of these is there |
 //!
 //! Each change of status writes the annotation `simulator.burst-agent.io/changed-at-us`: when it happened, in
@@ -15,21 +17,24 @@
 
 pub(super) mod admit;
 mod command;
+pub(super) mod inside;
 mod life;
-mod log;
+pub(super) mod log;
 mod needs;
 mod patch;
 mod render;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::addresses;
 use super::chance::mixed;
 use super::profile::Generation;
 use super::request::Resource;
+use super::shell::SharedFiles;
+use log::LogShape;
 
 /// When the status last changed, in microseconds since the epoch.
 pub const CHANGED_AT: &str = "simulator.burst-agent.io/changed-at-us";
@@ -37,6 +42,11 @@ pub const CHANGED_AT: &str = "simulator.burst-agent.io/changed-at-us";
 pub const RUN_SECONDS: &str = "simulator.burst-agent.io/run-seconds";
 /// What they end with.
 pub const EXIT_CODE: &str = "simulator.burst-agent.io/exit-code";
+
+/// How often a container writes a line, in milliseconds.
+pub const LOG_EVERY_MS: &str = "simulator.burst-agent.io/log-every-ms";
+/// How many bytes a container writes as soon as it starts.
+pub const LOG_BYTES: &str = "simulator.burst-agent.io/log-bytes";
 
 /// Where a pod is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,6 +116,8 @@ pub(super) struct Container {
     image: String,
     image_id: String,
     pull_fails: bool,
+    /// `ports[].containerPort` of TCP.
+    ports: Vec<u16>,
 }
 
 /// That the pod's deletion was asked.
@@ -122,7 +134,7 @@ pub(super) struct Deletion {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
     at_us: u64,
-    address: u16,
+    address: Ipv4Addr,
 }
 
 /// A pod as it looked from a time on.
@@ -158,6 +170,8 @@ pub struct Pod {
     initialized_us: u64,
     /// When the run that last ended began and ended.
     last_run_us: (u64, u64),
+    /// The same of the run before that one.
+    run_before_us: (u64, u64),
     restarts: u32,
     /// How often its images were pulled in vain.
     pulls: u32,
@@ -167,6 +181,9 @@ pub struct Pod {
     renderings: VecDeque<Rendering>,
     /// The ConfigMaps, Secrets and claims that it cannot start without.
     needs: BTreeSet<(Resource, String)>,
+    log_shape: LogShape,
+    /// What its containers keep in their files; made when first asked for.
+    files: Option<SharedFiles>,
 }
 
 impl Pod {
@@ -233,7 +250,7 @@ impl Pod {
     }
 
     fn ip(&self) -> String {
-        self.placement.map(|placement| addresses::text(placement.address)).unwrap_or_default()
+        self.placement.map(|placement| placement.address.to_string()).unwrap_or_default()
     }
 
     fn host_ip(&self) -> String {
