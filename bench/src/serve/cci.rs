@@ -7,14 +7,18 @@
 //! | `/apis/cci/v2/…`, `/apis/yangtse/v2/…` | CCI 2.0 |
 //!
 //! A call is let in by a token in `X-Auth-Token` or a signature in `Authorization`; otherwise the gateway
-//! answers 401.
+//! answers 401. So it is with the handshake of a command (`…/pods/NAME/exec`), which goes on over WebSockets.
 
 mod auth;
+mod exec;
 mod handle;
+mod log;
+mod pods;
 #[cfg(test)]
 mod tests;
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -25,13 +29,15 @@ use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request as HttpRequest, Response, StatusCode};
 use axum::serve::ListenerExt;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::world::cloud::{Cloud, Reply, Request};
+use crate::world::cloud::{Cloud, Exec, Reply, Request, Streamed};
 use auth::{Authorization, Signed};
 
 pub use handle::CloudHandle;
+pub use pods::{Exporter, PodListeners, serve_pods};
 
 /// Largest body that is read: twice what an API server stores of one object, far below the gateway's 12 MB.
 const BODY_BYTES_MAX: usize = 3 << 20;
@@ -40,9 +46,14 @@ const TICK: Duration = Duration::from_millis(20);
 /// The same while nothing is due soon.
 const TICK_IDLE: Duration = Duration::from_millis(200);
 
+/// Most commands that run at once.
+const EXECS_MAX: usize = 1_024;
+
 #[derive(Clone)]
 struct Server {
     cloud: CloudHandle,
+    /// For commands.
+    execs: Arc<Semaphore>,
     cancel: CancellationToken,
 }
 
@@ -51,7 +62,8 @@ struct Server {
 /// # Errors
 /// The listener failed.
 pub async fn serve(listener: TcpListener, cloud: CloudHandle, cancel: CancellationToken) -> io::Result<()> {
-    let server = Server { cloud: cloud.clone(), cancel: cancel.clone() };
+    let server =
+        Server { cloud: cloud.clone(), execs: Arc::new(Semaphore::new(EXECS_MAX)), cancel: cancel.clone() };
     let router = Router::new().fallback(answer).with_state(server);
     // Answers are small and come in one piece: waiting to fill a packet would only add latency.
     let listener = listener.tap_io(|stream| {
@@ -81,9 +93,9 @@ async fn tick(cloud: CloudHandle, cancel: CancellationToken) {
 }
 
 async fn answer(State(server): State<Server>, request: HttpRequest<Body>) -> Response<Body> {
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     let request_id = Uuid::new_v4().simple().to_string();
-    let reply = match to_bytes(body, BODY_BYTES_MAX).await {
+    let mut reply = match to_bytes(body, BODY_BYTES_MAX).await {
         Ok(body) => server.cloud.with(|cloud, now_us| reply(cloud, now_us, &parts, &body, &request_id)),
         Err(_) => Reply::gateway(413, "APIGW.0201", "Request entity too large", &request_id),
     };
@@ -93,7 +105,26 @@ async fn answer(State(server): State<Server>, request: HttpRequest<Body>) -> Res
             () = tokio::time::sleep(Duration::from_millis(reply.delay_ms)) => {}
         }
     }
-    into_response(reply, &request_id)
+    match reply.stream.take() {
+        None => into_response(reply, &request_id),
+        Some(Streamed::Log(cursor)) => {
+            let mut response = into_response(reply, &request_id);
+            *response.body_mut() = log::body(cursor, server.cloud, server.cancel);
+            response
+        }
+        Some(Streamed::Exec(exec)) => match run(exec, &mut parts, &server) {
+            Ok(response) => response,
+            Err(reply) => into_response(*reply, &request_id),
+        },
+    }
+}
+
+/// Runs a command, if there is room for one more.
+fn run(exec: Exec, parts: &mut Parts, server: &Server) -> Result<Response<Body>, Box<Reply>> {
+    match Arc::clone(&server.execs).try_acquire_owned() {
+        Ok(permit) => exec::upgrade(exec, parts, server, permit),
+        Err(_) => Err(Box::new(Reply::refused(429, "too many commands run at once"))),
+    }
 }
 
 fn reply(cloud: &mut Cloud, now_us: u64, parts: &Parts, body: &Bytes, request_id: &str) -> Reply {

@@ -4,7 +4,10 @@
 //! clouds of one seed that are given the same calls at the same times give the same answers. What goes wrong
 //! is data ([`CloudOptions::faults`]); how pods behave is driven by what they ask for (see [`Pod`]).
 //!
-//! Not simulated: watches, exec, storage but for claims on volumes that are there, Services, workloads, changes of pods; these are refused as such.
+//! A log and an exec stream are values as well: [`LogCursor`] and [`Exec`], whose bytes are computed when they are
+//! read ([`Cloud::read_log`], [`shell`]).
+//!
+//! Not simulated: watches, attach, port-forward, storage but for claims on volumes that are there, Services, workloads, changes of pods; these are refused as such.
 
 mod addresses;
 mod capacity;
@@ -27,7 +30,9 @@ mod reply;
 mod request;
 mod schedule;
 mod schema;
+pub mod shell;
 mod size;
+mod streams;
 mod tamper;
 #[cfg(test)]
 mod tests;
@@ -44,10 +49,12 @@ pub use capacity::{Capacities, Capacity, CapacityError};
 pub use faults::{CallClass, FaultError, FaultKind, FaultRule, FaultRules, Frequency};
 pub use iam::{Credentials, TokenError};
 pub use ledger::{Bill, PodAccount};
-pub use options::{CloudOptions, RateLimits, ThrottleShape};
-pub use pod::{CHANGED_AT, CPU_SHARE, EXIT_CODE, Pod, PodKey, RUN_SECONDS, Stage};
+pub use options::{CloudOptions, PodNetwork, RateLimits, ThrottleShape};
+pub use pod::inside::{Exec, ExecFault};
+pub use pod::log::{LogCursor, LogPiece};
+pub use pod::{CHANGED_AT, CPU_SHARE, EXIT_CODE, LOG_BYTES, LOG_EVERY_MS, Pod, PodKey, RUN_SECONDS, Stage};
 pub use profile::Generation;
-pub use reply::{Reply, Token};
+pub use reply::{Reply, Streamed, Token};
 pub use request::{Query, Request, Resource, Verb};
 pub use usage::{EXPORTER_PORT, exporter_text};
 
@@ -76,6 +83,8 @@ struct Common {
     addresses: Addresses,
     notices: Notices,
     ledger: Ledger,
+    /// What all pods' files may take together.
+    file_space: shell::Space,
 }
 
 /// The cloud.
@@ -118,6 +127,7 @@ impl Cloud {
                 addresses: Addresses::new(),
                 notices: Notices::default(),
                 ledger: Ledger::default(),
+                file_space: shell::Space::default(),
             },
             namespaces: BTreeMap::new(),
             ended_namespaces: BTreeMap::new(),
@@ -228,6 +238,7 @@ impl Cloud {
             (Resource::Pods, Verb::Delete) => self.delete_pod(request),
             (Resource::Pods, Verb::Patch) => self.patch_pod(request),
             (Resource::PodLog, Verb::Get) => self.pod_log(request),
+            (Resource::PodExec, Verb::Get | Verb::Create) => self.pod_exec(request),
             (
                 Resource::ConfigMaps
                 | Resource::Secrets
@@ -240,6 +251,7 @@ impl Cloud {
             (Resource::PodMetrics, _) => self.pod_metrics(request),
             (Resource::Namespaces | Resource::Networks, Verb::Replace | Verb::Patch)
             | (Resource::Pods, Verb::Replace)
+            | (Resource::PodExec, Verb::List | Verb::Replace | Verb::Patch | Verb::Delete)
             | (Resource::PodLog, Verb::Create | Verb::List | Verb::Replace | Verb::Patch | Verb::Delete) => {
                 Err(object::not_served(request))
             }

@@ -1,5 +1,7 @@
 //! The cloud over loopback, with a client of its own.
 
+mod streams;
+
 use hmac::{Hmac, Mac};
 use reqwest::{Client, Method, RequestBuilder, Response};
 use serde_json::{Value, json};

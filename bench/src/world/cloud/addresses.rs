@@ -1,6 +1,9 @@
-//! The addresses of pods, from 192.168.0.0/16.
+//! The addresses of pods, from a network of 16 bits.
 
 use std::collections::VecDeque;
+use std::net::Ipv4Addr;
+
+use super::options::PodNetwork;
 
 /// The first one given out; those before are the network's own.
 const FIRST: u16 = 10;
@@ -19,23 +22,26 @@ impl Addresses {
     }
 
     /// An unused one; `None` when the network is exhausted.
-    pub(super) fn take(&mut self) -> Option<u16> {
+    pub(super) fn take(&mut self, network: PodNetwork) -> Option<Ipv4Addr> {
         // The last one is the broadcast address.
-        if self.next < u16::MAX {
+        let host = if self.next < u16::MAX {
             self.next += 1;
-            return Some(self.next - 1);
-        }
-        self.free.pop_front()
+            self.next - 1
+        } else {
+            self.free.pop_front()?
+        };
+        let [first, second] = match network {
+            PodNetwork::Private => [192, 168],
+            PodNetwork::Loopback => [127, 64],
+        };
+        let [third, fourth] = host.to_be_bytes();
+        Some(Ipv4Addr::new(first, second, third, fourth))
     }
 
-    pub(super) fn give_back(&mut self, address: u16) {
-        self.free.push_back(address);
+    pub(super) fn give_back(&mut self, address: Ipv4Addr) {
+        let [_, _, third, fourth] = address.octets();
+        self.free.push_back(u16::from_be_bytes([third, fourth]));
     }
-}
-
-/// In the usual notation.
-pub(super) fn text(address: u16) -> String {
-    format!("192.168.{}.{}", address >> 8, address & 0xff)
 }
 
 #[cfg(test)]
@@ -45,18 +51,23 @@ mod tests {
     #[test]
     fn addresses_are_used_again_only_when_all_were_used() {
         let mut addresses = Addresses::new();
-        let first = addresses.take().unwrap();
-        assert_eq!(text(first), "192.168.0.10");
+        let first = addresses.take(PodNetwork::Private).unwrap();
+        assert_eq!(first.to_string(), "192.168.0.10");
         addresses.give_back(first);
         let mut count = 0;
         let last = loop {
-            let address = addresses.take().unwrap();
+            let address = addresses.take(PodNetwork::Private).unwrap();
             count += 1;
             if address == first {
                 break count;
             }
         };
         assert_eq!(last, usize::from(u16::MAX - FIRST));
-        assert_eq!(addresses.take(), None);
+        assert_eq!(addresses.take(PodNetwork::Private), None);
+    }
+
+    #[test]
+    fn a_network_can_be_this_machine() {
+        assert!(Addresses::new().take(PodNetwork::Loopback).unwrap().is_loopback());
     }
 }

@@ -30,6 +30,7 @@ pub(super) fn check_change(request: &Request, before: &Value, object: &mut Value
         | Resource::Networks
         | Resource::Pods
         | Resource::PodLog
+        | Resource::PodExec
         | Resource::ConfigMaps
         | Resource::Secrets
         | Resource::Events
@@ -142,6 +143,7 @@ impl Cloud {
             | Resource::Networks
             | Resource::Pods
             | Resource::PodLog
+            | Resource::PodExec
             | Resource::ConfigMaps
             | Resource::Secrets
             | Resource::Events

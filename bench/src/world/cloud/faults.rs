@@ -50,12 +50,21 @@ pub enum FaultKind {
     StuckDeleting,
     /// 503 from the token endpoint.
     TokenEndpointDown,
+    /// A log stream breaks off within a line, as if the connection had been cut. One that is followed does so
+    /// some time after it began, any other in the middle.
+    LogCut,
+    /// A log that is followed ends in good order some time after it began, although its container runs on.
+    LogEnd,
+    /// An exec stream closes without the frame that tells how the command ended.
+    ExecNoStatus,
+    /// The connection of an exec stream is dropped some time after it began, or when its command ends.
+    ExecDrop,
     /// 401: a valid token is taken for an expired one, and is spent.
     TokenExpired,
 }
 
 /// Every kind with its short name; the long one, as in configuration files, is accepted as well.
-const NAMES: [(FaultKind, &str, &str); 18] = [
+const NAMES: [(FaultKind, &str, &str); 22] = [
     (FaultKind::Throttle, "throttle", "throttle"),
     (FaultKind::ServerErrorBefore, "error-before", "server-error-before"),
     (FaultKind::ServerErrorAfter, "error-after", "server-error-after"),
@@ -73,6 +82,10 @@ const NAMES: [(FaultKind, &str, &str); 18] = [
     (FaultKind::FailsLater, "fails-later", "fails-later"),
     (FaultKind::StuckDeleting, "stuck-deleting", "stuck-deleting"),
     (FaultKind::TokenEndpointDown, "token-down", "token-endpoint-down"),
+    (FaultKind::LogCut, "log-cut", "log-cut"),
+    (FaultKind::LogEnd, "log-end", "log-end"),
+    (FaultKind::ExecNoStatus, "exec-no-status", "exec-no-status"),
+    (FaultKind::ExecDrop, "exec-drop", "exec-drop"),
     (FaultKind::TokenExpired, "token-expired", "token-expired"),
 ];
 
@@ -319,7 +332,7 @@ mod tests {
     fn errors_name_the_rule_and_its_part() {
         expect!["fault `throttle`: expected KIND=HOW-OFTEN, such as throttle=0.1"]
             .assert_eq(&parse("throttle"));
-        expect!["fault `rain@read=1`: unknown kind `rain`; known are throttle, error-before, error-after, timeout-after, timeout-before, late-apply, no-capacity, arrears, agency, cut-list, empty-list, html, truncated, stuck-creating, fails-later, stuck-deleting, token-down, token-expired"]
+        expect!["fault `rain@read=1`: unknown kind `rain`; known are throttle, error-before, error-after, timeout-after, timeout-before, late-apply, no-capacity, arrears, agency, cut-list, empty-list, html, truncated, stuck-creating, fails-later, stuck-deleting, token-down, log-cut, log-end, exec-no-status, exec-drop, token-expired"]
             .assert_eq(&parse("rain@read=1"));
         expect!["fault `html@night=1`: unknown calls `night`; known are create, read, delete, token"]
             .assert_eq(&parse("html@night=1"));

@@ -70,6 +70,12 @@ pub struct CloudOptions {
     pub timeout_ms: u64,
     /// The longest time after which a call applied late takes effect.
     pub late_apply_ms_max: u64,
+    /// Where the addresses of pods are from.
+    pub pod_network: PodNetwork,
+    /// After how long without data in either direction an exec stream is cut; 0 for never.
+    pub exec_idle_ms: u64,
+    /// The longest time after which a fault strikes a stream that is open.
+    pub stream_fault_ms_max: u64,
     /// What goes wrong.
     pub faults: FaultRules,
 }
@@ -106,6 +112,9 @@ impl Default for CloudOptions {
             foreign_pods: 0,
             timeout_ms: 2_000,
             late_apply_ms_max: 600_000,
+            pod_network: PodNetwork::Private,
+            exec_idle_ms: 300_000,
+            stream_fault_ms_max: 10_000,
             faults: FaultRules::default(),
         }
     }
@@ -123,6 +132,17 @@ pub struct RateLimits {
     pub read_per_s: u32,
     /// Of calls that end something.
     pub delete_per_s: u32,
+}
+
+/// Where the addresses of pods are from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PodNetwork {
+    /// 192.168.0.0/16, as in the service: nothing is there on this machine.
+    #[default]
+    Private,
+    /// 127.64.0.0/16, which is this machine: pods can be made to answer (see [`crate::serve::cci::serve_pods`]).
+    Loopback,
 }
 
 /// Who answers a throttled call.

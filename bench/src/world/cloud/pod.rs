@@ -9,6 +9,8 @@
 //! | annotation or environment variable `simulator.burst-agent.io/run-seconds: "5"` | all containers end after so long |
 //! | annotation or environment variable `simulator.burst-agent.io/exit-code: "1"` | with this code (0 when absent) |
 //! | annotation `simulator.burst-agent.io/cpu-share: "0.9"` | its containers use so much of their CPU, from the start on |
+//! | the same two ways, `simulator.burst-agent.io/log-every-ms: "100"` | each container writes a line so often (1000) |
+//! | the same two ways, `simulator.burst-agent.io/log-bytes: "1000000"` | each container writes so much at its start, for load tests |
 //! | a simple command, such as `sleep 5` or `sh -c "sleep 5; exit 1"` | the same, when neither of these is there |
 //!
 //! Each change of status writes the annotation `simulator.burst-agent.io/changed-at-us`: when it happened, in
@@ -16,22 +18,25 @@
 
 pub(super) mod admit;
 mod command;
+pub(super) mod inside;
 mod life;
-mod log;
+pub(super) mod log;
 mod needs;
 mod patch;
 mod render;
 mod usage;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::net::Ipv4Addr;
 
 use bytes::Bytes;
 use serde_json::value::RawValue;
 
-use super::addresses;
 use super::chance::mixed;
 use super::profile::Generation;
 use super::request::Resource;
+use super::shell::SharedFiles;
+use log::LogShape;
 
 pub(super) use usage::ContainerUsage;
 
@@ -43,6 +48,11 @@ pub const RUN_SECONDS: &str = "simulator.burst-agent.io/run-seconds";
 pub const CPU_SHARE: &str = "simulator.burst-agent.io/cpu-share";
 /// What they end with.
 pub const EXIT_CODE: &str = "simulator.burst-agent.io/exit-code";
+
+/// How often a container writes a line, in milliseconds.
+pub const LOG_EVERY_MS: &str = "simulator.burst-agent.io/log-every-ms";
+/// How many bytes a container writes as soon as it starts.
+pub const LOG_BYTES: &str = "simulator.burst-agent.io/log-bytes";
 
 /// Where a pod is found.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -112,6 +122,8 @@ pub(super) struct Container {
     image: String,
     image_id: String,
     pull_fails: bool,
+    /// `ports[].containerPort` of TCP.
+    ports: Vec<u16>,
 }
 
 /// That the pod's deletion was asked.
@@ -128,7 +140,7 @@ pub(super) struct Deletion {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Placement {
     at_us: u64,
-    address: u16,
+    address: Ipv4Addr,
 }
 
 /// A pod as it looked from a time on.
@@ -164,6 +176,8 @@ pub struct Pod {
     initialized_us: u64,
     /// When the run that last ended began and ended.
     last_run_us: (u64, u64),
+    /// The same of the run before that one.
+    run_before_us: (u64, u64),
     restarts: u32,
     /// How often its images were pulled in vain.
     pulls: u32,
@@ -173,6 +187,9 @@ pub struct Pod {
     renderings: VecDeque<Rendering>,
     /// The ConfigMaps, Secrets and claims that it cannot start without.
     needs: BTreeSet<(Resource, String)>,
+    log_shape: LogShape,
+    /// What its containers keep in their files; made when first asked for.
+    files: Option<SharedFiles>,
 }
 
 impl Pod {
@@ -239,7 +256,7 @@ impl Pod {
     }
 
     fn ip(&self) -> String {
-        self.placement.map(|placement| addresses::text(placement.address)).unwrap_or_default()
+        self.placement.map(|placement| placement.address.to_string()).unwrap_or_default()
     }
 
     fn host_ip(&self) -> String {

@@ -116,7 +116,7 @@ impl Cloud {
     }
 
     /// The pod that a call is about. In a namespace that is not there, it is the namespace that is missing.
-    fn pod_of(&self, request: &Request) -> Result<&Pod, Refusal> {
+    pub(super) fn pod_of(&self, request: &Request) -> Result<&Pod, Refusal> {
         self.check_namespace(request, false)?;
         let key = PodKey::new(request.generation, &request.namespace, &request.name);
         let group = request.generation.profile().core_group;
@@ -125,13 +125,6 @@ impl Cloud {
 
     pub(super) fn get_pod(&self, request: &Request) -> Result<Reply, Refusal> {
         self.pod_of(request).map(|pod| Reply::new(200, pod.body()))
-    }
-
-    pub(super) fn pod_log(&self, request: &Request) -> Result<Reply, Refusal> {
-        let text = self.pod_of(request)?.log(&request.query.container, request.query.tail_lines)?;
-        let mut reply = Reply::new(200, text);
-        reply.content_type = "text/plain";
-        Ok(reply)
     }
 
     pub(super) fn delete_pod(&mut self, request: &Request) -> Result<Reply, Refusal> {

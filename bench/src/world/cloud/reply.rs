@@ -5,6 +5,9 @@ use std::fmt;
 use bytes::Bytes;
 use serde_json::{Value, json};
 
+use super::pod::inside::Exec;
+use super::pod::log::LogCursor;
+
 /// The type of nearly every body.
 pub(super) const JSON: &str = "application/json";
 
@@ -35,6 +38,17 @@ pub struct Reply {
     pub applied: bool,
     /// `X-Subject-Token` (create token).
     pub token: Option<Token>,
+    /// What follows the answer's head in place of a body.
+    pub stream: Option<Streamed>,
+}
+
+/// An answer that goes on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Streamed {
+    /// A log, piece by piece with [`Cloud::read_log`](super::Cloud::read_log).
+    Log(LogCursor),
+    /// A command; the status is 101.
+    Exec(Exec),
 }
 
 impl Reply {
@@ -53,6 +67,7 @@ impl Reply {
             delay_ms: 0,
             applied: false,
             token: None,
+            stream: None,
         }
     }
 
@@ -69,6 +84,12 @@ impl Reply {
     #[must_use]
     pub fn gateway(status: u16, code: &str, message: &str, request_id: &str) -> Reply {
         Reply::of(status, &json!({"error_code": code, "error_msg": message, "request_id": request_id}))
+    }
+
+    /// The service itself says no, with a Kubernetes `Status`.
+    #[must_use]
+    pub fn refused(status: u16, message: &str) -> Reply {
+        Refusal::new(status, message).into()
     }
 
     /// A page of some proxy on the way, where JSON was expected.

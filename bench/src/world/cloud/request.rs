@@ -38,6 +38,8 @@ pub enum Resource {
     Pods,
     /// `pods/{name}/log`
     PodLog,
+    /// `pods/{name}/exec`
+    PodExec,
     /// `configmaps`
     ConfigMaps,
     /// `secrets`
@@ -70,7 +72,7 @@ impl Resource {
         match self {
             Resource::Namespaces => "namespaces",
             Resource::Networks => "networks",
-            Resource::Pods | Resource::PodLog | Resource::PodMetrics => "pods",
+            Resource::Pods | Resource::PodLog | Resource::PodExec | Resource::PodMetrics => "pods",
             Resource::ConfigMaps => "configmaps",
             Resource::Secrets => "secrets",
             Resource::PersistentVolumeClaims => "persistentvolumeclaims",
@@ -86,7 +88,7 @@ impl Resource {
         match self {
             Resource::Namespaces => "Namespace",
             Resource::Networks => "Network",
-            Resource::Pods | Resource::PodLog => "Pod",
+            Resource::Pods | Resource::PodLog | Resource::PodExec => "Pod",
             Resource::ConfigMaps => "ConfigMap",
             Resource::Secrets => "Secret",
             Resource::PersistentVolumeClaims => "PersistentVolumeClaim",
@@ -111,10 +113,26 @@ pub struct Query {
     pub field_selector: String,
     /// `gracePeriodSeconds`
     pub grace_period_s: Option<u32>,
-    /// Of which container (log).
+    /// Of which container (log, exec).
     pub container: String,
     /// How many lines from the end (log).
-    pub tail_lines: Option<usize>,
+    pub tail_lines: Option<u64>,
+    /// What was written in the last so many seconds (log).
+    pub since_s: Option<u64>,
+    /// Not more than so many bytes (log).
+    pub limit_bytes: Option<u64>,
+    /// Whether what will be written is awaited (log).
+    pub follow: bool,
+    /// Whether it is the run before the present one that is asked for (log).
+    pub previous: bool,
+    /// Whether each line begins with its time (log).
+    pub timestamps: bool,
+    /// What is to be run, word by word (exec).
+    pub command: Vec<String>,
+    /// Whether the command reads (exec).
+    pub stdin: bool,
+    /// Whether the command has a terminal (exec).
+    pub tty: bool,
     /// Whether a watch is asked for, which the simulation does not serve.
     pub watch: bool,
 }
@@ -180,6 +198,8 @@ impl Request {
     #[must_use]
     pub fn class(&self) -> CallClass {
         match self.verb {
+            // Two methods for the same thing, which makes nothing.
+            _ if self.resource == Resource::PodExec => CallClass::Read,
             Verb::Create | Verb::Replace | Verb::Patch => CallClass::Create,
             Verb::Get | Verb::List => CallClass::Read,
             Verb::Delete => CallClass::Delete,
@@ -208,6 +228,7 @@ impl Request {
             .ok_or_else(|| Box::new(Request::unknown_path()))?;
         let verb = match (method, name.is_empty()) {
             ("POST", true) => Verb::Create,
+            ("POST", false) if resource == Resource::PodExec => Verb::Create,
             ("GET", true) => Verb::List,
             ("GET", false) => Verb::Get,
             ("PUT", false) => Verb::Replace,
@@ -273,8 +294,16 @@ fn place(generation: Generation, path: &str) -> Option<(Generation, Resource, &s
         ["namespaces", namespace, "pods", name, "log"] => {
             Some((generation, Resource::PodLog, namespace, name))
         }
+        ["namespaces", namespace, "pods", name, "exec"] => {
+            Some((generation, Resource::PodExec, namespace, name))
+        }
         _ => None,
     }
+}
+
+/// Booleans of a query as Kubernetes reads them: everything is true but these.
+fn is_true(value: &str) -> bool {
+    value != "0" && !value.eq_ignore_ascii_case("false")
 }
 
 fn parse_query(pairs: &[(String, String)]) -> Result<Query, Refusal> {
@@ -294,6 +323,14 @@ fn parse_query(pairs: &[(String, String)]) -> Result<Query, Refusal> {
             "gracePeriodSeconds" => query.grace_period_s = number(key, value)?,
             "container" => query.container.clone_from(value),
             "tailLines" => query.tail_lines = number(key, value)?,
+            "sinceSeconds" => query.since_s = number(key, value)?,
+            "limitBytes" => query.limit_bytes = number(key, value)?,
+            "follow" => query.follow = is_true(value),
+            "previous" => query.previous = is_true(value),
+            "timestamps" => query.timestamps = is_true(value),
+            "command" => query.command.push(value.clone()),
+            "stdin" => query.stdin = is_true(value),
+            "tty" => query.tty = is_true(value),
             // To carry out what was only to be tried would be worse than to say that we cannot.
             "dryRun" => return Err(Refusal::new(405, "dry runs are not simulated")),
             "watch" => query.watch = matches!(value.as_str(), "" | "1" | "true"),

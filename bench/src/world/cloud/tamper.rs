@@ -64,7 +64,7 @@ impl Cloud {
             Reply::html()
         } else if self.strikes(FaultKind::Truncated, class) {
             let half = reply.body.slice(..reply.body.len() / 2);
-            Reply { body: half, ..reply }
+            Reply { body: half, stream: None, ..reply }
         } else {
             reply
         };

@@ -7,6 +7,7 @@ mod lists;
 mod namespaces;
 mod patches;
 mod pods;
+mod streams;
 mod usage;
 
 use serde_json::{Value, json};

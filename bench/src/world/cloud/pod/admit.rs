@@ -7,8 +7,11 @@ use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
 use super::command::{self, End};
+use super::log::LogShape;
 use super::needs::needs;
-use super::{CHANGED_AT, Container, EXIT_CODE, Fate, Pod, PodKey, RUN_SECONDS, Restart, Stage};
+use super::{
+    CHANGED_AT, Container, EXIT_CODE, Fate, LOG_BYTES, LOG_EVERY_MS, Pod, PodKey, RUN_SECONDS, Restart, Stage,
+};
 use crate::world::cloud::Common;
 use crate::world::cloud::names;
 use crate::world::cloud::profile::{Generation, Profile};
@@ -80,11 +83,14 @@ pub(in crate::world::cloud) fn admit(
         started_us: 0,
         initialized_us: 0,
         last_run_us: (0, 0),
+        run_before_us: (0, 0),
         restarts: 0,
         pulls: 0,
         deletion: None,
         due_us: None,
         status_written: None,
+        log_shape: behaviour.log_shape,
+        files: None,
         renderings: Default::default(),
     };
     pod.render(now_us, common);
@@ -172,6 +178,7 @@ struct Behaviour {
     run_us: Option<u64>,
     exit_code: i32,
     sandbox_fails: bool,
+    log_shape: LogShape,
 }
 
 impl Behaviour {
@@ -191,6 +198,7 @@ impl Behaviour {
         let run_us = told(RUN_SECONDS).and_then(seconds).map(|s| (s * 1e6) as u64);
         let exit_code = told(EXIT_CODE).and_then(|code| code.parse().ok());
         Behaviour {
+            log_shape: LogShape::read(told(LOG_EVERY_MS), told(LOG_BYTES)),
             run_us: run_us.or(end.map(|end| end.after_us)),
             exit_code: exit_code.or(end.map(|end| end.exit_code)).unwrap_or(0),
             sandbox_fails: list(&wanted.spec, "containers")
@@ -212,10 +220,18 @@ pub(super) fn containers(spec: &Value, field: &str) -> Vec<Container> {
             name: text(&container["name"]),
             image_id: format!("{repository}@sha256:{digest}"),
             pull_fails: image.contains("pull-error"),
+            ports: ports(container),
             image,
         }
     };
     list(spec, field).iter().map(container).collect()
+}
+
+fn ports(container: &Value) -> Vec<u16> {
+    let tcp = list(container, "ports")
+        .iter()
+        .filter(|port| matches!(port["protocol"].as_str(), None | Some("TCP")));
+    tcp.filter_map(|port| u16::try_from(port["containerPort"].as_u64()?).ok()).collect()
 }
 
 fn restart_policy(spec: &Value) -> Result<Restart, Refusal> {

@@ -72,7 +72,7 @@ impl Pod {
     }
 
     fn place(&mut self, at_us: u64, common: &mut Common) {
-        let Some(address) = common.addresses.take() else {
+        let Some(address) = common.addresses.take(common.options.pod_network) else {
             common.notices.note(at_us, self, NoticeReason::FailedScheduling);
             return self.set_due(Some(at_us + ADDRESS_RETRY_US), common);
         };
@@ -131,6 +131,7 @@ impl Pod {
     }
 
     fn end(&mut self, at_us: u64, common: &mut Common) {
+        self.run_before_us = self.last_run_us;
         self.last_run_us = (self.started_us, at_us);
         let again = match self.restart {
             Restart::Always => true,
@@ -180,6 +181,7 @@ impl Pod {
         if let Some(placement) = self.placement.take() {
             common.addresses.give_back(placement.address);
         }
+        self.files = None;
         common.ledger.gone(&self.key, now_us);
     }
 

@@ -265,7 +265,7 @@ fn logs_are_text_and_need_a_container_when_there_are_several() {
     let reply = world.call(&log);
     assert_eq!(
         (reply.content_type, reply.body.as_ref()),
-        ("text/plain", "2026-01-01T00:00:02Z side started\n".as_bytes())
+        ("text/plain", "2026-01-01T00:00:02Z side started\ntwo/side line 1\n".as_bytes())
     );
 }
 
