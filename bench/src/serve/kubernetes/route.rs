@@ -194,9 +194,9 @@ mod tests {
 
     #[test]
     fn what_a_node_answers_keeps_its_path() {
-        let read = |path| match Route::of(path) {
-            Route::Node(node, inside) => Some((node, inside)),
-            _ => None,
+        let read = |path| {
+            let Route::Node(node, inside) = Route::of(path) else { return None };
+            Some((node, inside))
         };
         assert_eq!(read("/api/v1/nodes/n/proxy"), Some(("n", "")));
         assert_eq!(read("/api/v1/nodes/https:n:10250/proxy/pods/"), Some(("https:n:10250", "/pods/")));

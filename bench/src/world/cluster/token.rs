@@ -117,13 +117,12 @@ impl Cluster {
             (object.uid() == uid).then_some(())
         };
         lives("serviceaccounts", &name, &uid)?;
-        let pod = match &claims["pod"] {
-            Value::Array(_) => {
-                let (name, uid) = (part("/pod/0"), part("/pod/1"));
-                lives("pods", &name, &uid)?;
-                Some((name, uid))
-            }
-            _ => None,
+        let pod = if claims["pod"].is_array() {
+            let (name, uid) = (part("/pod/0"), part("/pod/1"));
+            lives("pods", &name, &uid)?;
+            Some((name, uid))
+        } else {
+            None
         };
         let audiences =
             claims["audiences"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();

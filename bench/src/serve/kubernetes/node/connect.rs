@@ -76,10 +76,10 @@ pub(super) enum Error {
 
 /// As Go says it.
 fn dialled(error: &io::Error) -> String {
-    match error.kind() {
-        io::ErrorKind::ConnectionRefused => "connect: connection refused".to_owned(),
-        _ => error.to_string(),
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        return "connect: connection refused".to_owned();
     }
+    error.to_string()
 }
 
 impl Error {

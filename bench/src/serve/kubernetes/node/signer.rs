@@ -152,12 +152,13 @@ fn check(request: &Object, params: &CertificateSigningRequestParams) -> Result<S
     Ok(node.to_owned())
 }
 
+/// The text of a name; the encodings that no client writes are not read.
 fn text(value: &DnValue) -> Option<String> {
-    match value {
-        DnValue::Utf8String(text) => Some(text.clone()),
-        DnValue::PrintableString(text) => Some(text.as_str().to_owned()),
-        DnValue::Ia5String(text) => Some(text.as_str().to_owned()),
-        // No client writes the others.
-        _ => None,
+    if let DnValue::Utf8String(text) = value {
+        return Some(text.clone());
     }
+    if let DnValue::PrintableString(text) = value {
+        return Some(text.as_str().to_owned());
+    }
+    None
 }
