@@ -67,7 +67,9 @@ async fn heard(socket: &mut Socket) -> [String; 4] {
                 assert_eq!(u16::from(frame.unwrap().code), 1000);
                 return heard;
             }
-            other => panic!("{other:?}"),
+            other @ (Message::Text(_) | Message::Ping(_) | Message::Pong(_) | Message::Frame(_)) => {
+                panic!("{other:?}")
+            }
         }
     }
     panic!("an end without a word: {heard:?}");

@@ -219,7 +219,7 @@ fn add(
             members.insert(name.to_owned(), json!(number != 0));
         }
         (Kept, _) => {}
-        (Bytes, Wire::Bytes(bytes)) if bytes.is_empty() => {}
+        (Bytes, Wire::Bytes([])) => {}
         (Bytes, Wire::Bytes(bytes)) => {
             members.insert(name.to_owned(), json!(base64(bytes)));
         }
