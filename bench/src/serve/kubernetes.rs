@@ -1,16 +1,19 @@
 //! The cluster on HTTP: what `kubectl` 1.32 and kube ask of an API server, answered from the model in
-//! [`crate::world::cluster`]. HTTP/1.1 in the clear, JSON only, everybody may do everything: it is for
-//! loopback.
+//! [`crate::world::cluster`], and from the nodes' own APIs. HTTP/1.1 in the clear, JSON only, everybody may do everything: it
+//! is for loopback.
 
 mod answer;
 mod body;
 mod discovery;
 mod fault;
+mod metrics;
+mod node;
 mod openapi;
 mod protobuf;
 mod request;
 mod review;
 mod route;
+mod served;
 mod stream;
 mod validate;
 mod write;
@@ -29,6 +32,11 @@ use tokio::sync::{Notify, watch};
 use tokio_util::sync::CancellationToken;
 
 pub use fault::{Fault, FaultKind};
+pub use node::NodeAccess;
+pub use review::Grant;
+
+use metrics::Metrics;
+use node::Nodes;
 
 use crate::world::cluster::{Cluster, ClusterOptions, KINDS};
 
@@ -48,6 +56,11 @@ pub struct KubernetesOptions {
     pub expired_as_http: bool,
     /// Least time between two rounds of scheduler and controllers, so that a burst is taken in batches.
     pub step_period: Duration,
+    /// Whether nodes' requests for serving certificates are approved without anybody being asked. No real cluster does
+    /// that by itself.
+    pub auto_approve: bool,
+    /// Time between two looks at what each node uses. metrics-server: 15 s.
+    pub metrics_period: Duration,
 }
 
 impl Default for KubernetesOptions {
@@ -59,6 +72,8 @@ impl Default for KubernetesOptions {
             bookmark_period: Duration::from_secs(60),
             expired_as_http: false,
             step_period: Duration::from_millis(10),
+            auto_approve: false,
+            metrics_period: Duration::from_secs(15),
         }
     }
 }
@@ -74,7 +89,6 @@ pub enum Cut {
 }
 
 /// A cluster that is served, and the handle on it: tests and the load generator reach the model through it.
-#[derive(Debug)]
 pub struct Kubernetes {
     options: KubernetesOptions,
     cluster: Mutex<Cluster>,
@@ -84,6 +98,17 @@ pub struct Kubernetes {
     work: Notify,
     cuts: watch::Sender<Cut>,
     faults: Mutex<Vec<Fault>>,
+    nodes: Nodes,
+    metrics: Metrics,
+    grants: Mutex<Vec<Grant>>,
+    admin_token: String,
+}
+
+// The token stays out of every log.
+impl std::fmt::Debug for Kubernetes {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Kubernetes").field("options", &self.options).finish_non_exhaustive()
+    }
 }
 
 impl Kubernetes {
@@ -99,7 +124,25 @@ impl Kubernetes {
             work: Notify::new(),
             cuts: watch::Sender::new(Cut::Clean),
             faults: Mutex::new(Vec::new()),
+            nodes: Nodes::new(),
+            metrics: Metrics::default(),
+            grants: Mutex::new(Vec::new()),
+            admin_token: uuid::Uuid::new_v4().simple().to_string(),
         })
+    }
+
+    /// What an agent needs so that this API server may come to its node: write `client_ca_pem` to a file and name it as
+    /// the agent's client CA.
+    #[must_use]
+    pub fn node_access(&self) -> NodeAccess {
+        self.nodes.access()
+    }
+
+    /// A configuration for `kubectl` and kube that leads to this cluster, served at `address`. The token in it is the
+    /// administrator's: this API server asks nobody for it, a node may (TokenReview).
+    #[must_use]
+    pub fn kubeconfig(&self, address: SocketAddr) -> String {
+        kubeconfig_of(address, &format!("{{ token: {} }}", self.admin_token))
     }
 
     /// Does something to the model, now, and tells the watches about it.
@@ -143,6 +186,7 @@ impl Kubernetes {
         loop {
             self.work.notified().await;
             let changed = self.with(|cluster, now| cluster.step(now));
+            self.certify();
             if changed {
                 tokio::time::sleep(self.options.step_period).await;
             }
@@ -165,10 +209,12 @@ pub async fn serve(
     // Events are small and must not wait for the acknowledgement of those before them. A socket that cannot
     // be told so is slower, not wrong.
     let listener = listener.tap_io(|stream| drop(stream.set_nodelay(true)));
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     let server = axum::serve(listener, router).with_graceful_shutdown(cancel.clone().cancelled_owned());
     tokio::select! {
         served = async { server.await } => served,
         () = kubernetes.work() => Ok(()),
+        () = kubernetes.measure() => Ok(()),
     }
 }
 
@@ -180,13 +226,17 @@ struct Service {
     cancel: CancellationToken,
 }
 
-/// A configuration for `kubectl` and kube that leads to a cluster served at `address`.
+/// A configuration for `kubectl` and kube that leads to a cluster served at `address`, as nobody in particular.
 #[must_use]
 pub fn kubeconfig(address: SocketAddr) -> String {
+    kubeconfig_of(address, "{}")
+}
+
+fn kubeconfig_of(address: SocketAddr, user: &str) -> String {
     format!(
         "apiVersion: v1\nkind: Config\ncurrent-context: simulated\n\
          clusters:\n- name: simulated\n  cluster:\n    server: http://{address}\n\
          contexts:\n- name: simulated\n  context:\n    cluster: simulated\n    user: anybody\n\
-         users:\n- name: anybody\n  user: {{}}\n"
+         users:\n- name: anybody\n  user: {user}\n"
     )
 }

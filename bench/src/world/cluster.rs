@@ -38,7 +38,7 @@ use jiff::Timestamp;
 
 pub use columns::{Column, Columns};
 pub use delete::{DeleteOptions, Deleted};
-pub use kind::{KINDS, Kind};
+pub use kind::{KINDS, Kind, PLAIN};
 pub use list::{List, ListOptions};
 pub use object::{Object, base64, key};
 pub use patch::Patch;
@@ -46,6 +46,7 @@ pub use selector::Selector;
 pub use status::Status;
 pub use storage::{Change, Storage};
 pub use subresource::ScaleChange;
+pub use token::{API_AUDIENCE, TokenOwner};
 pub use watch::{Sight, Sights, Watch};
 pub use write::{Part, Target, Verb, Writer};
 

@@ -4,10 +4,16 @@
 #![allow(clippy::unwrap_used, reason = "a test ends where something is not as it should be")]
 
 mod asked;
+mod identity;
+mod kubelet;
+mod leg;
 mod live;
 mod objects;
 mod recorded;
+mod streams;
+mod usage;
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bench::serve::kubernetes::{Cut, Kubernetes, KubernetesOptions, kubeconfig, serve};
@@ -26,6 +32,7 @@ const JSON: &str = "application/json";
 struct World {
     kubernetes: Arc<Kubernetes>,
     client: Client,
+    address: SocketAddr,
     _serving: DropGuard,
 }
 
@@ -45,8 +52,8 @@ impl World {
         let mut config = Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.unwrap();
         // The refusals are what is looked at here; kube would ask again by itself.
         config.default_retry = false;
-        let world =
-            World { kubernetes, client: Client::try_from(config).unwrap(), _serving: cancel.drop_guard() };
+        let client = Client::try_from(config).unwrap();
+        let world = World { kubernetes, client, address, _serving: cancel.drop_guard() };
         world.post("/api/v1/namespaces", json!({ "metadata": { "name": "demo" } })).await;
         world
     }

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::openapi;
 use super::route::Document;
+use super::served::{self, Served};
 use crate::world::cluster::{KINDS, Kind, Status};
 
 /// The content type by which a client knows that discovery is aggregated.
@@ -15,14 +16,6 @@ const AGGREGATED: &str = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGrou
 
 /// The version we say we are: that of the API server the model was held against.
 pub(super) const GIT_VERSION: &str = "v1.36.2";
-
-const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
-
-/// The verbs of a kind: nobody deletes all namespaces at once.
-fn verbs(kind: &Kind) -> Vec<&'static str> {
-    let served = |verb: &&&str| kind.plural != "namespaces" || **verb != "deletecollection";
-    VERBS.iter().filter(served).copied().collect()
-}
 
 /// A document and its content type.
 pub(super) fn document(
@@ -35,14 +28,16 @@ pub(super) fn document(
         Document::Health => return Ok(("text/plain; charset=utf-8", "ok".into())),
         Document::Version => version(),
         Document::Core if aggregated => return Ok((AGGREGATED, aggregate(&[""]).to_string().into())),
-        Document::Groups if aggregated => return Ok((AGGREGATED, aggregate(&groups()).to_string().into())),
+        Document::Groups if aggregated => {
+            return Ok((AGGREGATED, aggregate(&served::groups()).to_string().into()));
+        }
         Document::Core => json!({
             "kind": "APIVersions",
             "versions": ["v1"],
             "serverAddressByClientCIDRs": [{ "clientCIDR": "0.0.0.0/0", "serverAddress": address.to_string() }],
         }),
         Document::Groups => {
-            let list: Vec<Value> = groups().into_iter().map(group).collect();
+            let list: Vec<Value> = served::groups().into_iter().map(group).collect();
             json!({ "kind": "APIGroupList", "apiVersion": "v1", "groups": list })
         }
         Document::Group(name) => {
@@ -90,51 +85,55 @@ fn paths() -> Vec<String> {
         "/readyz",
         "/version",
     ];
-    let named =
-        groups().into_iter().flat_map(|group| [format!("/apis/{group}"), format!("/apis/{group}/v1")]);
+    let named = served::groups()
+        .into_iter()
+        .flat_map(|group| [format!("/apis/{group}"), format!("/apis/{group}/{}", served::version(group))]);
     let mut paths: Vec<String> = fixed.into_iter().map(str::to_owned).chain(named).collect();
     paths.sort();
     paths
 }
 
-/// The named groups, in order.
+/// The named groups of what is stored, in order.
 pub(super) fn groups() -> Vec<&'static str> {
     let named = KINDS.iter().map(|kind| kind.group).filter(|group| !group.is_empty());
     named.collect::<BTreeSet<_>>().into_iter().collect()
 }
 
 fn known(name: &str) -> Result<&'static str, Status> {
-    groups().into_iter().find(|group| *group == name).ok_or_else(Status::no_such_resource)
+    served::groups().into_iter().find(|group| *group == name).ok_or_else(Status::no_such_resource)
 }
 
 fn group(name: &'static str) -> Value {
-    let version = json!({ "groupVersion": format!("{name}/v1"), "version": "v1" });
+    let version = served::version(name);
+    let version = json!({ "groupVersion": format!("{name}/{version}"), "version": version });
     json!({ "name": name, "versions": [version], "preferredVersion": version })
 }
 
-/// The kinds of a group.
+/// The kinds of a group that are stored.
 pub(super) fn kinds_of(group: &str) -> impl Iterator<Item = &'static Kind> {
     KINDS.iter().filter(move |kind| kind.group == group)
 }
 
 fn aggregate(groups: &[&str]) -> Value {
     let one = |group: &&str| {
-        let resources: Vec<Value> = kinds_of(group).map(aggregate_resource).collect();
+        let resources: Vec<Value> = served::of_group(group).map(aggregate_resource).collect();
         let metadata = if group.is_empty() { json!({}) } else { json!({ "name": group }) };
-        let version = json!({ "version": "v1", "resources": resources, "freshness": "Current" });
+        let version = served::version(group);
+        let version = json!({ "version": version, "resources": resources, "freshness": "Current" });
         json!({ "metadata": metadata, "versions": [version] })
     };
     let items: Vec<Value> = groups.iter().map(one).collect();
     json!({ "kind": "APIGroupDiscoveryList", "apiVersion": "apidiscovery.k8s.io/v2", "metadata": {}, "items": items })
 }
 
-fn aggregate_resource(kind: &Kind) -> Value {
+fn aggregate_resource(served: Served) -> Value {
+    let kind = served.kind;
     let mut resource = json!({
         "resource": kind.plural,
         "responseKind": { "group": "", "version": "", "kind": kind.kind },
         "scope": if kind.namespaced { "Namespaced" } else { "Cluster" },
         "singularResource": kind.singular,
-        "verbs": verbs(kind),
+        "verbs": served.verbs(),
     });
     add_names(&mut resource, kind);
     let subresource = |name: &&str| {
@@ -174,6 +173,7 @@ fn subresource(
         "attach" => ("", "", "PodAttachOptions", &["create", "get"]),
         "portforward" => ("", "", "PodPortForwardOptions", &["create", "get"]),
         "log" => ("", "", "Pod", &["get"]),
+        "proxy" => ("", "", "NodeProxyOptions", &["create", "delete", "get", "patch", "update"]),
         "finalize" => ("", "", "Namespace", &["update"]),
         _ => ("", "", Kind::of(kind.plural).map_or("", |kind| kind.kind), &["get", "patch", "update"]),
     }
@@ -181,13 +181,14 @@ fn subresource(
 
 fn resources(group: &str, version: &str) -> Result<Value, Status> {
     let mut list = Vec::new();
-    for kind in kinds_of(group).filter(|kind| kind.version == version) {
+    for served in served::of_group(group).filter(|served| served.kind.version == version) {
+        let kind = served.kind;
         let mut resource = json!({
             "name": kind.plural,
             "singularName": kind.singular,
             "namespaced": kind.namespaced,
             "kind": kind.kind,
-            "verbs": verbs(kind),
+            "verbs": served.verbs(),
         });
         add_names(&mut resource, kind);
         list.push(resource);

@@ -1,6 +1,7 @@
 //! As much protobuf as kubectl speaks when it makes an object without a file (`kubectl create namespace`,
-//! `configmap`, `secret`, `serviceaccount`, `service`, `deployment`, `job`): it sends protobuf and does not turn to JSON when
-//! told to. Answers are JSON, which it takes.
+//! `configmap`, `secret`, `serviceaccount`, `service`, `deployment`, `job`) or approves one
+//! (`kubectl certificate`): it sends protobuf and does not turn to JSON when told to. Answers are JSON,
+//! which it takes.
 //!
 //! The tables hold the fields that these commands set. A field that is set and not in a table is refused,
 //! so that nothing is lost without a word.
@@ -26,13 +27,18 @@ enum Shape {
     Texts,
     TextMap,
     BytesMap,
+    Bytes,
+    /// A message of its own: 1 is the seconds since 1970.
+    Time,
+    /// Not the client's to set, and kept as it is stored.
+    Kept,
     /// A message of its own: 1 says which it is, 2 is the number, 3 the text.
     IntOrText,
     Message(&'static [Field]),
     List(&'static [Field]),
 }
 
-use Shape::{BytesMap, Flag, IntOrText, Integer, List, Message, Text, TextMap, Texts};
+use Shape::{Bytes, BytesMap, Flag, IntOrText, Integer, Kept, List, Message, Text, TextMap, Texts, Time};
 
 const METADATA: &[Field] = &[
     (1, "name", Text),
@@ -89,6 +95,32 @@ const SERVICE_SPEC: &[Field] = &[
     (10, "externalName", Text),
 ];
 const SERVICE: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(SERVICE_SPEC))];
+/// The metadata of an object that was read before.
+const STORED_METADATA: &[Field] = &[
+    (1, "name", Text),
+    (2, "generateName", Text),
+    (5, "uid", Text),
+    (6, "resourceVersion", Text),
+    (8, "creationTimestamp", Kept),
+    (11, "labels", TextMap),
+    (12, "annotations", TextMap),
+    (17, "managedFields", Kept),
+];
+const CONDITION: &[Field] = &[
+    (1, "type", Text),
+    (2, "reason", Text),
+    (3, "message", Text),
+    (4, "lastUpdateTime", Time),
+    (5, "lastTransitionTime", Time),
+    (6, "status", Text),
+];
+const SIGNING_REQUEST_STATUS: &[Field] = &[(1, "conditions", List(CONDITION)), (2, "certificate", Bytes)];
+/// As `certificate approve` and `deny` send it: what is asked for stays as it is.
+const SIGNING_REQUEST: &[Field] = &[
+    (1, "metadata", Message(STORED_METADATA)),
+    (2, "spec", Kept),
+    (3, "status", Message(SIGNING_REQUEST_STATUS)),
+];
 const JOB_SPEC: &[Field] =
     &[(1, "parallelism", Integer), (2, "completions", Integer), (6, "template", Message(TEMPLATE))];
 const JOB: &[Field] = &[(1, "metadata", Message(METADATA)), (2, "spec", Message(JOB_SPEC))];
@@ -117,6 +149,7 @@ pub(super) fn read(bytes: &[u8]) -> Result<Value, Status> {
         "Service" => SERVICE,
         "Deployment" => DEPLOYMENT,
         "Job" => JOB,
+        "CertificateSigningRequest" => SIGNING_REQUEST,
         _ => return Err(Status::unsupported_media_type()),
     };
     let mut object = message(fields, raw, 0)?;
@@ -185,6 +218,19 @@ fn add(
         (Flag, Wire::Number(number)) => {
             members.insert(name.to_owned(), json!(number != 0));
         }
+        (Kept, _) => {}
+        (Bytes, Wire::Bytes([])) => {}
+        (Bytes, Wire::Bytes(bytes)) => {
+            members.insert(name.to_owned(), json!(base64(bytes)));
+        }
+        (Time, Wire::Bytes(bytes)) => {
+            let parts = message(&[(1, "seconds", Integer), (2, "nanos", Integer)], bytes, depth + 1)?;
+            // A time that is not set is a message of nothing.
+            if let Some(seconds) = parts["seconds"].as_i64() {
+                let time = jiff::Timestamp::from_second(seconds).map_err(|_| broken())?;
+                members.insert(name.to_owned(), json!(time.to_string()));
+            }
+        }
         (Texts, Wire::Bytes(bytes)) => push(members, name, json!(text(bytes)?)),
         (List(fields), Wire::Bytes(bytes)) => push(members, name, message(fields, bytes, depth + 1)?),
         (Message(fields), Wire::Bytes(bytes)) => {
@@ -202,7 +248,10 @@ fn add(
             let map = members.entry(name).or_insert_with(|| json!({}));
             map[text(key)?] = json!(value);
         }
-        (Text | Texts | TextMap | BytesMap | IntOrText | Message(_) | List(_), Wire::Number(_))
+        (
+            Text | Texts | TextMap | Bytes | BytesMap | Time | IntOrText | Message(_) | List(_),
+            Wire::Number(_),
+        )
         | (Integer | Flag, Wire::Bytes(_)) => return Err(broken()),
     }
     Ok(())
@@ -291,6 +340,20 @@ mod tests {
         let expected = |kind: &str, value: &str| json!({ "apiVersion": "v1", "kind": kind, "metadata": { "name": "demo" }, "data": { "key": value } });
         assert_eq!(read(&envelope("ConfigMap", &raw)).unwrap(), expected("ConfigMap", "value"));
         assert_eq!(read(&envelope("Secret", &raw)).unwrap(), expected("Secret", "dmFsdWU="));
+    }
+
+    #[test]
+    fn an_approval_is_read_and_what_it_may_not_change_is_left_out() {
+        let time = [1 << 3, 0x80, 0xe8, 0x84, 0xd2, 0x05];
+        let condition = [field(1, b"Approved"), field(4, &time), field(5, &[]), field(6, b"True")].concat();
+        let metadata = [field(1, b"csr-a"), field(6, b"7"), field(8, &time)].concat();
+        let raw =
+            [field(1, &metadata), field(2, &field(1, b"PEM")), field(3, &field(1, &condition))].concat();
+        let read = read(&envelope("CertificateSigningRequest", &raw)).unwrap();
+        assert_eq!(read["metadata"], json!({ "name": "csr-a", "resourceVersion": "7" }));
+        let condition =
+            json!({ "type": "Approved", "lastUpdateTime": "2017-12-25T17:23:12Z", "status": "True" });
+        assert_eq!((&read["status"]["conditions"], read.get("spec")), (&json!([condition]), None));
     }
 
     #[test]

@@ -2,15 +2,19 @@
 
 use std::collections::BTreeMap;
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use axum::body::{Body, Bytes};
-use axum::extract::{Query, Request, State};
+use axum::extract::{ConnectInfo, Query, Request, State};
 use axum::response::Response;
-use http::{HeaderMap, Method, StatusCode, Uri, header};
+use http::request::Parts;
+use http::{HeaderMap, Method, StatusCode, header};
 use jiff::Timestamp;
 use serde_json::Value;
 
 use super::answer::{Form, refuse, respond};
 use super::fault::FaultKind;
+use super::node::Call;
 use super::route::{ResourcePath, Route};
 use super::{Service, body, discovery, stream};
 use crate::world::cluster::{ListOptions, Object, Selector, Status, Target};
@@ -35,10 +39,12 @@ pub(super) struct Ask<'r> {
 /// Answers any request.
 pub(super) async fn handle(State(service): State<Service>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
-    let route = Route::of(parts.uri.path());
+    let path = parts.uri.path().to_owned();
+    let route = Route::of(&path);
     let fault = match &route {
         Route::Resource(at) => service.kubernetes.fault_for(&parts.method, at.kind.plural, at.subresource),
-        Route::Document(_) | Route::Review(_) | Route::Unknown => None,
+        Route::Node(..) => service.kubernetes.fault_for(&parts.method, "nodes", "proxy"),
+        Route::Document(_) | Route::Review(_) | Route::Metrics(_) | Route::Unknown => None,
     };
     let mut latency = service.kubernetes.options.latency;
     match fault {
@@ -51,7 +57,7 @@ pub(super) async fn handle(State(service): State<Service>, request: Request) -> 
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
     }
-    let answered = answer(&service, &parts.method, &parts.uri, &parts.headers, route, body).await;
+    let answered = answer(&service, parts, route, body).await;
     let response = answered.unwrap_or_else(|status| refuse(&status));
     if fault == Some(FaultKind::LoseAnswer) { lose(response) } else { response }
 }
@@ -62,14 +68,8 @@ fn lose(response: Response) -> Response {
     response.map(|_| Body::from_stream(broken))
 }
 
-async fn answer(
-    service: &Service,
-    method: &Method,
-    uri: &Uri,
-    headers: &HeaderMap,
-    route: Route<'_>,
-    body: Body,
-) -> Result<Response, Status> {
+async fn answer(service: &Service, parts: Parts, route: Route<'_>, body: Body) -> Result<Response, Status> {
+    let (method, headers) = (&parts.method, &parts.headers);
     match route {
         Route::Document(document) => {
             let accept =
@@ -77,13 +77,41 @@ async fn answer(
             let (content_type, text) = discovery::document(&document, accept, service.address)?;
             Ok(respond(StatusCode::OK, content_type, text))
         }
+        Route::Review(review) if *method == Method::POST && review.is_about_others() => {
+            let question = body::object(headers, &body::read(body).await?)?;
+            let answer = review.about_others(&service.kubernetes, &question)?;
+            Ok(respond(StatusCode::CREATED, "application/json", answer.to_string()))
+        }
         Route::Review(review) if *method == Method::POST => {
             Ok(respond(StatusCode::CREATED, "application/json", review.answer().to_string()))
         }
         Route::Review(_) => Err(Status::method_not_allowed()),
         Route::Unknown => Err(Status::no_such_resource()),
+        Route::Metrics(path) if *method == Method::GET => {
+            let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
+                .map_err(|error| Status::bad_request(error.to_string()))?;
+            let labels = query.get("labelSelector").map_or("", String::as_str);
+            let answer = service.kubernetes.used(&path, labels)?;
+            Ok(respond(StatusCode::OK, "application/json", answer.to_string()))
+        }
+        Route::Metrics(_) => Err(Status::method_not_allowed()),
+        Route::Node(id, inside) => call(service, parts, body).node(&service.kubernetes, id, inside).await,
+        Route::Resource(at) if matches!(at.subresource, "log" | "exec" | "attach" | "portforward") => {
+            let (Some(namespace), Some(name)) = (at.namespace, at.name) else {
+                return Err(Status::method_not_allowed());
+            };
+            let (call, kubernetes) = (call(service, parts, body), &service.kubernetes);
+            match (call.method.as_str(), at.subresource) {
+                ("GET", "log") => call.log(kubernetes, namespace, name).await,
+                ("GET" | "POST", "portforward") => call.forward(kubernetes, namespace, name).await,
+                ("GET" | "POST", what @ ("exec" | "attach")) => {
+                    call.run(kubernetes, what, namespace, name).await
+                }
+                _ => Err(Status::method_not_allowed()),
+            }
+        }
         Route::Resource(at) => {
-            let query = Query::<BTreeMap<String, String>>::try_from_uri(uri)
+            let query = Query::<BTreeMap<String, String>>::try_from_uri(&parts.uri)
                 .map_err(|error| Status::bad_request(error.to_string()))?
                 .0;
             let manager = query.get("fieldManager").cloned().unwrap_or_else(|| client_name(headers));
@@ -91,6 +119,20 @@ async fn answer(
             let ask = Ask { method, at, query, headers, body, manager };
             ask.answer(service)
         }
+    }
+}
+
+/// What a node is to answer.
+fn call(service: &Service, mut parts: Parts, body: Body) -> Call {
+    let from = parts.extensions.get::<ConnectInfo<SocketAddr>>().map(|ConnectInfo(address)| address.ip());
+    Call {
+        upgrade: parts.extensions.remove(),
+        method: parts.method,
+        uri: parts.uri,
+        headers: parts.headers,
+        body,
+        from: from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST)),
+        cancel: service.cancel.clone(),
     }
 }
 
@@ -106,13 +148,7 @@ impl<'r> Ask<'r> {
         match (self.method.as_str(), self.at.name, self.at.subresource) {
             ("GET", _, "") if self.flag("watch") => stream::open(self, service, form),
             ("GET", None, _) => self.list(service, form),
-            ("GET", Some(_), "" | "status" | "scale") => self.get(service, form),
-            ("GET" | "POST", Some(name), "log" | "exec" | "attach" | "portforward") => {
-                service.kubernetes.read(|cluster| {
-                    cluster.get(self.at.kind, self.at.namespace.unwrap_or_default(), name).map(|_| ())
-                })?;
-                Err(Status::not_implemented(self.at.subresource))
-            }
+            ("GET", Some(_), "" | "status" | "approval" | "scale") => self.get(service, form),
             ("POST", None, _) => self.create(service, form),
             ("POST", Some(_), "binding" | "eviction" | "token") => self.create_subresource(service),
             ("PUT", Some(_), _) => self.update(service, form),

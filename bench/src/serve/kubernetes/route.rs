@@ -9,8 +9,12 @@ pub(super) enum Route<'p> {
     Document(Document<'p>),
     /// An object, or the objects, of a resource.
     Resource(ResourcePath<'p>),
-    /// A question of who one is and what one may do.
+    /// A question of who somebody is and what somebody may do.
     Review(Review),
+    /// What is used of CPU and memory.
+    Metrics(MetricsPath<'p>),
+    /// What a node is to answer: the node as the path has it, and the path from there.
+    Node(&'p str, &'p str),
     /// Nothing.
     Unknown,
 }
@@ -40,7 +44,7 @@ pub(super) enum Document<'p> {
     OpenApi(&'p str, &'p str),
 }
 
-/// What people ask about themselves.
+/// What people ask about themselves, and nodes about others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Review {
     /// `selfsubjectaccessreviews`: may I do this?
@@ -49,6 +53,21 @@ pub(super) enum Review {
     Rules,
     /// `selfsubjectreviews`: who am I?
     Subject,
+    /// `tokenreviews`: whose token is this?
+    Token,
+    /// `subjectaccessreviews`: may they do this?
+    OtherAccess,
+}
+
+/// A path of `metrics.k8s.io/v1beta1`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct MetricsPath<'p> {
+    /// Of nodes, or of pods.
+    pub nodes: bool,
+    /// In which namespace.
+    pub namespace: Option<&'p str>,
+    /// Of which name; the list when `None`.
+    pub name: Option<&'p str>,
 }
 
 /// A path below a group and version.
@@ -67,6 +86,9 @@ pub(super) struct ResourcePath<'p> {
 impl<'p> Route<'p> {
     /// Reads a path.
     pub fn of(path: &'p str) -> Route<'p> {
+        if let Some((node, inside)) = below_node(path) {
+            return Route::Node(node, inside);
+        }
         let parts: Vec<&str> = path.split('/').filter(|part| !part.is_empty()).collect();
         match parts.as_slice() {
             ["version"] => Route::Document(Document::Version),
@@ -86,6 +108,13 @@ impl<'p> Route<'p> {
             }
             ["apis", "authorization.k8s.io", "v1", "selfsubjectrulesreviews"] => Route::Review(Review::Rules),
             ["apis", "authentication.k8s.io", "v1", "selfsubjectreviews"] => Route::Review(Review::Subject),
+            ["apis", "authentication.k8s.io", "v1", "tokenreviews"] => Route::Review(Review::Token),
+            ["apis", "authorization.k8s.io", "v1", "subjectaccessreviews"] => {
+                Route::Review(Review::OtherAccess)
+            }
+            ["apis", "metrics.k8s.io", "v1beta1", rest @ ..] => {
+                MetricsPath::of(rest).map_or(Route::Unknown, Route::Metrics)
+            }
             ["api", version, rest @ ..] => Route::below("", version, rest),
             ["apis", group, version, rest @ ..] => Route::below(group, version, rest),
             _ => Route::Unknown,
@@ -115,6 +144,28 @@ impl<'p> Route<'p> {
     }
 }
 
+/// What a path says of a node and of what is to be asked of it: `/api/v1/nodes/ID/proxy/…`. What follows is the node's, to
+/// the last slash.
+fn below_node(path: &str) -> Option<(&str, &str)> {
+    let (node, rest) = path.strip_prefix("/api/v1/nodes/")?.split_once('/')?;
+    let inside = rest.strip_prefix("proxy")?;
+    (!node.is_empty() && (inside.is_empty() || inside.starts_with('/'))).then_some((node, inside))
+}
+
+impl<'p> MetricsPath<'p> {
+    fn of(parts: &[&'p str]) -> Option<MetricsPath<'p>> {
+        let (nodes, namespace, name) = match parts {
+            ["nodes"] => (true, None, None),
+            ["nodes", name] => (true, None, Some(*name)),
+            ["pods"] => (false, None, None),
+            ["namespaces", namespace, "pods"] => (false, Some(*namespace), None),
+            ["namespaces", namespace, "pods", name] => (false, Some(*namespace), Some(*name)),
+            _ => return None,
+        };
+        Some(MetricsPath { nodes, namespace, name })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -122,7 +173,9 @@ mod tests {
     fn read(path: &str) -> Option<(&'static str, Option<&str>, Option<&str>, &str)> {
         match Route::of(path) {
             Route::Resource(at) => Some((at.kind.plural, at.namespace, at.name, at.subresource)),
-            Route::Document(_) | Route::Review(_) | Route::Unknown => None,
+            Route::Document(_) | Route::Review(_) | Route::Metrics(_) | Route::Node(..) | Route::Unknown => {
+                None
+            }
         }
     }
 
@@ -137,6 +190,18 @@ mod tests {
         assert_eq!(read("/api/v1/namespaces/n/finalize"), Some(("namespaces", None, Some("n"), "finalize")));
         let scale = read("/apis/apps/v1/namespaces/n/deployments/d/scale");
         assert_eq!(scale, Some(("deployments", Some("n"), Some("d"), "scale")));
+    }
+
+    #[test]
+    fn what_a_node_answers_keeps_its_path() {
+        let read = |path| {
+            let Route::Node(node, inside) = Route::of(path) else { return None };
+            Some((node, inside))
+        };
+        assert_eq!(read("/api/v1/nodes/n/proxy"), Some(("n", "")));
+        assert_eq!(read("/api/v1/nodes/https:n:10250/proxy/pods/"), Some(("https:n:10250", "/pods/")));
+        assert_eq!(read("/api/v1/nodes/n/proxyx"), None);
+        assert_eq!(read("/api/v1/nodes//proxy/"), None);
     }
 
     #[test]

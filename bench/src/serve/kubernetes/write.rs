@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::response::Response;
 use http::StatusCode;
 use jiff::Timestamp;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::answer::{Form, respond};
 use super::request::{Ask, one};
@@ -20,7 +20,11 @@ impl Ask<'_> {
     }
 
     fn part(&self) -> Part {
-        if self.at.subresource == "status" { Part::Status } else { Part::Main }
+        match self.at.subresource {
+            "status" => Part::Status,
+            "approval" => Part::Approval,
+            _ => Part::Main,
+        }
     }
 
     /// Whether the query asks only what would be answered.
@@ -69,7 +73,13 @@ impl Ask<'_> {
             return Err(Status::method_not_allowed());
         }
         let (kind, namespace) = (self.at.kind, self.at.namespace.unwrap_or_default());
-        let (body, warnings) = self.checked_object()?;
+        let (mut body, warnings) = self.checked_object()?;
+        if kind.plural == "certificatesigningrequests" {
+            // Who asks is not for the asker to say.
+            let (user, groups) = service.kubernetes.requester(self.headers);
+            body["spec"]["username"] = json!(user);
+            body["spec"]["groups"] = json!(groups);
+        }
         let answer = self.change_object(service, form, |cluster, writer| {
             cluster.create(writer, kind, namespace, body).map(|object| (object, true))
         })?;

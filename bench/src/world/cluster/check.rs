@@ -12,6 +12,7 @@ pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status
     let (spec, prefix) = match kind.plural {
         "pods" => (&value["spec"], "spec"),
         "deployments" | "replicasets" | "jobs" => (&value["spec"]["template"]["spec"], "spec.template.spec"),
+        "certificatesigningrequests" => return check_signing_request(kind, name, value),
         _ => return Ok(()),
     };
     check_labels(kind, name, "spec.template.labels", &value["spec"]["template"]["metadata"])?;
@@ -36,6 +37,18 @@ pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status
     }
     if matches!(kind.plural, "deployments" | "replicasets") {
         return check_workload(kind, name, value);
+    }
+    Ok(())
+}
+
+fn check_signing_request(kind: &Kind, name: &str, value: &Value) -> Result<(), Status> {
+    for member in ["request", "signerName"] {
+        if text(value, &format!("/spec/{member}")).is_empty() {
+            return Err(Status::invalid(kind, name, &format!("spec.{member}"), "Required value"));
+        }
+    }
+    if items(value, "/spec/usages").is_empty() {
+        return Err(Status::invalid(kind, name, "spec.usages", "Required value"));
     }
     Ok(())
 }

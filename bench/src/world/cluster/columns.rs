@@ -118,6 +118,14 @@ const SERVICE: &[Column] = &[
     wide("Selector"),
 ];
 const LEASE: &[Column] = &[narrow("Name"), narrow("Holder"), narrow("Age")];
+const SIGNING_REQUEST: &[Column] = &[
+    narrow("Name"),
+    narrow("Age"),
+    narrow("SignerName"),
+    narrow("Requestor"),
+    narrow("RequestedDuration"),
+    narrow("Condition"),
+];
 const OTHER: &[Column] = &[narrow("Name"), narrow("Age")];
 
 impl Columns {
@@ -136,6 +144,7 @@ impl Columns {
             "secrets" => SECRET,
             "services" => SERVICE,
             "leases" => LEASE,
+            "certificatesigningrequests" => SIGNING_REQUEST,
             _ => OTHER,
         };
         Columns { kind, columns }
@@ -197,9 +206,30 @@ impl Columns {
             "secrets" => json!([name, text(value, "/type"), count("/data"), age]),
             "services" => service_cells(value, name, &age),
             "leases" => json!([name, text(value, "/spec/holderIdentity"), age]),
+            "certificatesigningrequests" => json!([
+                name,
+                age,
+                text(value, "/spec/signerName"),
+                text(value, "/spec/username"),
+                integer(value, "/spec/expirationSeconds").map_or("<none>".to_owned(), |s| format!("{s}s")),
+                request_state(value),
+            ]),
             _ => json!([name, age]),
         }
     }
+}
+
+/// What became of a CertificateSigningRequest.
+fn request_state(value: &Value) -> String {
+    let kinds = items(value, "/status/conditions").iter().map(|one| text(one, "/type"));
+    let mut states: Vec<&str> = kinds.collect();
+    if states.is_empty() {
+        states.push("Pending");
+    }
+    if !text(value, "/status/certificate").is_empty() {
+        states.push("Issued");
+    }
+    states.join(",")
 }
 
 fn node_cells(node: &Value, name: &str, age: &str) -> Value {

@@ -31,7 +31,8 @@ pub struct Kind {
     pub bookmark: &'static str,
 }
 
-const PLAIN: Kind = Kind {
+/// A resource with nothing particular about it, to be changed where it has.
+pub const PLAIN: Kind = Kind {
     group: "",
     version: "v1",
     kind: "",
@@ -101,7 +102,7 @@ pub const KINDS: &[Kind] = &[
         singular: "node",
         namespaced: false,
         short_names: &["no"],
-        subresources: &["status"],
+        subresources: &["proxy", "status"],
         fields: &["spec.unschedulable"],
         bookmark: r#","spec":{},"status":{"daemonEndpoints":{"kubeletEndpoint":{"Port":0}},"nodeInfo":{"machineID":"","systemUUID":"","bootID":"","kernelVersion":"","osImage":"","containerRuntimeVersion":"","kubeletVersion":"","kubeProxyVersion":"","operatingSystem":"","architecture":""}}"#,
         ..PLAIN
@@ -192,6 +193,18 @@ pub const KINDS: &[Kind] = &[
         has_generation: true,
         fields: &["status.successful"],
         bookmark: r#","spec":{"template":{"metadata":{},"spec":{"containers":null}}},"status":{}"#,
+        ..PLAIN
+    },
+    Kind {
+        group: "certificates.k8s.io",
+        kind: "CertificateSigningRequest",
+        plural: "certificatesigningrequests",
+        singular: "certificatesigningrequest",
+        namespaced: false,
+        short_names: &["csr"],
+        subresources: &["approval", "status"],
+        fields: &["spec.signerName"],
+        bookmark: r#","spec":{"request":null,"signerName":""},"status":{}"#,
         ..PLAIN
     },
     Kind {

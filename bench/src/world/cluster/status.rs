@@ -255,12 +255,6 @@ impl Status {
         Status::new(413, "RequestEntityTooLarge", format!("Request entity too large: limit is {limit_bytes}"))
     }
 
-    /// 501: something that the simulated cluster does not do.
-    #[must_use]
-    pub fn not_implemented(what: &str) -> Status {
-        Status::new(501, "NotImplemented", format!("the simulated cluster does not serve {what}"))
-    }
-
     /// A fault of a given code, with the wait it asks for.
     #[must_use]
     pub fn fault(code: u16, retry_after_s: Option<u32>) -> Status {

@@ -1,8 +1,12 @@
-//! Tokens of service accounts (POST `serviceaccounts/NAME/token`): of the shape and with the limits of an API server's, and
-//! good for nothing.
+//! Tokens of service accounts (POST `serviceaccounts/NAME/token`): with the limits of an API server's, and good for asking
+//! this cluster whose they are (TokenReview).
 
-use jiff::SignedDuration;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
+use sha2::Sha256;
 
 use super::object::{integer, text};
 use super::write::time;
@@ -13,8 +17,29 @@ const EXPIRATION_S: i64 = 3_600;
 const EXPIRATION_S_MIN: i64 = 600;
 const EXPIRATION_S_MAX: i64 = 1 << 32;
 
-/// For whom a token is that does not say so.
-const AUDIENCE: &str = "https://kubernetes.default.svc";
+/// For whom a token is that does not say so: the API server.
+pub const API_AUDIENCE: &str = "https://kubernetes.default.svc";
+
+/// What a token begins with. It is no JWT: whoever takes it for one finds out at once.
+const PREFIX: &str = "simulated.";
+
+/// Longer than any token that was given: its parts are names of at most 253 characters and a few audiences.
+const TOKEN_BYTES_MAX: usize = 16 * 1024;
+
+/// Whose a token is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TokenOwner {
+    /// The service account's namespace.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// Its UID.
+    pub uid: String,
+    /// The name and UID of the pod that the token is bound to.
+    pub pod: Option<(String, String)>,
+    /// For whom it was made.
+    pub audiences: Vec<String>,
+}
 
 impl Cluster {
     /// Gives a token that is bound to what the request names, as far as that is a pod.
@@ -43,6 +68,7 @@ impl Cluster {
             return Err(Status::invalid(target.kind, target.name, "spec.expirationSeconds", why));
         }
         let (name, uid) = (text(spec, "/boundObjectRef/name"), text(spec, "/boundObjectRef/uid"));
+        let mut bound = Value::Null;
         if text(spec, "/boundObjectRef/kind") == "Pod"
             && let Some(kind) = Kind::of("pods")
         {
@@ -54,14 +80,19 @@ impl Cluster {
                 );
                 return Err(Status::conflict_because(kind, name, &why));
             }
+            bound = json!([name, pod.uid()]);
         }
         let audiences = match spec["audiences"].as_array() {
             Some(audiences) if !audiences.is_empty() => audiences.clone(),
-            Some(_) | None => vec![AUDIENCE.into()],
+            Some(_) | None => vec![API_AUDIENCE.into()],
         };
         let expires = writer.now + SignedDuration::from_secs(expiration_s);
-        // No signature: whoever takes it for a token finds out at once.
-        let token = format!("simulated.{account}.{name}.{}", expires.as_second());
+        let token = self.seal(&json!({
+            "account": [target.namespace, target.name, account],
+            "pod": bound,
+            "audiences": audiences,
+            "expires": expires.as_second(),
+        }));
         let mut answer = request.clone();
         answer["kind"] = "TokenRequest".into();
         answer["apiVersion"] = "authentication.k8s.io/v1".into();
@@ -70,5 +101,54 @@ impl Cluster {
         answer["spec"]["expirationSeconds"] = expiration_s.into();
         answer["status"] = json!({"token": token, "expirationTimestamp": time(expires)});
         Ok(answer)
+    }
+
+    /// Whose token this is; `None` when it is not of this cluster, over, or of something that is gone.
+    #[must_use]
+    pub fn owner_of(&self, token: &str, now: Timestamp) -> Option<TokenOwner> {
+        let claims = self.unseal(token)?;
+        if integer(&claims, "/expires")? <= now.as_second() {
+            return None;
+        }
+        let part = |pointer: &str| text(&claims, pointer).to_owned();
+        let (namespace, name, uid) = (part("/account/0"), part("/account/1"), part("/account/2"));
+        let lives = |plural: &str, name: &str, uid: &str| {
+            let object = self.get(Kind::of(plural)?, &namespace, name).ok()?;
+            (object.uid() == uid).then_some(())
+        };
+        lives("serviceaccounts", &name, &uid)?;
+        let pod = if claims["pod"].is_array() {
+            let (name, uid) = (part("/pod/0"), part("/pod/1"));
+            lives("pods", &name, &uid)?;
+            Some((name, uid))
+        } else {
+            None
+        };
+        let audiences =
+            claims["audiences"].as_array()?.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+        Some(TokenOwner { namespace, name, uid, pod, audiences })
+    }
+
+    /// Keyed by the cluster's seed, which is as secret as it was chosen to be: enough for a simulation.
+    fn mac(&self, claims: &str) -> Hmac<Sha256> {
+        let mut mac =
+            Hmac::<Sha256>::new_from_slice(&self.options.seed.to_be_bytes()).expect("any key will do");
+        mac.update(b"service account token ");
+        mac.update(claims.as_bytes());
+        mac
+    }
+
+    fn seal(&self, claims: &Value) -> String {
+        let claims = URL_SAFE_NO_PAD.encode(claims.to_string());
+        let mac = URL_SAFE_NO_PAD.encode(self.mac(&claims).finalize().into_bytes());
+        format!("{PREFIX}{claims}.{mac}")
+    }
+
+    fn unseal(&self, token: &str) -> Option<Value> {
+        let token = Some(token).filter(|token| token.len() <= TOKEN_BYTES_MAX)?;
+        let (claims, mac) = token.strip_prefix(PREFIX)?.split_once('.')?;
+        let mac = URL_SAFE_NO_PAD.decode(mac).ok()?;
+        self.mac(claims).verify_slice(&mac).ok()?;
+        serde_json::from_slice(&URL_SAFE_NO_PAD.decode(claims).ok()?).ok()
     }
 }

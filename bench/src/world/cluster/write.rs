@@ -48,6 +48,8 @@ pub enum Part {
     Main,
     /// The status, labels and annotations.
     Status,
+    /// Whether a CertificateSigningRequest is approved: the conditions of its status.
+    Approval,
 }
 
 impl Part {
@@ -57,6 +59,7 @@ impl Part {
         match self {
             Part::Main => "",
             Part::Status => "status",
+            Part::Approval => "approval",
         }
     }
 }
@@ -214,12 +217,21 @@ impl Cluster {
                 if kind.has_status() {
                     copy_member(&old.value, &mut new, "status");
                 }
-                if kind.plural == "services" {
-                    keep_address(&old.value, &mut new);
+                match kind.plural {
+                    "services" => keep_address(&old.value, &mut new),
+                    // What was asked to be signed stays as it was asked.
+                    "certificatesigningrequests" => copy_member(&old.value, &mut new, "spec"),
+                    _ => {}
                 }
                 self.fill(kind, &mut new, false);
                 check::check(kind, name, &new)?;
                 check::check_update(kind, name, &old.value, &new)?;
+            }
+            Part::Approval => {
+                let mut whole = old.value.clone();
+                map_mut(&mut whole, "status");
+                copy_member(&new["status"], &mut whole["status"], "conditions");
+                new = whole;
             }
             Part::Status => {
                 let mut whole = old.value.clone();
