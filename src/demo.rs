@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use bench::serve::cci::CloudHandle;
 use bench::serve::kubernetes::KubernetesOptions;
-use bench::world::cloud::CloudOptions;
+use bench::world::cloud::{CloudOptions, PodNetwork};
 use serde_json::{Value, json};
 use tokio::sync::oneshot;
 use tokio_util::sync::CancellationToken;
@@ -62,10 +62,13 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     // A kept log may know the pods of another demo: these are others.
     let mut cluster = KubernetesOptions::default();
     cluster.cluster.seed = rand_seed();
+    // Nobody is there to approve the certificate of the kubelet API.
+    cluster.auto_approve = true;
     simulation.serve_cluster(args.cluster, cluster, &worlds_stop).await?;
     let cloud = CloudOptions {
         only: Some(simulate::generation(args.profile)),
         capacities: args.cloud_capacity.clone().unwrap_or_default(),
+        pod_network: PodNetwork::Loopback,
         ..CloudOptions::default()
     };
     simulation.serve_cloud(args.cloud, cloud, 1, &worlds_stop).await?;
@@ -74,7 +77,9 @@ async fn demo(args: DemoArgs) -> Result<(), Failure> {
     simulation.write_credentials(&credentials)?;
 
     let log_dir = args.log_dir.clone().unwrap_or_else(|| scratch.path().join("log"));
-    let config = agent_config(&args, &simulation, &credentials, &log_dir)?;
+    let client_ca = scratch.path().join("client-ca.crt");
+    simulation.write_client_ca("the demo's client CA", &client_ca)?;
+    let config = agent_config(&args, &simulation, &credentials, &client_ca, &log_dir)?;
     let agent_stop = stop.child_token();
     let (sender, reachable) = oneshot::channel();
     let mut agent = tokio::spawn(run::serve(config, agent_stop.clone(), Some(sender)));
@@ -111,13 +116,14 @@ fn agent_config(
     args: &DemoArgs,
     simulation: &Simulation,
     credentials: &Path,
+    client_ca: &Path,
     log_dir: &Path,
 ) -> Result<RunConfig, Failure> {
     let Some((cloud, address)) = &simulation.cloud else { return Err("no cloud".into()) };
     let accepted = cloud.credentials();
     let endpoint = format!("http://{address}");
     let path = |path: &Path| path.as_os_str().to_owned();
-    let options: [(&str, OsString); 18] = [
+    let options: [(&str, OsString); 20] = [
         ("--kubeconfig", path(&args.kubeconfig)),
         ("--cluster-id", "demo".into()),
         // Everybody's pods may come: this cluster has no other node.
@@ -137,6 +143,8 @@ fn agent_config(
         ("--poll-period-ms", "1000".into()),
         ("--listen", args.listen.to_string().into()),
         ("--admin-listen", args.admin_listen.to_string().into()),
+        ("--kubelet-listen", args.kubelet_listen.to_string().into()),
+        ("--client-ca-file", path(client_ca)),
     ];
     let typed = ["burst-agent", "run"].into_iter().map(OsString::from);
     let typed = typed.chain(options.into_iter().flat_map(|(flag, value)| [flag.into(), value]));
@@ -181,6 +189,7 @@ impl Cluster {
                 "terminationGracePeriodSeconds": 1,
                 "containers": [{
                     "name": "main", "image": "swr.example.com/demo/web:1",
+                    "ports": [{"containerPort": 8080}],
                     "resources": {"requests": resources, "limits": resources},
                 }],
             },
@@ -290,6 +299,10 @@ fn welcome(kubeconfig: &Path, addresses: Addresses) {
          \x20 export KUBECONFIG={}\n\
          \x20 kubectl get nodes,pods -o wide\n\
          \x20 kubectl describe pod demo-0\n\
+         \x20 kubectl logs -f demo-0\n\
+         \x20 kubectl exec -it demo-0 -- sh\n\
+         \x20 kubectl port-forward demo-0 8080\n\
+         \x20 kubectl top pods\n\
          \x20 kubectl delete pod demo-0\n\n\
          \x20 burst-agent replay --from-agent http://{} --pod default/demo-0\n\
          \x20 curl http://{}/metrics\n\n\

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use bench::serve::cci::{self, CloudHandle};
+use bench::serve::cci::{self, CloudHandle, PodListeners};
 use bench::serve::kubernetes::{self, Kubernetes, KubernetesOptions};
-use bench::world::cloud::{CloudOptions, Generation};
+use bench::world::cloud::{CloudOptions, Generation, PodNetwork};
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
@@ -74,7 +74,7 @@ impl Simulation {
         Ok(())
     }
 
-    /// Serves a cloud until `stop`.
+    /// Serves a cloud until `stop`; its pods answer where they are on this machine.
     ///
     /// # Errors
     /// [`Error::Listen`].
@@ -86,8 +86,12 @@ impl Simulation {
         stop: &CancellationToken,
     ) -> Result<(), Error> {
         let (listener, address) = listen("--cloud", address).await?;
+        let has_pods_here = options.pod_network == PodNetwork::Loopback;
         let cloud = CloudHandle::new(options, seed);
         tokio::spawn(cci::serve(listener, cloud.clone(), stop.clone()));
+        if has_pods_here {
+            tokio::spawn(cci::serve_pods(cloud.clone(), PodListeners::default(), stop.clone()));
+        }
         self.cloud = Some((cloud, address));
         Ok(())
     }
@@ -97,12 +101,17 @@ impl Simulation {
     /// # Errors
     /// [`Error::Write`].
     pub fn write_kubeconfig(&self, option: &'static str, path: &Path) -> Result<(), Error> {
-        let Some((_, address)) = &self.cluster else { return Ok(()) };
-        fs::write(path, kubernetes::kubeconfig(*address)).map_err(|source| Error::Write {
-            option,
-            path: path.to_owned(),
-            source,
-        })
+        let Some((cluster, address)) = &self.cluster else { return Ok(()) };
+        write_private(option, path, &cluster.kubeconfig(*address))
+    }
+
+    /// Writes the authority whose client certificate the cluster shows to nodes.
+    ///
+    /// # Errors
+    /// [`Error::Write`].
+    pub fn write_client_ca(&self, option: &'static str, path: &Path) -> Result<(), Error> {
+        let Some((cluster, _)) = &self.cluster else { return Ok(()) };
+        write_private(option, path, &cluster.node_access().client_ca_pem)
     }
 
     /// Writes the credentials that the cloud accepts, readable for this user alone.
@@ -120,17 +129,20 @@ impl Simulation {
             ("password", &credentials.password),
             ("domain", &credentials.domain),
         ] {
-            let path = directory.join(name);
-            let mut options = OpenOptions::new();
-            let file = options.write(true).create(true).truncate(true).mode(0o600).open(&path);
-            file.and_then(|mut file| file.write_all(secret.as_bytes())).map_err(|source| Error::Write {
-                option,
-                path,
-                source,
-            })?;
+            write_private(option, &directory.join(name), secret)?;
         }
         Ok(())
     }
+}
+
+/// Writes a file that this user alone may read.
+fn write_private(option: &'static str, path: &Path, text: &str) -> Result<(), Error> {
+    let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(path);
+    file.and_then(|mut file| file.write_all(text.as_bytes())).map_err(|source| Error::Write {
+        option,
+        path: path.to_owned(),
+        source,
+    })
 }
 
 async fn listen(option: &'static str, address: SocketAddr) -> Result<(TcpListener, SocketAddr), Error> {
@@ -179,6 +191,9 @@ async fn serve(args: &SimulateArgs, stop: &CancellationToken) -> Result<Simulati
     if let Some(path) = &args.kubeconfig_out {
         simulation.write_kubeconfig("--kubeconfig-out", path)?;
     }
+    if let Some(path) = &args.client_ca_out {
+        simulation.write_client_ca("--client-ca-out", path)?;
+    }
     if let Some(directory) = &args.credentials_out {
         simulation.write_credentials(directory)?;
     }
@@ -196,6 +211,7 @@ fn cloud_options(args: &SimulateArgs) -> CloudOptions {
         only: args.profile.map(generation),
         faults: args.faults.clone().unwrap_or_default(),
         capacities: args.cloud_capacity.clone().unwrap_or_default(),
+        pod_network: if args.reachable_pods { PodNetwork::Loopback } else { PodNetwork::Private },
         ..CloudOptions::default()
     };
     options.rate_limits.all_per_s = args.cloud_rate_limit;
@@ -218,6 +234,7 @@ fn place(args: &SimulateArgs, simulation: &Simulation) -> serde_json::Value {
         "cloud": simulation.cloud.as_ref().map(|(_, address)| url(*address)),
         "kubeconfig": args.kubeconfig_out,
         "credentials": args.credentials_out,
+        "client_ca": args.client_ca_out,
         "project": simulation.cloud.as_ref().map(|(cloud, _)| cloud.credentials().project),
         "project_id": simulation.cloud.as_ref().map(|(cloud, _)| cloud.credentials().project_id),
     })

@@ -52,6 +52,10 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDR", default_value_t = LOOPBACK_ANY, value_parser = loopback_address, help_heading = "Addresses")]
     pub admin_listen: SocketAddr,
 
+    /// Where the agent serves the kubelet API; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR", default_value_t = LOOPBACK_ANY, value_parser = loopback_address, help_heading = "Addresses")]
+    pub kubelet_listen: SocketAddr,
+
     /// What the program says of itself.
     #[command(flatten)]
     pub logging: Logging,

@@ -52,6 +52,9 @@ pub struct SimulateArgs {
     /// as many run is sold out until one ends.
     #[arg(long, value_name = "ROOM", help_heading = "World")]
     pub cloud_capacity: Option<Capacities>,
+    /// Give pods addresses on this machine (127.64.0.0/16), where their ports answer: for port-forward and, with CCI 2.0, metrics.
+    #[arg(long, help_heading = "World")]
+    pub reachable_pods: bool,
     /// Makes the chances repeatable; without it each start has a seed of its own, which is printed.
     #[arg(long, value_name = "N", help_heading = "World")]
     pub seed: Option<u64>,
@@ -59,6 +62,10 @@ pub struct SimulateArgs {
     /// Write a kubeconfig for the cluster here.
     #[arg(long, value_name = "FILE", help_heading = "For the agent")]
     pub kubeconfig_out: Option<PathBuf>,
+    /// Write the authority here (PEM) that signed the certificate with which the cluster comes to the kubelet API: the agent's
+    /// --client-ca-file.
+    #[arg(long, value_name = "FILE", help_heading = "For the agent")]
+    pub client_ca_out: Option<PathBuf>,
     /// Write the credentials that the cloud accepts into this directory.
     #[arg(long, value_name = "DIR", help_heading = "For the agent")]
     pub credentials_out: Option<PathBuf>,

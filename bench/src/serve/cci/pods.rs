@@ -24,7 +24,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
 use super::CloudHandle;
-use crate::world::cloud::{Cloud, Generation, PodKey};
+use crate::world::cloud::{Cloud, Generation, PodKey, exporter_text};
 
 /// How often it is looked at which pods run.
 const LOOK_AGAIN: Duration = Duration::from_millis(200);
@@ -51,7 +51,11 @@ pub struct PodListeners {
 
 impl Default for PodListeners {
     fn default() -> PodListeners {
-        PodListeners { listeners_max: 512, exporter: None }
+        let exporter: Exporter = Arc::new(|cloud, now_us, key| {
+            cloud.advance(now_us);
+            exporter_text(cloud, key)
+        });
+        PodListeners { listeners_max: 512, exporter: Some(exporter) }
     }
 }
 
