@@ -174,11 +174,14 @@ pub async fn serve(
 
     let clients = wiring::clients(&config).await?;
     let (lookup, questions) = PodLookup::channel();
+    let node_address = kubelet::node_address(&config, &clients);
     let front = match kubelet {
-        Some(listener) => Some((listener, kubelet::front(&config, &clients, lookup, Arc::clone(&metrics))?)),
+        Some(listener) => {
+            let front = kubelet::front(&config, &clients, node_address, lookup, Arc::clone(&metrics))?;
+            Some((listener, front))
+        }
         None => None,
     };
-    let node_address = kubelet::node_address(&config, &clients);
     let machine = commit::open(&config)?;
     readiness.set(Check::LogRecovered, true);
     let clock = Clock::starting_at(machine.state().at());

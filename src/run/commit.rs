@@ -155,7 +155,6 @@ impl RunLoop {
                 _ = self.incoming.recv_many(&mut reports, GROUP_MAX) => {}
                 Some(question) = self.questions.recv() => {
                     lookup::answer(self.machine.state(), question);
-                    continue;
                 }
                 () = tokio::time::sleep(wait) => {}
             }

@@ -26,9 +26,19 @@ pub async fn port(options: &KubeletApi) -> Result<Option<TcpListener>, Error> {
     }
 }
 
-/// The address under which the node shows itself.
+/// The address under which the node shows itself: the one that was given, else the one from which the API server is reached,
+/// unless nobody else could reach that.
 pub fn node_address(config: &RunConfig, clients: &Clients) -> Option<IpAddr> {
-    config.node.node_internal_ip.or(clients.own_address)
+    let is_here = is_loopback_url(&config.cloud.cci.endpoint);
+    let found = clients.own_address.filter(|address| !address.is_loopback() || is_here);
+    let address = config.node.node_internal_ip.or(found);
+    if address.is_none() && config.kubelet.kubelet_listen.0.is_some() {
+        tracing::warn!(
+            "it cannot be told at which address the API server reaches this process, so that logs, exec and metrics will not \
+             work: give node-internal-ip"
+        );
+    }
+    address
 }
 
 /// What answers at the port.
@@ -38,6 +48,7 @@ pub fn node_address(config: &RunConfig, clients: &Clients) -> Option<IpAddr> {
 pub fn front(
     config: &RunConfig,
     clients: &Clients,
+    address: Option<IpAddr>,
     lookup: PodLookup,
     metrics: Arc<Metrics>,
 ) -> Result<Front, Error> {
@@ -47,7 +58,8 @@ pub fn front(
             CertificateSource::Files { certificate: certificate.clone(), key: key.clone() }
         }
         (_, _) => CertificateSource::Request {
-            addresses: node_address(config, clients).iter().map(ToString::to_string).collect(),
+            // Under its name as well, which is the first that an API server looks for unless it is told otherwise.
+            addresses: address.iter().map(ToString::to_string).chain([node.clone()]).collect(),
         },
     };
     let settings = FrontSettings {

@@ -1,6 +1,7 @@
 //! Whether somebody may: the API server is asked, with the attributes that a kubelet asks with.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -40,8 +41,9 @@ impl Authorizer {
     ) -> Result<(), Refused> {
         let subresources: Vec<&str> = subresources.collect();
         let name = printable(&user.name);
+        let is_news = AtomicBool::new(false);
         for subresource in &subresources {
-            match self.allowed(user, verb, subresource).await {
+            match self.allowed(user, verb, subresource, &is_news).await {
                 Ok(true) => return Ok(()),
                 Ok(false) => {}
                 Err(NoReview::Busy) => return Err(busy()),
@@ -55,7 +57,12 @@ impl Authorizer {
             }
         }
         let asked = subresources.join(" ");
-        tracing::info!(user = %name, verb, subresources = %asked, "a user of the kubelet API is denied");
+        // Once for each answer of the cluster: who is denied may ask as often as it likes.
+        if is_news.into_inner() {
+            tracing::info!(user = %name, verb, subresources = %asked, "a user of the kubelet API is denied");
+        } else {
+            tracing::debug!(user = %name, verb, subresources = %asked, "a user of the kubelet API is denied again");
+        }
         let text = format!("Forbidden (user={name}, verb={verb}, resource=nodes, subresource(s)=[{asked}])");
         Err(Refused::new(StatusCode::FORBIDDEN, text))
     }
@@ -65,6 +72,7 @@ impl Authorizer {
         user: &Arc<User>,
         verb: &'static str,
         subresource: &'static str,
+        is_news: &AtomicBool,
     ) -> Result<bool, NoReview> {
         // Everything about the user counts: two of the same name need not be in the same groups.
         let extra = serde_json::to_string(&user.extra).unwrap_or_default();
@@ -72,7 +80,11 @@ impl Authorizer {
         let parts = [verb, subresource, &user.name, &user.uid, &extra].into_iter().chain(groups);
         let question = self.reviews.question(parts);
         let (api, node, user) = (self.api.clone(), Arc::clone(&self.node), Arc::clone(user));
-        self.reviews.ask(question, || review(api, node, user, verb, subresource)).await
+        let review = || {
+            is_news.store(true, Ordering::Relaxed);
+            review(api, node, user, verb, subresource)
+        };
+        self.reviews.ask(question, review).await
     }
 }
 

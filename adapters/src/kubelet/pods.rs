@@ -11,11 +11,12 @@ use futures_util::{Stream, StreamExt};
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
 use serde_json::{Value, json};
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, timeout_at};
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::authenticate::busy;
-use super::{PodView, Refused};
+use super::{PodLookup, PodView, Refused};
 use crate::kubernetes::transport::{ApiServer, escape};
 
 /// Lists that may be on their way at once: each is a full list of the node's pods in the API server.
@@ -43,15 +44,41 @@ impl Pods {
 
     /// A `PodList`, passed through as it comes.
     pub(super) async fn list(&self) -> Result<Response, Refused> {
-        let permit = Arc::clone(&self.permits).try_acquire_owned().map_err(|_| busy())?;
+        let permit = self.permit()?;
         let body = self.api.open(&self.path, BEGIN_TIMEOUT).await.map_err(|failure| {
             tracing::warn!(%failure, "the pods of the node cannot be listed");
             Refused::internal("the pods of the node cannot be listed")
         })?;
         let end = Instant::now() + LIST_TIMEOUT;
+        let permit = lent(permit, LIST_TIMEOUT);
         let whole = bounded(body.into_data_stream(), LIST_BYTES_MAX, end, permit);
         Ok(([(CONTENT_TYPE, "application/json")], Body::from_stream(whole)).into_response())
     }
+
+    /// A `PodList` of the pods of which a container runs, with as much of each as a kubelet says.
+    pub(super) async fn running(&self, lookup: &PodLookup) -> Result<Response, Refused> {
+        let _permit = self.permit()?;
+        let pods = lookup.all().await?;
+        let items: Vec<Value> = pods.iter().filter_map(|view| item(view, view.status.as_ref()?)).collect();
+        let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
+        Ok(([(CONTENT_TYPE, "application/json")], list.to_string()).into_response())
+    }
+
+    fn permit(&self) -> Result<OwnedSemaphorePermit, Refused> {
+        Arc::clone(&self.permits).try_acquire_owned().map_err(|_| busy())
+    }
+}
+
+/// Lends a permit until the guard is dropped, for so long at most: a body that its client does not take is not asked for more,
+/// so that nothing in it can tell the time.
+fn lent(permit: OwnedSemaphorePermit, longest: Duration) -> DropGuard {
+    let returned = CancellationToken::new();
+    let guard = returned.clone().drop_guard();
+    tokio::spawn(async move {
+        let _permit = permit;
+        let _longest = tokio::time::timeout(longest, returned.cancelled()).await;
+    });
+    guard
 }
 
 /// Passes on what comes until `end`, so many bytes at most. Beyond that it fails, so that a part is not taken for the
@@ -78,13 +105,6 @@ fn bounded<E>(
             Err(_) => cut("the list of pods takes too long"),
         }
     })
-}
-
-/// A `PodList` of the pods of which a container runs, with as much of each as a kubelet says.
-pub(super) fn running(pods: &[PodView]) -> Response {
-    let items: Vec<Value> = pods.iter().filter_map(|view| item(view, view.status.as_ref()?)).collect();
-    let list = json!({"kind": "PodList", "apiVersion": "v1", "metadata": {}, "items": items});
-    ([(CONTENT_TYPE, "application/json")], list.to_string()).into_response()
 }
 
 fn item(view: &PodView, status: &PodStatus) -> Option<Value> {

@@ -13,7 +13,7 @@ use http::{HeaderValue, StatusCode};
 
 use super::authenticate::{Authenticator, busy, strip};
 use super::authorize::Authorizer;
-use super::pods::{self, Pods};
+use super::pods::Pods;
 use super::route::{Page, Route};
 use super::server::{Answer, Peer, has_body};
 use super::{Kubelet, OwnPages, PodView, Refused, Target, attach, exec, forward, logs, query, stats};
@@ -77,7 +77,7 @@ impl Router {
             Page::Attach => attach::attach(kubelet, &self.target(route).await?, request).await,
             Page::PortForward => forward::port_forward(kubelet, &self.target(route).await?, request).await,
             Page::Pods => self.pods.list().await,
-            Page::RunningPods => Ok(pods::running(&kubelet.lookup.all().await?)),
+            Page::RunningPods => self.pods.running(&kubelet.lookup).await,
             Page::StatsSummary => stats::summary(kubelet).await,
             Page::ResourceMetrics => stats::resource_metrics(kubelet).await,
             Page::Metrics => Ok(([(CONTENT_TYPE, PROMETHEUS)], (self.own.metrics)()).into_response()),

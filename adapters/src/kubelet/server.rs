@@ -4,6 +4,7 @@
 //! server by the frames of HTTP/2 cannot be done to this one.
 
 use std::convert::Infallible;
+use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -15,6 +16,7 @@ use http::header::{CONNECTION, TRANSFER_ENCODING};
 use hyper::body::Body as _;
 use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
+use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::TlsAcceptor;
@@ -38,6 +40,21 @@ pub(super) struct Peer {
     /// Who holds the client certificate of the connection, if there is one.
     pub(super) holder: Option<Holder>,
     pub(super) admitted: Arc<Admitted>,
+}
+
+/// How long a connection is silent before it is asked whether it is still there, how often, and how many times.
+const SILENT: Duration = Duration::from_secs(60);
+const PROBE_PERIOD: Duration = Duration::from_secs(20);
+const PROBES: u32 = 4;
+
+/// A keystroke is a small packet that nothing follows; and who follows a log that says nothing is not missed by anybody when
+/// it is gone, but for this.
+fn prepare(tcp: &TcpStream) {
+    let keep_alive = TcpKeepalive::new().with_time(SILENT).with_interval(PROBE_PERIOD).with_retries(PROBES);
+    let set = tcp.set_nodelay(true).and_then(|()| SockRef::from(tcp).set_tcp_keepalive(&keep_alive));
+    if let Err(error) = set {
+        tracing::debug!(%error, "a connection to the kubelet API cannot be set up as it should be");
+    }
 }
 
 /// Answers requests.
@@ -97,8 +114,7 @@ async fn connection(
     answer: impl Answer,
     ending: CancellationToken,
 ) {
-    // A keystroke is a small packet that nothing follows.
-    let _best_effort = tcp.set_nodelay(true);
+    prepare(&tcp);
     let cut = admitted.cut().clone();
     let secured = tokio::select! {
         () = cut.cancelled() => return,
@@ -138,12 +154,19 @@ async fn connection(
     let io = TokioIo::new(Held::new(tls, admitted));
     let mut served = pin!(builder.serve_connection(io, service).with_upgrades());
     let head_by = Instant::now() + limits.head;
+    // Decided when it is due: a branch's condition is looked at before the waiting, when nothing has been asked yet.
+    let mut nothing_asked = pin!(async {
+        sleep_until(head_by).await;
+        if asked.is_cancelled() {
+            pending::<()>().await;
+        }
+    });
     let mut is_told = false;
     loop {
         tokio::select! {
             _served = served.as_mut() => return,
             () = cut.cancelled() => return,
-            () = sleep_until(head_by), if !asked.is_cancelled() => return,
+            () = nothing_asked.as_mut() => return,
             () = ending.cancelled(), if !is_told => {
                 is_told = true;
                 served.as_mut().graceful_shutdown();

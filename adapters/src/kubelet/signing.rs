@@ -37,8 +37,13 @@ const DENIED_WAIT: Duration = Duration::from_secs(900);
 /// many nodes do not all ask at once.
 const RENEWAL_PERCENT: i64 = 80;
 const RENEWAL_SPREAD_PERCENT: i64 = 10;
-/// And not sooner than that, whatever a certificate says.
-const RENEWAL_MIN: Duration = Duration::from_secs(60);
+/// And not sooner than that, whatever a certificate says: each request stays in the cluster for a while.
+const RENEWAL_MIN: Duration = Duration::from_secs(900);
+
+/// What the certificate is to be used for. Signers before Kubernetes 1.27 ask for the encipherment of keys, which later ones
+/// allow, and for which only keys of RSA have a use.
+const USAGES: [&str; 2] = ["digital signature", "server auth"];
+const OLD_USAGES: [&str; 3] = ["digital signature", "key encipherment", "server auth"];
 
 /// Asks for certificates.
 pub(super) struct Signing {
@@ -55,8 +60,10 @@ pub(super) struct Signing {
 /// Why there is no certificate.
 #[derive(Debug)]
 enum Without {
-    /// Somebody said no, or the signer could not.
+    /// Somebody said no.
     Denied(String),
+    /// The signer does not take such a request.
+    Unsigned(String),
     /// A call failed, or the request is gone: ask again.
     Later(String),
 }
@@ -85,15 +92,22 @@ impl Signing {
 
     async fn keep_on(&self) {
         let mut retry = RETRY_MIN;
+        let mut usages: &[&str] = &USAGES;
         loop {
-            let wait = match self.obtain().await {
+            let wait = match self.obtain(usages).await {
                 Ok(validity) => {
                     retry = RETRY_MIN;
                     let renewal = renewal(validity, Clock::wall().as_s(), uuid::Uuid::new_v4().as_u128());
                     tracing::info!(renewal_s = renewal.as_secs(), "the kubelet API has a certificate");
                     renewal
                 }
-                Err(Without::Denied(reason)) => {
+                Err(Without::Unsigned(reason)) if usages.len() == USAGES.len() => {
+                    tracing::info!(%reason, "the signer may be an older one: asking it as those are asked");
+                    usages = &OLD_USAGES;
+                    RETRY_MIN
+                }
+                Err(Without::Denied(reason) | Without::Unsigned(reason)) => {
+                    usages = &USAGES;
                     let wait_s = DENIED_WAIT.as_secs();
                     tracing::error!(%reason, wait_s, "the certificate of the kubelet API is refused");
                     DENIED_WAIT
@@ -109,9 +123,9 @@ impl Signing {
     }
 
     /// One request, from its key to its certificate.
-    async fn obtain(&self) -> Result<Validity, Without> {
+    async fn obtain(&self, usages: &[&str]) -> Result<Validity, Without> {
         let (key, request) = request(&self.node, &self.addresses)?;
-        let name = self.create(&request).await?;
+        let name = self.create(&request, usages).await?;
         let chain = self.wait(&name).await?;
         let validity =
             Validity::of(&chain).ok_or_else(|| Without::Later("no certificate was issued".into()))?;
@@ -119,13 +133,13 @@ impl Signing {
         Ok(validity)
     }
 
-    async fn create(&self, request: &str) -> Result<String, Without> {
+    async fn create(&self, request: &str, usages: &[&str]) -> Result<String, Without> {
         let body = json!({
             "apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
             "metadata": {"generateName": "burst-agent-"},
             "spec": {
                 "request": STANDARD.encode(request), "signerName": "kubernetes.io/kubelet-serving",
-                "usages": ["digital signature", "server auth"],
+                "usages": usages,
             },
         });
         let call = Call { accept: WHOLE, ..Call::with_body(Method::POST, PATH, JSON, &body) };
@@ -140,12 +154,13 @@ impl Signing {
         let path = format!("{PATH}/{}", escape(name));
         let mut tell_at = Instant::now();
         loop {
+            let mut trouble = None;
             let looked = match self.api.call(Call::get(&path, WHOLE)).await {
                 Ok(bytes) => read(&bytes)?,
                 // Too old, and cleaned away.
                 Err(failure) if failure.code() == Some(404) => return Err(failure.into()),
                 Err(failure) => {
-                    tracing::debug!(%failure, "a request for a certificate cannot be looked at");
+                    trouble = Some(failure);
                     Object::default()
                 }
             };
@@ -154,11 +169,18 @@ impl Signing {
             }
             if Instant::now() >= tell_at {
                 tell_at = Instant::now() + TELL_PERIOD;
-                tracing::warn!(
-                    request = name,
-                    "the kubelet API (logs, exec, metrics) waits for its certificate to be approved: kubectl \
-                     certificate approve {name}"
-                );
+                match trouble {
+                    Some(failure) => tracing::warn!(
+                        request = name,
+                        %failure,
+                        "whether the certificate of the kubelet API was issued cannot be seen"
+                    ),
+                    None => tracing::warn!(
+                        request = name,
+                        "the kubelet API (logs, exec, metrics) waits for its certificate to be approved: kubectl \
+                         certificate approve {name}"
+                    ),
+                }
             }
             sleep(self.look_period).await;
         }
@@ -199,7 +221,8 @@ impl Object {
         let no =
             self.status.conditions.iter().find(|condition| matches!(&*condition.r#type, "Denied" | "Failed"));
         if let Some(Condition { r#type, reason, message }) = no {
-            return Err(Without::Denied(crate::cut(&format!("{type}: {reason}: {message}"))));
+            let text = crate::cut(&format!("{type}: {reason}: {message}"));
+            return Err(if r#type == "Failed" { Without::Unsigned(text) } else { Without::Denied(text) });
         }
         if self.status.certificate.is_empty() {
             return Ok(None);

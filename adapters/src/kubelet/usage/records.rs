@@ -138,7 +138,7 @@ impl Records {
     /// CPU of the node: the sum over its pods, of which one that was not read long ago would be missing; so there is none
     /// when that may be many.
     pub(in crate::kubelet) fn cpu(&self) -> Option<Counter> {
-        let nano_cores = self.pods().flat_map(PodRecord::samples).map(|counter| counter.nano_cores).sum();
+        let nano_cores = total(self.pods().flat_map(PodRecord::samples).map(|counter| counter.nano_cores));
         let counter = Counter { at_ms: self.at_ms, core_nanos: self.core_nanos, nano_cores };
         self.complete.then_some(counter)
     }
@@ -155,10 +155,16 @@ fn has_ended(phase: Phase) -> bool {
     matches!(phase, Phase::Succeeded | Phase::Failed)
 }
 
+/// The sum of what is known of all; `None` when it is not of one. What a pod says of itself may be any number, and is not to
+/// bring the agent down.
+fn total(amounts: impl Iterator<Item = Option<u64>>) -> Option<u64> {
+    amounts.into_iter().try_fold(0_u64, |sum, amount| Some(sum.saturating_add(amount?)))
+}
+
 /// What is not known of one is not known of all.
 fn sum_of(memories: impl Iterator<Item = Memory>) -> Memory {
     let memories: Vec<Memory> = memories.collect();
-    let sum = |field: fn(&Memory) -> Option<u64>| memories.iter().map(field).sum::<Option<u64>>();
+    let sum = |field: fn(&Memory) -> Option<u64>| total(memories.iter().map(field));
     Memory {
         working_set_bytes: sum(|memory| memory.working_set_bytes),
         usage_bytes: sum(|memory| memory.usage_bytes),
@@ -231,7 +237,7 @@ impl PodRecord {
     pub(in crate::kubelet) fn cpu(&self) -> Option<Counter> {
         let counters = self.containers.iter().map(ContainerRecord::cpu).collect::<Option<Vec<_>>>()?;
         let at_ms = counters.iter().map(|counter| counter.at_ms).max()?;
-        let nano_cores = counters.iter().map(|counter| counter.nano_cores).sum();
+        let nano_cores = total(counters.iter().map(|counter| counter.nano_cores));
         Some(Counter { at_ms, core_nanos: self.core_nanos, nano_cores })
     }
 
@@ -339,4 +345,16 @@ impl ContainerRecord {
 fn rate(core_nanos: u64, elapsed_ms: u64) -> u64 {
     let rate = u128::from(core_nanos) * 1_000 / u128::from(elapsed_ms.max(1));
     u64::try_from(rate).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_ends_at_the_largest_number_and_is_not_known_without_one_of_its_parts() {
+        assert_eq!(total([Some(u64::MAX), Some(1)].into_iter()), Some(u64::MAX));
+        assert_eq!(total([Some(u64::MAX), None, Some(1)].into_iter()), None);
+        assert_eq!(total(std::iter::empty()), Some(0));
+    }
 }
