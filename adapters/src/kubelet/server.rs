@@ -138,12 +138,18 @@ async fn connection(
     let io = TokioIo::new(Held::new(tls, admitted));
     let mut served = pin!(builder.serve_connection(io, service).with_upgrades());
     let head_by = Instant::now() + limits.head;
-    let mut is_told = false;
+    let (mut has_begun, mut is_told) = (false, false);
     loop {
         tokio::select! {
             _served = served.as_mut() => return,
             () = cut.cancelled() => return,
-            () = sleep_until(head_by), if !asked.is_cancelled() => return,
+            // The condition is looked at before the wait, and a head may come during it.
+            () = sleep_until(head_by), if !has_begun => {
+                has_begun = asked.is_cancelled();
+                if !has_begun {
+                    return;
+                }
+            }
             () = ending.cancelled(), if !is_told => {
                 is_told = true;
                 served.as_mut().graceful_shutdown();
