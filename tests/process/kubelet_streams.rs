@@ -135,7 +135,9 @@ async fn by_spdy(door: Door<'_>, query: &[(&str, &str)], stdin: Option<Bytes>) -
         stderr.read_to_end(&mut ran.err),
         error.read_to_end(&mut status)
     );
-    (out.expect("the output"), err.expect("the errors"), told.expect("the status"));
+    for ended in [out, err, told] {
+        ended.expect("each stream comes to its end");
+    }
     ran.status = serde_json::from_slice(&status).expect("a status");
     ran
 }
@@ -233,7 +235,8 @@ async fn files_are_copied_both_ways_as_kubectl_copies_them() {
         let name = format!("file-{number}");
         let mut archive = tar::Builder::new(Vec::new());
         let mut header = tar::Header::new_gnu();
-        (header.set_size(file.len() as u64), header.set_mode(0o644));
+        header.set_size(file.len() as u64);
+        header.set_mode(0o644);
         archive.append_data(&mut header, &name, &*file).expect("a file");
         let archive = Bytes::from(archive.into_inner().expect("an archive"));
         let ran = exec(door, speech, &["tar", "-xmf", "-", "-C", "/tmp"], Some(archive)).await;
