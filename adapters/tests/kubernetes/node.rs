@@ -94,7 +94,25 @@ async fn an_absent_node_is_registered() {
     let conditions = asked[2].body["status"]["conditions"].as_array().expect("conditions");
     let ready = &conditions[0];
     assert_eq!((&ready["status"], &ready["reason"]), (&json!("False"), &json!("BurstAgentStarting")));
-    assert_eq!(asked[2].body["status"]["daemonEndpoints"]["kubeletEndpoint"]["Port"], 10_250);
+    let status = &asked[2].body["status"];
+    assert_eq!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"], 0, "no kubelet API is served");
+    assert_eq!(status["declaredFeatures"], json!(null));
+}
+
+#[tokio::test]
+async fn a_node_with_a_kubelet_api_says_where_it_is_and_that_it_takes_websockets() {
+    let ok = || Reply::json(200, &json!({}));
+    let script = vec![missing(), Reply::json(201, &registered("u-1")), ok(), ok()];
+    let (server, node) = node_with(script, |settings| {
+        settings.kubelet_port = Some(10_250);
+        settings.internal_ip = Some("10.0.0.7".to_owned());
+    })
+    .await;
+    assert_eq!(node.patch_node(&NodeReadiness::Ready).await, WRITTEN);
+    let status = &server.asked(3).await[2].body["status"];
+    assert_eq!(status["daemonEndpoints"]["kubeletEndpoint"]["Port"], 10_250);
+    assert_eq!(status["addresses"][1], json!({ "type": "InternalIP", "address": "10.0.0.7" }));
+    assert_eq!(status["declaredFeatures"], json!(["ExtendWebSocketsToKubelet"]));
 }
 
 #[tokio::test]

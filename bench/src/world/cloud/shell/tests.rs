@@ -278,7 +278,7 @@ fn output_that_nobody_takes_ends_the_command() {
 }
 
 #[test]
-fn whatever_is_asked_or_typed_is_borne() {
+fn fuzz_shell() {
     let check = |input: &[u8]| {
         let text = String::from_utf8_lossy(input);
         let caller = || Caller { most: Some(100_000), ..Caller::typing(&[input]) };
