@@ -52,7 +52,7 @@ pub struct SimulateArgs {
     /// as many run is sold out until one ends.
     #[arg(long, value_name = "ROOM", help_heading = "World")]
     pub cloud_capacity: Option<Capacities>,
-    /// Give pods addresses on this machine (127.64.0.0/16), where their ports answer: for port-forward and, with CCI 2.0, metrics.
+    /// Give pods addresses on this machine (127.64.0.0/10), where their ports answer: for port-forward and, with CCI 2.0, metrics.
     #[arg(long, help_heading = "World")]
     pub reachable_pods: bool,
     /// Makes the chances repeatable; without it each start has a seed of its own, which is printed.

@@ -2,6 +2,11 @@
 
 mod end_to_end;
 mod events;
+mod kubelet;
+mod kubelet_ends;
+mod kubelet_logs;
+mod kubelet_pages;
+mod kubelet_streams;
 mod rights;
 mod stop;
 mod world;

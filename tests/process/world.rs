@@ -9,9 +9,9 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::Arc;
 use std::time::Duration;
 
-use bench::serve::cci::{self, CloudHandle};
+use bench::serve::cci::{self, CloudHandle, PodListeners};
 use bench::serve::kubernetes::{self, Kubernetes, KubernetesOptions};
-use bench::world::cloud::CloudOptions;
+use bench::world::cloud::{CloudOptions, PodNetwork};
 use parking_lot::Mutex;
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
@@ -37,9 +37,23 @@ pub async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T
     tokio::time::timeout(PATIENCE, looking).await.unwrap_or_else(|_| panic!("waited in vain: {what}"))
 }
 
+/// A healthy cloud that takes no time for anything.
+pub fn quick_cloud() -> CloudOptions {
+    CloudOptions {
+        start_latency_ms: 0,
+        namespace_ready_ms: 0,
+        network_ready_ms: 0,
+        ..CloudOptions::default()
+    }
+}
+
 /// Both sides, served here.
 pub struct World {
     client: kube::Client,
+    /// The cluster.
+    pub cluster: Arc<Kubernetes>,
+    /// Where it is.
+    pub cluster_address: SocketAddr,
     /// The cloud.
     pub cloud: CloudHandle,
     cloud_address: SocketAddr,
@@ -51,21 +65,24 @@ pub struct World {
 impl World {
     /// Serves both.
     pub async fn start() -> World {
+        World::of(KubernetesOptions::default(), quick_cloud()).await
+    }
+
+    /// Serves both as these options say.
+    pub async fn of(cluster: KubernetesOptions, cloud: CloudOptions) -> World {
         let (scratch, stop) = (tempfile::tempdir().expect("a directory"), CancellationToken::new());
-        let cluster: Arc<Kubernetes> = Kubernetes::new(KubernetesOptions::default());
-        let quick = CloudOptions {
-            start_latency_ms: 0,
-            namespace_ready_ms: 0,
-            network_ready_ms: 0,
-            ..CloudOptions::default()
-        };
-        let cloud = CloudHandle::new(quick, 1);
+        let cluster = Kubernetes::new(cluster);
+        let has_pods_here = cloud.pod_network == PodNetwork::Loopback;
+        let cloud = CloudHandle::new(cloud, 1);
         let listen = async || TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let (at_cluster, at_cloud) = (listen().await, listen().await);
         let cluster_address = at_cluster.local_addr().expect("an address");
         let cloud_address = at_cloud.local_addr().expect("an address");
-        tokio::spawn(kubernetes::serve(at_cluster, cluster, stop.clone()));
+        tokio::spawn(kubernetes::serve(at_cluster, cluster.clone(), stop.clone()));
         tokio::spawn(cci::serve(at_cloud, cloud.clone(), stop.clone()));
+        if has_pods_here {
+            tokio::spawn(cci::serve_pods(cloud.clone(), PodListeners::default(), stop.clone()));
+        }
         let (proxy, asked) = (listen().await, Asked::default());
         let proxy_address = proxy.local_addr().expect("an address");
         tokio::spawn(relay(proxy, cluster_address, asked.clone()));
@@ -77,11 +94,18 @@ impl World {
         let client =
             adapters::kubernetes::connect(Some(&path("direct")), None).await.expect("a client").client;
         write_credentials(&cloud, &scratch.path().join("credentials"));
-        World { client, cloud, cloud_address, scratch, asked, _stop: stop.drop_guard() }
+        fs::write(path("client-ca.pem"), cluster.node_access().client_ca_pem).expect("it is written");
+        let _stop = stop.drop_guard();
+        World { client, cluster, cluster_address, cloud, cloud_address, scratch, asked, _stop }
     }
 
-    /// Starts the agent, with more options.
+    /// Starts the agent without a kubelet API, with more options.
     pub fn agent(&self, more: &[&str]) -> Agent {
+        self.agent_at("none", more)
+    }
+
+    /// Starts the agent with a kubelet API at an address, which knows the cluster's client certificate, with more options.
+    pub fn agent_at(&self, kubelet: &str, more: &[&str]) -> Agent {
         let path = |name: &str| self.scratch.path().join(name);
         let cloud = format!("http://{}", self.cloud_address);
         let credentials = self.cloud.credentials();
@@ -116,7 +140,9 @@ impl World {
                 "s",
             ])
             .args(["--cci-security-group", "g", "--poll-period-ms", "500", "--min-free-bytes", "0"])
-            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--kubelet-listen", "none"])
+            .args(["--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--kubelet-listen", kubelet])
+            .arg("--client-ca-file")
+            .arg(path("client-ca.pem"))
             .args(more)
             .stderr(words)
             .spawn()
@@ -126,10 +152,15 @@ impl World {
 
     /// Asks the cluster, as anybody but the agent.
     pub async fn ask(&self, method: &str, path: &str, body: &Value) -> Value {
+        self.try_ask(method, path, body).await.expect("the cluster answers")
+    }
+
+    /// The same, of what may be refused.
+    pub async fn try_ask(&self, method: &str, path: &str, body: &Value) -> Result<Value, kube::Error> {
         let request =
             http::Request::builder().method(method).uri(path).header("content-type", "application/json");
         let request = request.body(body.to_string().into_bytes()).expect("a request");
-        self.client.request(request).await.expect("the cluster answers")
+        self.client.request(request).await
     }
 
     /// The pods of the cluster.
@@ -163,6 +194,22 @@ impl World {
     /// What the agent has said.
     pub fn said(&self) -> String {
         fs::read_to_string(self.scratch.path().join("stderr")).expect("it is text")
+    }
+
+    /// Every file of the agent's log.
+    pub fn log_files(&self) -> Vec<Vec<u8>> {
+        let mut directories = vec![self.scratch.path().join("log")];
+        let mut files = Vec::new();
+        while let Some(directory) = directories.pop() {
+            for entry in fs::read_dir(directory).expect("a directory") {
+                let path = entry.expect("an entry").path();
+                match path.is_dir() {
+                    true => directories.push(path),
+                    false => files.push(fs::read(path).expect("it can be read")),
+                }
+            }
+        }
+        files
     }
 
     /// What the agent has asked the cluster, each method and path once.

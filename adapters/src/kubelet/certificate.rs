@@ -95,7 +95,11 @@ impl Files {
             return Ok(false);
         }
         self.digest = digest;
-        self.validity = (self.apply)(tls, &read)?;
+        let applied = (self.apply)(tls, &read);
+        self.validity = applied.map_err(|Unusable(reason)| {
+            let paths: Vec<String> = self.paths.iter().map(|path| path.display().to_string()).collect();
+            Unusable(format!("{}: {reason}", paths.join(", ")))
+        })?;
         self.warned_at_s = None;
         Ok(true)
     }

@@ -4,7 +4,6 @@
 //! server by the frames of HTTP/2 cannot be done to this one.
 
 use std::convert::Infallible;
-use std::future::pending;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -154,19 +153,18 @@ async fn connection(
     let io = TokioIo::new(Held::new(tls, admitted));
     let mut served = pin!(builder.serve_connection(io, service).with_upgrades());
     let head_by = Instant::now() + limits.head;
-    // Decided when it is due: a branch's condition is looked at before the waiting, when nothing has been asked yet.
-    let mut nothing_asked = pin!(async {
-        sleep_until(head_by).await;
-        if asked.is_cancelled() {
-            pending::<()>().await;
-        }
-    });
-    let mut is_told = false;
+    let (mut has_begun, mut is_told) = (false, false);
     loop {
         tokio::select! {
             _served = served.as_mut() => return,
             () = cut.cancelled() => return,
-            () = nothing_asked.as_mut() => return,
+            // The condition is looked at before the wait, and a head may come during it.
+            () = sleep_until(head_by), if !has_begun => {
+                has_begun = asked.is_cancelled();
+                if !has_begun {
+                    return;
+                }
+            }
             () = ending.cancelled(), if !is_told => {
                 is_told = true;
                 served.as_mut().graceful_shutdown();

@@ -61,6 +61,8 @@ pub struct KubernetesOptions {
     pub auto_approve: bool,
     /// Time between two looks at what each node uses. metrics-server: 15 s.
     pub metrics_period: Duration,
+    /// Whether this API server translates for every node, as those before 1.36 do: to them `declaredFeatures` says nothing.
+    pub translates_always: bool,
 }
 
 impl Default for KubernetesOptions {
@@ -74,6 +76,7 @@ impl Default for KubernetesOptions {
             step_period: Duration::from_millis(10),
             auto_approve: false,
             metrics_period: Duration::from_secs(15),
+            translates_always: false,
         }
     }
 }

@@ -81,6 +81,19 @@ async fn who_is_slow_to_begin_is_closed() {
 }
 
 #[tokio::test]
+async fn who_began_in_time_is_not_closed_for_it_later() {
+    let limits = ConnectionLimits { head: Duration::from_millis(100), ..ConnectionLimits::default() };
+    let served = Served::with(limits, None).await;
+    let mut tls = served.connect(Some(&served.admin())).await.unwrap();
+    let (began, mut buffer) = (Instant::now(), [0; 1024]);
+    while began.elapsed() < limits.head * 4 {
+        tls.write_all(KEEP_ALIVE.as_bytes()).await.unwrap();
+        let read = tls.read(&mut buffer).await.unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"), "after {:?}", began.elapsed());
+    }
+}
+
+#[tokio::test]
 async fn those_with_a_right_are_never_closed_for_others_and_have_a_cap() {
     let limits = ConnectionLimits { strangers_max: 4, trusted_max: 2, ..ConnectionLimits::default() };
     let served = Served::with(limits, None).await;

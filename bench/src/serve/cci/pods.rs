@@ -104,7 +104,7 @@ pub async fn serve_pods(cloud: CloudHandle, options: PodListeners, cancel: Cance
                 Ok(listener) => {
                     tokio::spawn(listen(listener, behind, Arc::clone(&connections), stop.clone()));
                 }
-                Err(error) => tracing::debug!(%address, %error, "the port of a pod stays closed"),
+                Err(error) => tracing::warn!(%address, %error, "the port of a pod stays closed"),
             }
             open.insert(place, stop);
         }

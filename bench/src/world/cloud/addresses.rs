@@ -1,6 +1,7 @@
 //! The addresses of pods, from a network of 16 bits.
 
 use std::collections::VecDeque;
+use std::hash::{BuildHasher, RandomState};
 use std::net::Ipv4Addr;
 
 use super::options::PodNetwork;
@@ -12,13 +13,17 @@ const FIRST: u16 = 10;
 /// within a short time.
 #[derive(Debug)]
 pub(super) struct Addresses {
+    /// Which of the 64 networks of this machine. By chance, whatever the seed: the clouds of one machine share its ports,
+    /// and what is asked of a pod of the one must not be answered by a pod of the other.
+    here: u8,
     next: u16,
     free: VecDeque<u16>,
 }
 
 impl Addresses {
     pub(super) fn new() -> Addresses {
-        Addresses { next: FIRST, free: VecDeque::new() }
+        let here = 64 + (RandomState::new().hash_one(0) % 64) as u8;
+        Addresses { here, next: FIRST, free: VecDeque::new() }
     }
 
     /// An unused one; `None` when the network is exhausted.
@@ -32,7 +37,7 @@ impl Addresses {
         };
         let [first, second] = match network {
             PodNetwork::Private => [192, 168],
-            PodNetwork::Loopback => [127, 64],
+            PodNetwork::Loopback => [127, self.here],
         };
         let [third, fourth] = host.to_be_bytes();
         Some(Ipv4Addr::new(first, second, third, fourth))

@@ -141,7 +141,7 @@ pub enum PodNetwork {
     /// 192.168.0.0/16, as in the service: nothing is there on this machine.
     #[default]
     Private,
-    /// 127.64.0.0/16, which is this machine: pods can be made to answer (see [`crate::serve::cci::serve_pods`]).
+    /// A part of 127.64.0.0/10, which is this machine: pods can be made to answer (see [`crate::serve::cci::serve_pods`]).
     Loopback,
 }
 

@@ -46,7 +46,7 @@ impl Call {
         pairs.extend(WANTS.iter().filter(|(name, _)| wants(name)).map(|(_, node)| (*node, "1")));
         let path = format!("/{what}/{}", with_query(&located, &head::encode(pairs)));
         let translated = head::asks_web_socket(&self.headers)
-            && !located.endpoint.web_sockets
+            && (kubernetes.options.translates_always || !located.endpoint.web_sockets)
             && head::offered(&self.headers).contains(&TRANSLATED);
         if translated {
             return self.translated(kubernetes, located.endpoint, path, wants).await;
@@ -70,7 +70,7 @@ impl Call {
         let ports = asked.iter().filter(|(name, _)| name == "ports").map(|(_, port)| ("port", port.as_str()));
         let path = format!("/portForward/{}", with_query(&located, &head::encode(ports)));
         let tunnelled = head::asks_web_socket(&self.headers)
-            && !located.endpoint.web_sockets
+            && (kubernetes.options.translates_always || !located.endpoint.web_sockets)
             && head::offered(&self.headers).contains(&TUNNELLED);
         if tunnelled {
             return self.tunnelled(kubernetes, &located.endpoint, &path).await;
