@@ -81,6 +81,22 @@ async fn who_is_slow_to_begin_is_closed() {
 }
 
 #[tokio::test]
+async fn a_connection_on_which_something_was_asked_is_kept() {
+    let short = Duration::from_millis(200);
+    let served = Served::with(ConnectionLimits { head: short, ..ConnectionLimits::default() }, None).await;
+    let admin = served.admin();
+    let mut tls = served.connect(Some(&admin)).await.unwrap();
+    let mut buffer = [0; 1024];
+    for _ in 0..2 {
+        tls.write_all(KEEP_ALIVE.as_bytes()).await.unwrap();
+        let read = tls.read(&mut buffer).await.unwrap();
+        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"));
+        let closed = tokio::time::timeout(short * 3, tls.read(&mut buffer)).await;
+        assert!(closed.is_err(), "the time for the first head was counted on: {closed:?}");
+    }
+}
+
+#[tokio::test]
 async fn those_with_a_right_are_never_closed_for_others_and_have_a_cap() {
     let limits = ConnectionLimits { strangers_max: 4, trusted_max: 2, ..ConnectionLimits::default() };
     let served = Served::with(limits, None).await;

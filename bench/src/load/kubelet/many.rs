@@ -14,7 +14,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::{self, Message};
 
-use super::memory::{most, settled};
+use super::memory::{at_rest, most, settled};
 use super::scene::Stage;
 use super::transport::{Streaming, failed, output, wrong};
 use crate::load::Error;
@@ -57,7 +57,7 @@ type Command = WebSocketStream<TlsStream<TcpStream>>;
 
 /// Opens all, sees that each gets what is its own, lets them wait, and reads on.
 pub(super) async fn streams(stage: &Stage, follows: u32, execs: u32) -> Result<ManyFigures, Error> {
-    let rest = stage.usage.read_at_rest().await?.resident_bytes;
+    let rest = at_rest(stage, follows + execs).await?;
     let expected = expected(stage).await?;
     let opening = async {
         let logs = each((0..follows).map(|number| {

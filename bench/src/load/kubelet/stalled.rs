@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use futures_util::future::join_all;
 use serde::Serialize;
 use tokio::time::timeout;
 
 use super::caller::log_path;
-use super::memory::settled;
+use super::memory::{at_rest, settled};
 use super::scene::Stage;
 use super::transport::Streaming;
 use crate::load::Error;
@@ -35,7 +36,7 @@ pub(super) async fn logs(stage: &Stage, count: u32, follow: bool) -> Result<Stal
         session.whole("/healthz", None).await?;
         sessions.push(session);
     }
-    let before = stage.usage.read_at_rest().await?.resident_bytes;
+    let before = at_rest(stage, count).await?;
     let mut streams = Vec::new();
     for (number, session) in sessions.into_iter().enumerate() {
         let query = if follow { "follow=true" } else { "" };
@@ -43,18 +44,23 @@ pub(super) async fn logs(stage: &Stage, count: u32, follow: bool) -> Result<Stal
     }
     let after = settled(stage).await;
     let world = stage.hold_the_world();
-    let mut sent = 0;
-    for stream in &mut streams {
-        // Whether it ends or fails then is all the same: its world stands still.
-        while let Ok(Ok(Some(bytes))) = timeout(DRY, stream.next()).await {
-            sent += bytes.len() as u64;
-        }
-    }
+    let drained = join_all(streams.iter_mut().map(drain)).await;
     drop(world);
+    let sent = drained.into_iter().sum::<Result<u64, Error>>()?;
     let grown = before.zip(after).map(|(before, after)| after.saturating_sub(before) / u64::from(count));
     Ok(StalledFigures {
         streams: count,
         agent_bytes_per_stream: grown,
         sent_bytes_per_stream: sent / u64::from(count),
     })
+}
+
+/// Reads what still comes.
+async fn drain(stream: &mut Streaming) -> Result<u64, Error> {
+    let mut came = 0;
+    while let Ok(read) = timeout(DRY, stream.next()).await {
+        let Some(bytes) = read? else { break };
+        came += bytes.len() as u64;
+    }
+    Ok(came)
 }

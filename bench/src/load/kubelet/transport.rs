@@ -29,12 +29,22 @@ const RECEIVE_BUFFER_BYTES: u32 = 128 * 1024;
 /// How long a connection, or an answer's head, may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
 
-/// An error of a library, and what was to be done.
+/// An error of a library with its causes, and what was to be done.
 pub(super) fn failed<E>(doing: &str) -> impl FnOnce(E) -> Error
 where
     E: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    move |error| Error::io(doing, io::Error::other(error))
+    move |error| {
+        let error = error.into();
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            text.push_str(": ");
+            text.push_str(&cause.to_string());
+            source = cause.source();
+        }
+        wrong(doing, text)
+    }
 }
 
 /// Something that is not as it must be.
