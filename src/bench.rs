@@ -2,9 +2,10 @@
 //! reports written.
 
 use std::io::{ErrorKind, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use bench::load::kubelet::{self, KubeletOptions, KubeletReport};
 use bench::load::{self, Measurements, Options, html, table};
 
 use crate::args::EXIT_USAGE;
@@ -43,12 +44,20 @@ enum Failure {
 
 fn measure(args: &BenchArgs) -> Result<(), Failure> {
     check_reports(args).map_err(Failure::Usage)?;
+    if args.kubelet.kubelet_api {
+        let options = kubelet_options(args).map_err(Failure::Run)?;
+        let report = runtime().block_on(async { kubelet::run(&options, stop_on_signal()).await })?;
+        return write_kubelet(args, &report).map_err(Failure::Run);
+    }
     let options = options(args).map_err(Failure::Run)?;
-    let measured = runtime().block_on(async { load::run(&options, stop_on_signal()).await });
-    let measurements = measured.map_err(|error| {
-        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::Run(error.to_string()) }
-    })?;
+    let measurements = runtime().block_on(async { load::run(&options, stop_on_signal()).await })?;
     write(args, &measurements).map_err(Failure::Run)
+}
+
+impl From<load::Error> for Failure {
+    fn from(error: load::Error) -> Failure {
+        if error.is_usage() { Failure::Usage(error.to_string()) } else { Failure::Run(error.to_string()) }
+    }
 }
 
 /// That the reports will have a place: nobody wants to learn it after the run.
@@ -63,14 +72,41 @@ fn check_reports(args: &BenchArgs) -> Result<(), String> {
     Ok(())
 }
 
+fn program() -> Result<PathBuf, String> {
+    std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))
+}
+
+fn seed(args: &BenchArgs) -> u64 {
+    args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0)
+}
+
+/// How often the big log is read each way: the read in the middle counts.
+const LOG_READS: u32 = 3;
+
+fn kubelet_options(args: &BenchArgs) -> Result<KubeletOptions, String> {
+    let kubelet = &args.kubelet;
+    Ok(KubeletOptions {
+        program: program()?,
+        log_bytes: u64::from(kubelet.log_mib) << 20,
+        log_reads: LOG_READS,
+        stalled_logs: kubelet.stalled_logs,
+        exec_round_trips: kubelet.round_trips,
+        follows: kubelet.follows,
+        execs: kubelet.execs,
+        connections: kubelet.connections,
+        requests: kubelet.requests,
+        seed: seed(args),
+        agent_arguments: args.agent_arg.clone(),
+    })
+}
+
 fn options(args: &BenchArgs) -> Result<Options, String> {
-    let program = std::env::current_exe().map_err(|error| format!("cannot find this program: {error}"))?;
     Ok(Options {
-        program,
+        program: program()?,
         pods: args.pods,
         rate: args.rate,
         delete_after_s: args.delete_after_s,
-        seed: args.seed.unwrap_or_else(|| uuid::Uuid::new_v4().as_u64_pair().0),
+        seed: seed(args),
         timeout_s: args.timeout_s,
         cloud_latency_ms: args.cloud_latency_ms,
         cloud_rate_limit: args.cloud_rate_limit,
@@ -96,8 +132,18 @@ fn write(args: &BenchArgs, measurements: &Measurements) -> Result<(), String> {
     if let Some(path) = &args.html {
         write_file(path, &html::render(measurements))?;
     }
-    let table = table::render(&measurements.report);
-    match std::io::stdout().write_all(table.as_bytes()) {
+    print(&table::render(&measurements.report))
+}
+
+fn write_kubelet(args: &BenchArgs, report: &KubeletReport) -> Result<(), String> {
+    if let Some(path) = &args.json {
+        write_file(path, &report.to_json())?;
+    }
+    print(&report.to_text())
+}
+
+fn print(text: &str) -> Result<(), String> {
+    match std::io::stdout().write_all(text.as_bytes()) {
         Ok(()) => Ok(()),
         // The reader has seen enough, such as `head`.
         Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),

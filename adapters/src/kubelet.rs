@@ -19,6 +19,7 @@ mod logs;
 mod lookup;
 #[cfg(test)]
 mod loopback;
+mod pace;
 mod places;
 mod pods;
 pub(crate) mod query;

@@ -12,6 +12,7 @@ pub mod drive;
 mod error;
 pub mod figures;
 pub mod html;
+pub mod kubelet;
 pub mod machine;
 mod manifest;
 mod options;

@@ -14,7 +14,9 @@ Examples:
   burst-agent bench --pods 5000 --rate 50 --delete-after-s 30 --html report.html
       50 pods a second, each deleted after half a minute, with a report to look at
   burst-agent bench --pods 200 --kubeconfig ~/.kube/config --namespace bench
-      pods of a real API server, run by a simulated cloud";
+      pods of a real API server, run by a simulated cloud
+  burst-agent bench --kubelet-api
+      logs, exec and hostile connections at the agent's kubelet API, in place of a burst";
 
 /// The options of `bench`.
 #[derive(Debug, clap::Args)]
@@ -73,7 +75,59 @@ pub struct BenchArgs {
     #[arg(long, value_name = "FILE", help_heading = "Report")]
     pub html: Option<PathBuf>,
 
+    /// The kubelet API.
+    #[command(flatten)]
+    pub kubelet: KubeletLoad,
+
     /// What the program says of itself.
     #[command(flatten)]
     pub logging: Logging,
+}
+
+/// What is not of the kubelet API's load test.
+const OF_A_BURST: [&str; 12] = [
+    "pods",
+    "rate",
+    "delete_after_s",
+    "timeout_s",
+    "cloud_latency_ms",
+    "cloud_rate_limit",
+    "pod_start_ms",
+    "faults",
+    "kubeconfig",
+    "namespace",
+    "log_dir",
+    "html",
+];
+
+/// The load test of the kubelet API.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Kubelet API")]
+pub struct KubeletLoad {
+    /// Measure the agent's kubelet API in place of a burst of pods: how fast a log streams, what waits in the agent for a
+    /// slow reader, what it adds to a command's round trip, its memory with many streams, and what thousands of slow
+    /// connections do to others.
+    #[arg(long, conflicts_with_all = OF_A_BURST)]
+    pub kubelet_api: bool,
+    /// Length of the log that is streamed.
+    #[arg(long, value_name = "MIB", default_value_t = 512, requires = "kubelet_api", value_parser = between::<u32>(1, 65_536, "MiB"))]
+    pub log_mib: u32,
+    /// How many logs are left unread.
+    #[arg(long, value_name = "N", default_value_t = 100, requires = "kubelet_api", value_parser = between::<u32>(1, 1_000, "logs"))]
+    pub stalled_logs: u32,
+    /// How many messages are sent to a command and back.
+    #[arg(long, value_name = "N", default_value_t = 3_000, requires = "kubelet_api", value_parser = between::<u32>(1, 1_000_000, "messages"))]
+    pub round_trips: u32,
+    /// How many logs are followed at once.
+    #[arg(long, value_name = "N", default_value_t = 500, requires = "kubelet_api", value_parser = between::<u32>(1, 1_000, "logs"))]
+    pub follows: u32,
+    /// How many commands run at the same time.
+    #[arg(long, value_name = "N", default_value_t = 200, requires = "kubelet_api", value_parser = between::<u32>(1, 400, "commands"))]
+    pub execs: u32,
+    /// How many connections say nothing, or a byte a second.
+    #[arg(long, value_name = "N", default_value_t = 10_000, requires = "kubelet_api", value_parser = between::<u32>(1, 60_000, "connections"))]
+    pub connections: u32,
+    /// How many requests of each kind are made among them, and before.
+    #[arg(long, value_name = "N", default_value_t = 500, requires = "kubelet_api", value_parser = between::<u32>(1, 100_000, "requests"))]
+    pub requests: u32,
 }

@@ -111,6 +111,22 @@ fn a_time_is_read_to_the_microsecond() {
 }
 
 #[test]
+fn what_is_of_a_burst_is_not_of_the_kubelet_api() {
+    parse_line(
+        "burst-agent bench --kubelet-api --log-mib 1 --json report.json --agent-arg=--log-level=debug",
+    )
+    .unwrap();
+    for line in [
+        "--kubelet-api --pods 5",
+        "--kubelet-api --html report.html",
+        "--execs 5",
+        "--kubelet-api --execs 401",
+    ] {
+        parse_line(&format!("burst-agent bench {line}")).unwrap_err();
+    }
+}
+
+#[test]
 fn the_other_commands_need_nothing() {
     for line in
         ["bench", "demo --once", "simulate --cluster 127.0.0.1:0 --cloud-capacity 2_4=10", "completions bash"]

@@ -16,7 +16,8 @@ use http::header::{
     CONNECTION, HeaderMap, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_PROTOCOL,
     SEC_WEBSOCKET_VERSION, UPGRADE,
 };
-use reqwest::Upgraded;
+use hyper::upgrade::Upgraded;
+use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
@@ -98,10 +99,10 @@ pub struct ExecStream {
 }
 
 /// The half towards the command.
-pub struct ExecWriter(SplitSink<WebSocketStream<Upgraded>, Message>);
+pub struct ExecWriter(SplitSink<WebSocketStream<TokioIo<Upgraded>>, Message>);
 
 /// The half from the command.
-pub struct ExecReader(SplitStream<WebSocketStream<Upgraded>>);
+pub struct ExecReader(SplitStream<WebSocketStream<TokioIo<Upgraded>>>);
 
 /// A connection that ended in the middle.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -205,9 +206,10 @@ impl CciClient {
         let first_byte = self.config.request_timeout;
         let response = self.transport.open(&call, &headers, first_byte).await?;
         check_handshake(response.status(), response.headers(), &key)?;
-        let upgraded = response.upgrade().await.map_err(|_| {
+        let upgraded = hyper::upgrade::on(response).await.map_err(|_| {
             NotOpened::of_the_cloud("the cloud agreed to a WebSocket, but its connection ended")
         })?;
+        let upgraded = TokioIo::new(upgraded);
         let bounds = Some(websocket_bounds());
         let (sink, stream) = WebSocketStream::from_raw_socket(upgraded, Role::Client, bounds).await.split();
         Ok(ExecStream { writer: ExecWriter(sink), reader: ExecReader(stream) })

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use engine::CloudName;
-use reqwest::Response;
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use reqwest::header::{DATE, HeaderMap};
 use tokio::time::timeout;
 
@@ -54,7 +55,7 @@ impl LogOptions {
 /// A log as it comes. Dropping it ends the call.
 #[derive(Debug)]
 pub struct LogStream {
-    response: Response,
+    body: Incoming,
     stall: Option<Duration>,
     /// The cloud's clock when it answered, seconds since the epoch; `None` when it did not say.
     pub answered_at_s: Option<i64>,
@@ -71,13 +72,23 @@ impl LogStream {
     /// # Errors
     /// When the connection ends before the log does, or when a log that is not followed stands still.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
-        let chunk = self.response.chunk();
-        let chunk = match self.stall {
-            Some(stall) => timeout(stall, chunk).await.map_err(|_| Cut("nothing came for a minute"))?,
-            None => chunk.await,
-        };
-        chunk.map_err(|_| Cut("the connection to the cloud ended"))
+        let piece = piece(&mut self.body);
+        match self.stall {
+            Some(stall) => timeout(stall, piece).await.map_err(|_| Cut("nothing came for a minute"))?,
+            None => piece.await,
+        }
     }
+}
+
+async fn piece(body: &mut Incoming) -> Result<Option<Bytes>, Cut> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| Cut("the connection to the cloud ended"))?;
+        // Trailers say nothing of a log.
+        if let Ok(bytes) = frame.into_data() {
+            return Ok(Some(bytes));
+        }
+    }
+    Ok(None)
 }
 
 impl CciClient {
@@ -97,6 +108,6 @@ impl CciClient {
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
         let answered_at_s = date.and_then(|date| parser.parse_timestamp(date).ok()).map(|at| at.as_second());
-        Ok(LogStream { response, stall: (!options.follow).then_some(STALL), answered_at_s })
+        Ok(LogStream { body: response.into_body(), stall: (!options.follow).then_some(STALL), answered_at_s })
     }
 }

@@ -1,5 +1,6 @@
 //! One request, one answer: authenticates, sends, bounds what is read, and tells "never sent" from "lost".
 
+mod held_back;
 mod streams;
 
 use std::time::Duration;
@@ -20,6 +21,7 @@ use super::error::{Intent, Problem};
 use super::iam::{Project, Token, Tokens};
 use super::{Error, sign};
 use crate::{Clock, cut};
+use held_back::HeldBack;
 
 /// Largest answer that is read: a full page of a list, at 32 KiB a pod.
 const BODY_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -38,6 +40,9 @@ const IDLE_CONNECTION_LIFE: Duration = Duration::from_secs(15);
 
 /// A difference of clocks that a refused signature is put down to; the gateway bears 15 minutes.
 const SKEW_S_MIN: i64 = 60;
+
+/// What we call ourselves.
+const AGENT: &str = concat!("burst-agent/", env!("CARGO_PKG_VERSION"));
 
 const AUTH_TOKEN: &str = "x-auth-token";
 const PROJECT_ID: &str = "x-project-id";
@@ -89,14 +94,14 @@ impl Reply {
 /// The HTTP client, with every bound set.
 pub(super) struct Http {
     client: Client,
-    /// The same without an end of a call's time: for streams, whose every step has its own.
-    streams: Client,
+    /// For streams: without an end of a call's time, since every step has its own, and with little read ahead.
+    streams: HeldBack,
 }
 
 impl Http {
     pub(super) fn new(config: &CciConfig) -> Result<Http, Error> {
         let client = builder(config)?.timeout(config.request_timeout).build().map_err(Error::Http)?;
-        Ok(Http { client, streams: builder(config)?.build().map_err(Error::Http)? })
+        Ok(Http { client, streams: HeldBack::new(config)? })
     }
 
     pub(super) fn client(&self) -> &Client {
@@ -132,7 +137,7 @@ async fn whole(mut response: Response) -> Result<Reply, Fault> {
 /// What every client of ours keeps to.
 fn builder(config: &CciConfig) -> Result<ClientBuilder, Error> {
     let builder = Client::builder()
-        .user_agent(concat!("burst-agent/", env!("CARGO_PKG_VERSION")))
+        .user_agent(AGENT)
         .connect_timeout(config.request_timeout / CONNECT_SHARE)
         .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
         .pool_idle_timeout(IDLE_CONNECTION_LIFE)
@@ -148,9 +153,13 @@ fn builder(config: &CciConfig) -> Result<ClientBuilder, Error> {
 
 /// An error with its causes, in one line, without the URL.
 fn describe(error: reqwest::Error) -> String {
-    let error = error.without_url();
+    causes(&error.without_url())
+}
+
+/// An error with its causes, in one line.
+fn causes(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
-    let mut source = std::error::Error::source(&error);
+    let mut source = error.source();
     while let Some(cause) = source {
         text.push_str(": ");
         text.push_str(&cause.to_string());

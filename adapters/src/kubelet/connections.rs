@@ -5,7 +5,7 @@
 //! some milliseconds, never waits behind them. Connections of those with a right are never closed for others.
 
 use std::collections::BTreeMap;
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -17,6 +17,8 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tokio_util::task::TaskTracker;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+
+use super::pace::Pace;
 
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +76,7 @@ pub(super) struct Admitted {
     number: u64,
     is_trusted: AtomicBool,
     cut: CancellationToken,
+    pace: Arc<Pace>,
     _tracked: TaskTrackerToken,
 }
 
@@ -97,7 +100,8 @@ impl Connections {
             self.close_oldest();
         }
         let (connections, tracked) = (Arc::clone(self), self.tracker.token());
-        Arc::new(Admitted { connections, number, is_trusted: AtomicBool::new(false), cut, _tracked: tracked })
+        let (is_trusted, pace) = Default::default();
+        Arc::new(Admitted { connections, number, is_trusted, cut, pace, _tracked: tracked })
     }
 
     /// Closes the oldest stranger.
@@ -145,6 +149,11 @@ impl Admitted {
 
     pub(super) fn is_trusted(&self) -> bool {
         self.is_trusted.load(Ordering::Relaxed)
+    }
+
+    /// What its answers are held back by.
+    pub(super) fn pace(&self) -> &Arc<Pace> {
+        &self.pace
     }
 
     /// When it has to go.
@@ -210,8 +219,23 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Held<S> {
         Pin::new(&mut self.bytes).poll_write(cx, bytes)
     }
 
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.is_cut(cx, |held| &mut held.write_cut)?;
+        Pin::new(&mut self.bytes).poll_write_vectored(cx, bytes)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.bytes.is_write_vectored()
+    }
+
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         self.is_cut(cx, |held| &mut held.write_cut)?;
+        // The server has handed on all that it had.
+        self.admitted.pace.is_handed_on();
         Pin::new(&mut self.bytes).poll_flush(cx)
     }
 

@@ -17,12 +17,13 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::time::{Instant, sleep_until, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 
 use super::authenticate::Holder;
 use super::connections::{Admitted, ConnectionLimits, Connections, Held};
+use super::pace::Paced;
 use super::tls::Tls;
 
 /// Longest head of a request: a command of many words is in it. Beyond it the answer is 431.
@@ -30,6 +31,9 @@ pub(super) const HEAD_BYTES_MAX: usize = 32 << 10;
 
 /// What is read ahead, and written late, of one connection: a head has to fit.
 const BUFFER_BYTES_MAX: usize = HEAD_BYTES_MAX + (8 << 10);
+
+/// What TLS keeps of a connection that takes no more: a record.
+const UNSENT_BYTES_MAX: usize = 16 << 10;
 
 /// How long nothing is accepted when the process is out of file descriptors.
 const REST: Duration = Duration::from_millis(50);
@@ -121,7 +125,8 @@ async fn connection(
         secured = timeout(limits.handshake, acceptor.accept(tcp)) => secured,
     };
     // Plain HTTP, an old TLS, a certificate of somebody else's, no certificate of ours yet, or too slow.
-    let Ok(Ok(tls)) = secured else { return };
+    let Ok(Ok(mut tls)) = secured else { return };
+    tls.get_mut().1.set_buffer_limit(Some(UNSENT_BYTES_MAX));
     let holder = tls.get_ref().1.peer_certificates().and_then(|chain| Holder::of(chain.first()?));
     let peer = Arc::new(Peer { holder, admitted: Arc::clone(&admitted) });
     let asked = CancellationToken::new();
@@ -140,7 +145,7 @@ async fn connection(
                 if has_body || !admitted.is_trusted() {
                     response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
                 }
-                Ok::<_, Infallible>(response)
+                Ok::<_, Infallible>(response.map(|body| Paced::body(body, admitted.pace())))
             }
         }
     });
@@ -152,23 +157,24 @@ async fn connection(
         .max_buf_size(BUFFER_BYTES_MAX);
     let io = TokioIo::new(Held::new(tls, admitted));
     let mut served = pin!(builder.serve_connection(io, service).with_upgrades());
-    let head_by = Instant::now() + limits.head;
-    let (mut has_begun, mut is_told) = (false, false);
+    let mut headless = pin!(headless(&asked, Instant::now() + limits.head));
+    let mut is_told = false;
     loop {
         tokio::select! {
             _served = served.as_mut() => return,
             () = cut.cancelled() => return,
-            // The condition is looked at before the wait, and a head may come during it.
-            () = sleep_until(head_by), if !has_begun => {
-                has_begun = asked.is_cancelled();
-                if !has_begun {
-                    return;
-                }
-            }
+            () = &mut headless => return,
             () = ending.cancelled(), if !is_told => {
                 is_told = true;
                 served.as_mut().graceful_shutdown();
             }
         }
+    }
+}
+
+/// Ends when nothing was asked by then, and never once something was.
+async fn headless(asked: &CancellationToken, by: Instant) {
+    if timeout_at(by, asked.cancelled()).await.is_ok() {
+        std::future::pending::<()>().await;
     }
 }

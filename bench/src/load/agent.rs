@@ -132,6 +132,11 @@ impl Agent {
 }
 
 impl UsageSource {
+    /// The agent's process id.
+    pub(crate) fn pid(&self) -> Option<u32> {
+        self.pid
+    }
+
     /// What the agent took so far.
     ///
     /// # Errors

@@ -3,7 +3,8 @@
 
 use std::time::Duration;
 
-use reqwest::Response;
+use http::Response;
+use hyper::body::Incoming;
 use reqwest::StatusCode;
 use reqwest::header::HeaderMap;
 use tokio::time::timeout;
@@ -12,7 +13,7 @@ use super::{Call, Failure, Fault, Reply, Transport, Used, problem_of, unanswered
 
 /// What came of one try.
 enum Opened {
-    Stream(Response),
+    Stream(Response<Incoming>),
     Refused(Used, Reply),
 }
 
@@ -24,7 +25,7 @@ impl Transport {
         call: &Call,
         headers: &HeaderMap,
         first_byte: Duration,
-    ) -> Result<Response, Failure> {
+    ) -> Result<Response<Incoming>, Failure> {
         let (used, reply) = match self.try_open(call, headers, first_byte).await? {
             Opened::Stream(response) => return Ok(response),
             Opened::Refused(used, reply) => (used, reply),
@@ -47,14 +48,15 @@ impl Transport {
         headers: &HeaderMap,
         first_byte: Duration,
     ) -> Result<Opened, Fault> {
-        let (used, request) = self.authenticated(&self.http.streams, call).await?;
+        let (used, request) = self.authenticated(self.http.client(), call).await?;
+        let request = request.headers(headers.clone()).build().map_err(unanswered)?;
         let answered = async {
-            let response = request.headers(headers.clone()).send().await.map_err(unanswered)?;
+            let response = self.http.streams.send(request).await?;
             let status = response.status();
             if status.is_success() || status == StatusCode::SWITCHING_PROTOCOLS {
                 return Ok(Opened::Stream(response));
             }
-            Ok(Opened::Refused(used, whole(response).await?))
+            Ok(Opened::Refused(used, whole(response.map(reqwest::Body::wrap).into()).await?))
         };
         let late = |_| Fault::Lost(format!("no answer within {} s", first_byte.as_secs()));
         timeout(first_byte, answered).await.map_err(late)?

@@ -125,21 +125,6 @@ async fn those_with_a_right_are_never_closed_for_others_and_have_a_cap() {
 }
 
 #[tokio::test]
-async fn who_has_asked_in_time_may_stay() {
-    let head = Duration::from_millis(100);
-    let served = Served::with(ConnectionLimits { head, ..ConnectionLimits::default() }, None).await;
-    let admin = served.admin();
-    let mut tls = served.connect(Some(&admin)).await.unwrap();
-    let began = Instant::now();
-    let mut buffer = [0; 1024];
-    while began.elapsed() < 3 * head {
-        tls.write_all(KEEP_ALIVE.as_bytes()).await.unwrap();
-        let read = tls.read(&mut buffer).await.unwrap();
-        assert!(buffer[..read].starts_with(b"HTTP/1.1 200"), "closed after {:?}", began.elapsed());
-    }
-}
-
-#[tokio::test]
 async fn at_the_end_idle_connections_are_closed_at_once() {
     let mut served = Served::start().await;
     let admin = served.admin();

@@ -1,0 +1,105 @@
+//! The HTTP client of streams. It reads little ahead: what a caller does not take yet waits in the cloud, not here.
+//!
+//! `reqwest`, which makes all other calls, reads up to 400 KiB ahead of each answer and cannot be told otherwise. This is
+//! the client that it is built on, with the same bounds, and with buffers of a known size.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{Request, Response, Uri};
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::client::legacy::connect::proxy::Tunnel;
+use hyper_util::client::legacy::{Builder, Client, Error as ClientError};
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use reqwest::header::{ACCEPT, HeaderValue, USER_AGENT};
+use rustls::ClientConfig;
+use rustls_platform_verifier::Verifier;
+
+use super::{
+    AGENT, CONNECT_SHARE, CciConfig, Error, Fault, IDLE_CONNECTION_LIFE, IDLE_CONNECTIONS_MAX, bare_url,
+    causes,
+};
+
+/// Read of a connection at once, and the length of the pieces that a stream comes in: a record of TLS. One piece waits for
+/// its reader, and no other is read meanwhile.
+const PIECE_BYTES: usize = 16 * 1024;
+
+/// How long a connection may be silent before the system asks whether the other side is still there, and how often it asks.
+const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
+const KEEP_ALIVE_TRIES: u32 = 3;
+
+type Connector<C> = Client<HttpsConnector<C>, Empty<Bytes>>;
+
+/// The HTTP client of streams.
+pub(super) enum HeldBack {
+    Direct(Connector<HttpConnector>),
+    /// Through a proxy, which sees no more than the names of hosts.
+    Proxied(Connector<Tunnel<HttpConnector>>),
+}
+
+impl HeldBack {
+    pub(super) fn new(config: &CciConfig) -> Result<HeldBack, Error> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(config.request_timeout / CONNECT_SHARE));
+        connector.set_keepalive(Some(KEEP_ALIVE));
+        connector.set_keepalive_interval(Some(KEEP_ALIVE));
+        connector.set_keepalive_retries(Some(KEEP_ALIVE_TRIES));
+        let https = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1();
+        let builder = builder();
+        let Some(proxy) = &config.proxy else {
+            return Ok(HeldBack::Direct(builder.build(https.wrap_connector(connector))));
+        };
+        let unusable =
+            |error: http::uri::InvalidUri| Error::Setting { setting: "proxy", reason: error.to_string() };
+        let proxy: Uri = bare_url("proxy", proxy)?.as_str().parse().map_err(unusable)?;
+        Ok(HeldBack::Proxied(builder.build(https.wrap_connector(Tunnel::new(proxy, connector)))))
+    }
+
+    /// Sends a request without a body, and gives its answer unread.
+    pub(super) async fn send(&self, request: reqwest::Request) -> Result<Response<Incoming>, Fault> {
+        let not_sent = |error: reqwest::Error| Fault::NotSent(super::describe(error));
+        let mut request: Request<Empty<Bytes>> =
+            Request::try_from(request).map_err(not_sent)?.map(|_: reqwest::Body| Empty::new());
+        request.headers_mut().insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        request.headers_mut().insert(ACCEPT, HeaderValue::from_static("*/*"));
+        let answer = match self {
+            HeldBack::Direct(client) => client.request(request).await,
+            HeldBack::Proxied(client) => client.request(request).await,
+        };
+        answer.map_err(unanswered)
+    }
+}
+
+fn builder() -> Builder {
+    let mut builder = Client::builder(TokioExecutor::new());
+    builder
+        .timer(TokioTimer::new())
+        .pool_timer(TokioTimer::new())
+        .pool_max_idle_per_host(IDLE_CONNECTIONS_MAX)
+        .pool_idle_timeout(IDLE_CONNECTION_LIFE)
+        .retry_canceled_requests(false)
+        .http1_read_buf_exact_size(PIECE_BYTES);
+    builder
+}
+
+/// TLS as every client of ours has it: the authorities that the system believes.
+fn tls() -> Result<ClientConfig, Error> {
+    let provider = rustls::crypto::CryptoProvider::get_default().cloned();
+    let provider = provider.unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()));
+    let unusable = |error: rustls::Error| Error::Setting { setting: "TLS", reason: error.to_string() };
+    let verifier = Verifier::new(Arc::clone(&provider)).map_err(unusable)?;
+    let builder = ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().map_err(unusable)?;
+    Ok(builder.dangerous().with_custom_certificate_verifier(Arc::new(verifier)).with_no_client_auth())
+}
+
+/// What became of a request that got no answer.
+fn unanswered(error: ClientError) -> Fault {
+    let (unsent, message) = (error.is_connect(), causes(&error));
+    if unsent { Fault::NotSent(message) } else { Fault::Lost(message) }
+}
