@@ -216,8 +216,7 @@ pub async fn serve(
         clock,
         metrics,
         readiness,
-        incoming,
-        questions,
+        commit::Incoming { reports: incoming, questions },
     );
     let log = |source| Error::Log { directory: config.log.log_dir.clone(), source };
     run_loop.begin(started(&config), &config.policy).map_err(log)?;

@@ -71,6 +71,14 @@ pub fn open(config: &RunConfig) -> Result<Machine, Error> {
     Ok(machine)
 }
 
+/// What comes to the loop.
+pub struct Incoming {
+    /// What the adapters see.
+    pub reports: Receiver<Seen>,
+    /// What the kubelet API wants to know.
+    pub questions: Receiver<PodQuestion>,
+}
+
 /// The loop and what it drives.
 pub struct RunLoop {
     machine: Machine,
@@ -98,8 +106,7 @@ impl RunLoop {
         clock: Clock,
         metrics: Arc<Metrics>,
         readiness: Readiness,
-        incoming: Receiver<Seen>,
-        questions: Receiver<PodQuestion>,
+        incoming: Incoming,
     ) -> RunLoop {
         let projection = Arc::new(Mutex::new(Projection::default()));
         let read = Arc::clone(&projection);
@@ -114,8 +121,8 @@ impl RunLoop {
             clock,
             metrics,
             readiness,
-            incoming,
-            questions,
+            incoming: incoming.reports,
+            questions: incoming.questions,
             news,
             projection,
             projected,

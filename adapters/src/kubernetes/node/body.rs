@@ -194,7 +194,7 @@ pub(super) fn status_patch(
     if let Some(address) = &settings.internal_ip {
         addresses.insert(1, json!({ "type": "InternalIP", "address": address }));
     }
-    let mut patch = json!({
+    json!({
         "metadata": { "uid": node.metadata.uid },
         "status": {
             "capacity": capacity,
@@ -202,17 +202,15 @@ pub(super) fn status_patch(
             "conditions": conditions,
             "addresses": addresses,
             "daemonEndpoints": { "kubeletEndpoint": { "Port": settings.kubelet_port.unwrap_or_default() } },
+            // What an agent with a kubelet API declared before this one goes.
+            "declaredFeatures": settings.kubelet_port.map(|_| DECLARED_FEATURES),
             "nodeInfo": {
                 "kubeletVersion": settings.version,
                 "operatingSystem": settings.operating_system,
                 "architecture": settings.architecture,
             },
         },
-    });
-    if settings.kubelet_port.is_some() {
-        patch["status"]["declaredFeatures"] = json!(DECLARED_FEATURES);
-    }
-    patch
+    })
 }
 
 /// Type, status, reason and message of each condition.
