@@ -90,7 +90,7 @@ async fn measure(options: &KubeletOptions, stage: &scene::Stage) -> Result<repor
         exec: within("the round trips", commands::round_trips(stage, options.exec_round_trips)).await?,
         plain: within("the logs that nobody reads", stalled::logs(stage, options.stalled_logs, false))
             .await?,
-        followed: within("the logs that nobody reads", stalled::logs(stage, options.stalled_logs, true))
+        followed: within("the follows that nobody reads", stalled::logs(stage, options.stalled_logs, true))
             .await?,
         many: within("many streams at once", many::streams(stage, options.follows, options.execs)).await?,
         logs: within("the big log", logs::stream(stage, options.log_bytes, options.log_reads)).await?,
@@ -99,9 +99,15 @@ async fn measure(options: &KubeletOptions, stage: &scene::Stage) -> Result<repor
     })
 }
 
-async fn within<T>(what: &str, measuring: impl Future<Output = Result<T, Error>>) -> Result<T, Error> {
+async fn within<T: std::fmt::Debug>(
+    what: &str,
+    measuring: impl Future<Output = Result<T, Error>>,
+) -> Result<T, Error> {
     tracing::info!(what, "measuring");
-    tokio::time::timeout(PATIENCE, measuring)
-        .await
-        .map_err(|_| Error::TooSlow { what: what.to_owned(), waited_s: PATIENCE.as_secs() })?
+    let measured = tokio::time::timeout(PATIENCE, measuring).await;
+    let measured =
+        measured.map_err(|_| Error::TooSlow { what: what.to_owned(), waited_s: PATIENCE.as_secs() })??;
+    // A run that does not come to its end has told what it had.
+    tracing::info!(what, ?measured, "measured");
+    Ok(measured)
 }

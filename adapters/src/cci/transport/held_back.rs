@@ -103,3 +103,55 @@ fn unanswered(error: ClientError) -> Fault {
     let (unsent, message) = (error.is_connect(), causes(&error));
     if unsent { Fault::NotSent(message) } else { Fault::Lost(message) }
 }
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::TcpListener;
+
+    use super::*;
+    use crate::cci::tests::config;
+
+    #[tokio::test]
+    async fn an_answer_comes_whole_and_in_pieces_of_a_known_size() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let answer: Vec<u8> = (0..1_000_000_u32).map(|number| (number % 251) as u8).collect();
+        let sent = answer.clone();
+        let server = tokio::spawn(async move {
+            let (mut tcp, _) = listener.accept().await.unwrap();
+            let mut head = Vec::new();
+            while !head.ends_with(b"\r\n\r\n") {
+                head.push(tcp.read_u8().await.unwrap());
+            }
+            let begin = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", sent.len());
+            tcp.write_all(begin.as_bytes()).await.unwrap();
+            tcp.write_all(&sent).await.unwrap();
+            String::from_utf8(head).unwrap().to_ascii_lowercase()
+        });
+        let client = HeldBack::new(&config(&url)).unwrap();
+        let request = reqwest::Request::new(http::Method::GET, url.parse().unwrap());
+        let mut body = client.send(request).await.unwrap().into_body();
+        let mut read = Vec::new();
+        while let Some(frame) = body.frame().await {
+            let piece = frame.unwrap().into_data().unwrap();
+            assert!(piece.len() <= PIECE_BYTES, "{} bytes", piece.len());
+            read.extend_from_slice(&piece);
+        }
+        assert!(read == answer);
+        assert!(server.await.unwrap().contains(&format!("user-agent: {AGENT}")));
+    }
+
+    #[tokio::test]
+    async fn a_cloud_that_is_not_there_was_sent_nothing() {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        drop(listener);
+        let client = HeldBack::new(&config(&url)).unwrap();
+        let request = reqwest::Request::new(http::Method::GET, url.parse().unwrap());
+        assert!(matches!(client.send(request).await, Err(Fault::NotSent(_))));
+    }
+}

@@ -36,6 +36,9 @@ const OPEN_PATIENCE: Duration = Duration::from_secs(120);
 /// Time between two requests of somebody with a right.
 const REQUEST_EVERY: Duration = Duration::from_millis(20);
 
+/// How often somebody with a right comes again.
+const TRIES_MAX: u64 = 20;
+
 /// File descriptors that are not for the crowd.
 const OTHER_DESCRIPTORS: u64 = 200;
 
@@ -47,8 +50,10 @@ const HEAD: &[u8] = b"GET /healthz HTTP/1.1\r\nhost: 127.0.0.1\r\nx-slow: ";
 pub struct Latencies {
     /// On a connection that is kept.
     pub kept: Figures,
-    /// On a new one, its handshake included.
+    /// On a new one, its handshake included, and all before it that the agent closed to make room.
     pub fresh: Figures,
+    /// How many new ones were closed so.
+    pub turned_away: u64,
 }
 
 /// What a crowd does to somebody with a right.
@@ -137,18 +142,31 @@ async fn latencies(caller: &Caller, requests: u32, done: &AtomicBool) -> Result<
     let (mut kept, mut fresh) = (Durations::default(), Durations::default());
     let mut session = caller.session().await?;
     session.whole("/healthz", None).await?;
-    let mut made = 0;
+    let (mut made, mut turned_away) = (0, 0);
     while made < requests || !done.load(Ordering::Relaxed) {
         let start = Instant::now();
         session.whole("/healthz", None).await?;
         kept.note(start.elapsed());
         let start = Instant::now();
-        caller.session().await?.whole("/healthz", None).await?;
+        turned_away += until_answered(caller).await?;
         fresh.note(start.elapsed());
         made += 1;
         sleep(REQUEST_EVERY).await;
     }
-    Ok(Latencies { kept: kept.figures(), fresh: fresh.figures() })
+    Ok(Latencies { kept: kept.figures(), fresh: fresh.figures(), turned_away })
+}
+
+/// Asks on new connections until there is an answer, as an API server's callers do; how many had none.
+async fn until_answered(caller: &Caller) -> Result<u64, Error> {
+    let mut turned_away = 0;
+    loop {
+        let asked = async { caller.session().await?.whole("/healthz", None).await };
+        match asked.await {
+            Ok(_) => return Ok(turned_away),
+            Err(error) if turned_away == TRIES_MAX => return Err(error),
+            Err(_) => turned_away += 1,
+        }
+    }
 }
 
 /// Those who say little.
