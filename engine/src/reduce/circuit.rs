@@ -252,9 +252,11 @@ impl Turn<'_> {
         self.state.circuits.remove(scope);
     }
 
-    /// Forgets every circuit that no pod waits for.
+    /// Forgets every circuit that no pod waits for. That of a size stays until its time has come: whoever waited for it may
+    /// wait for something else meanwhile, or be gone, and the next one is not to be tried before the time that the cloud
+    /// asked for (invariant S13). The pace of that of all pods is our own.
     pub(super) fn forget_circuits_without_pods(&mut self) {
-        let State { circuits, pods, .. } = &*self.state;
+        let State { circuits, pods, at, .. } = &*self.state;
         if circuits.is_empty() {
             return;
         }
@@ -265,8 +267,12 @@ impl Turn<'_> {
             waited_for.insert(Scope::All);
             waited_for.extend(of_room(row));
         }
-        let forgotten: Vec<Scope> =
-            circuits.keys().filter(|scope| !waited_for.contains(*scope)).cloned().collect();
+        let is_over = |scope: &Scope, circuit: &Circuit| match scope {
+            Scope::All => true,
+            Scope::Room(_) => circuit.until <= *at || mutant!(CircuitForgottenEarly),
+        };
+        let over = circuits.iter().filter(|(scope, circuit)| is_over(scope, circuit)).map(|(scope, _)| scope);
+        let forgotten: Vec<Scope> = over.filter(|scope| !waited_for.contains(*scope)).cloned().collect();
         forgotten.iter().for_each(|scope| self.close(scope));
     }
 }

@@ -157,6 +157,7 @@ impl Life {
             wait_ms = wait_ms.max(asked_ms.saturating_sub(clock.ms_since(record.at)) + PROOF_MS);
         }
         wait_ms = wait_ms.max(self.updates_wait_ms() + PROOF_MS);
+        wait_ms = wait_ms.max(self.checks.rooms.wait_ms(clock, &self.checks.told) + PROOF_MS);
         let rests = process.rests.iter().map(|rest| rest.ms_since(self.now)).max().unwrap_or_default();
         // What a call of unknown fate has left is found when the copies are next listed.
         let audit = if self.objects.on { process.tracker.audit.ms_since(self.now).min(900_000) } else { 0 };
