@@ -156,8 +156,10 @@ impl Turn<'_> {
     /// Passes the turn in every circuit in which an answer to this creation was awaited, or that it may have changed.
     pub(super) fn pass_turns(&mut self, effect: &Effect, mut tried: Vec<Scope>) {
         let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return };
-        if let Some(row) = self.state.pods.get(&pod.uid) {
-            tried.extend(self.state.circuits_of(row).map(|(scope, _)| scope.clone()));
+        match self.state.pods.get(&pod.uid) {
+            Some(row) => tried.extend(self.state.circuits_of(row).map(|(scope, _)| scope.clone())),
+            // It was gone, and its answer may have opened that of all pods: without a deadline nobody would be tried.
+            None => tried.push(Scope::All),
         }
         tried.iter().for_each(|scope| self.pass_turn(scope));
     }
