@@ -150,6 +150,8 @@ mutants! {
     CircuitHoldsAll => "L5",
     /// A size is sold out, and each of its pods tries as before.
     EverybodyTries => "S13",
+    /// The cloud asks for a wait that is forgotten when no pod waits just for that.
+    CircuitForgottenEarly => "S13",
     /// Another pod of a size that is sold out is tried while one is under way.
     TriesOverlap => "S13",
     /// That the namespace is gone is not heard.

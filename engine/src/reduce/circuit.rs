@@ -156,8 +156,10 @@ impl Turn<'_> {
     /// Passes the turn in every circuit in which an answer to this creation was awaited, or that it may have changed.
     pub(super) fn pass_turns(&mut self, effect: &Effect, mut tried: Vec<Scope>) {
         let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return };
-        if let Some(row) = self.state.pods.get(&pod.uid) {
-            tried.extend(self.state.circuits_of(row).map(|(scope, _)| scope.clone()));
+        match self.state.pods.get(&pod.uid) {
+            Some(row) => tried.extend(self.state.circuits_of(row).map(|(scope, _)| scope.clone())),
+            // It was gone, and its answer may have opened that of all pods: without a deadline nobody would be tried.
+            None => tried.push(Scope::All),
         }
         tried.iter().for_each(|scope| self.pass_turn(scope));
     }
@@ -252,9 +254,11 @@ impl Turn<'_> {
         self.state.circuits.remove(scope);
     }
 
-    /// Forgets every circuit that no pod waits for.
+    /// Forgets every circuit that no pod waits for. That of a size stays until its time has come: whoever waited for it may
+    /// wait for something else meanwhile, or be gone, and the next one is not to be tried before the time that the cloud
+    /// asked for (invariant S13). The pace of that of all pods is our own.
     pub(super) fn forget_circuits_without_pods(&mut self) {
-        let State { circuits, pods, .. } = &*self.state;
+        let State { circuits, pods, at, .. } = &*self.state;
         if circuits.is_empty() {
             return;
         }
@@ -265,8 +269,12 @@ impl Turn<'_> {
             waited_for.insert(Scope::All);
             waited_for.extend(of_room(row));
         }
-        let forgotten: Vec<Scope> =
-            circuits.keys().filter(|scope| !waited_for.contains(*scope)).cloned().collect();
+        let is_over = |scope: &Scope, circuit: &Circuit| match scope {
+            Scope::All => true,
+            Scope::Room(_) => circuit.until <= *at || mutant!(CircuitForgottenEarly),
+        };
+        let over = circuits.iter().filter(|(scope, circuit)| is_over(scope, circuit)).map(|(scope, _)| scope);
+        let forgotten: Vec<Scope> = over.filter(|scope| !waited_for.contains(*scope)).cloned().collect();
         forgotten.iter().for_each(|scope| self.close(scope));
     }
 }

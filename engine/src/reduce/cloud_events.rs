@@ -39,8 +39,9 @@ impl PodEvents {
                     Ailment::Fails => 0,
                     Ailment::IsSlow => PATIENCE_MS,
                 };
+                // One that is under way counts from here on: the pause after it is not to be forgotten.
                 if at >= self.due.plus_ms(READ_CAP_MS.into()) {
-                    self.reads = 0;
+                    self.reads = u32::from(matches!(self.reading, Reading::UnderWay(_)));
                 }
                 self.due = self.due.max(at.plus_ms(patience_ms));
             }

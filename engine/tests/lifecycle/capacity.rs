@@ -6,6 +6,7 @@ use engine::*;
 use expect_test::expect;
 
 use crate::check;
+use crate::objects::{secret, version, with, written};
 use crate::refusals::{arrears, pass, told};
 use crate::story::*;
 
@@ -140,6 +141,41 @@ fn a_wait_that_the_cloud_asks_for_is_obeyed_by_all_of_the_size() {
     assert!(!said.contains("create"), "{said}");
     let said = pass(&mut story, 2);
     assert!(said.contains("create"), "{said}");
+}
+
+/// A pod that waits for room may wait for something else meanwhile, and a list may come then (seed 10023124).
+#[test]
+fn a_wait_that_the_cloud_asks_for_is_obeyed_though_the_pod_waits_for_an_object_meanwhile() {
+    let mut story = Story::ready();
+    let a = pod("a", "u1");
+    let large = PodFacts { objects: with(&a, &[("password", false)]).objects, ..of_size(&a, "cpu=4") };
+    story.tell(Event::PodObserved(large.into()));
+    story.answer("sync_object", written("1"));
+    story.answer("create_cloud_pod", no_room(Some(90_000)));
+    told(&mut story);
+    pass(&mut story, 60);
+    let said = story.tell(Event::ObjectObserved { object: secret("password"), version: version("2") });
+    assert!(said.contains("held shop/a: ObjectsMissing"), "{said}");
+    pass(&mut story, 6);
+    let said = story.answer("sync_object", written("2")) + &pass(&mut story, 23);
+    assert!(!said.contains("create"), "{said}");
+    let said = pass(&mut story, 2);
+    assert!(said.contains("create shop/a"), "{said}");
+}
+
+#[test]
+fn a_wait_that_the_cloud_asks_for_outlives_the_pod_that_it_was_told() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(large(&a));
+    story.answer("create_cloud_pod", no_room(Some(90_000)));
+    told(&mut story);
+    story.tell(Event::PodGone { pod: a.clone(), how: Gone::Deleted });
+    pass(&mut story, 60);
+    let said = story.tell(large(&b)) + &pass(&mut story, 29);
+    assert!(!said.contains("create"), "{said}");
+    let said = pass(&mut story, 2);
+    assert!(said.contains("create shop/b"), "{said}");
 }
 
 #[test]

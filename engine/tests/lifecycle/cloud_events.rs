@@ -181,6 +181,22 @@ fn the_wait_that_was_asked_for_is_kept() {
     assert_eq!(seconds_until_read(&mut story), 200);
 }
 
+/// The read was asked for before the pod was well for long, and is answered after (seed 20001201).
+#[test]
+fn a_late_answer_lets_the_next_read_wait_though_the_pod_was_well_for_long() {
+    let (mut story, pods) = starting(&["web"]);
+    story.tell(seen(waiting(&pods[0], "ErrImagePull")));
+    assert_eq!(reads(&story), 1);
+    story.tell(seen(cloud(&pods[0], Phase::Running)));
+    story.later(700_000);
+    story.tell(seen(waiting(&pods[0], "ErrImagePull")));
+    story.tell(seen(cloud(&pods[0], Phase::Running)));
+    story.answer("read_cloud_events", transient());
+    story.tell(seen(waiting(&pods[0], "ErrImagePull")));
+    assert_eq!(reads(&story), 0, "the cloud was asked just now");
+    assert!(seconds_until_read(&mut story) >= 30);
+}
+
 #[test]
 fn a_cloud_that_does_not_show_its_events_is_asked_no_more_and_that_is_said_once() {
     let (mut story, pods) = starting(&["web", "db"]);

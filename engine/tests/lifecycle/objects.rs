@@ -6,20 +6,20 @@ use expect_test::expect;
 use crate::check;
 use crate::story::*;
 
-fn secret(name: &str) -> ObjectRef {
+pub fn secret(name: &str) -> ObjectRef {
     ObjectRef { kind: ObjectKind::Secret, namespace: "shop".into(), name: name.into() }
 }
 
-fn version(resource_version: &str) -> ObjectVersion {
+pub fn version(resource_version: &str) -> ObjectVersion {
     ObjectVersion { uid: Uid("s1".into()), resource_version: resource_version.into() }
 }
 
-fn written(resource_version: &str) -> Outcome {
+pub fn written(resource_version: &str) -> Outcome {
     Outcome::Done(Answer::ObjectWritten { version: version(resource_version) })
 }
 
 /// A pod that names these Secrets; those that are `false` are optional.
-fn with(pod: &PodRef, secrets: &[(&str, bool)]) -> PodFacts {
+pub fn with(pod: &PodRef, secrets: &[(&str, bool)]) -> PodFacts {
     let uses = secrets.iter().map(|(name, mandatory)| ObjectUse {
         kind: ObjectKind::Secret,
         name: (*name).into(),

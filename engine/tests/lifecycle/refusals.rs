@@ -138,6 +138,21 @@ fn a_refusal_for_the_pods_own_sake_shows_that_the_account_is_in_order() {
     assert!(said.contains("create shop/a (u1) attempt 2"), "{said}");
 }
 
+/// The pod that met the refusal is gone when it is heard, and forgotten with that (seed 20015287).
+#[test]
+fn others_are_tried_though_the_pod_that_was_refused_is_gone() {
+    let mut story = Story::ready();
+    let [a, b] = [pod("a", "u1"), pod("b", "u2")];
+    story.tell(Event::PodObserved(facts(&a).into()));
+    story.tell(Event::PodGone { pod: a, how: Gone::Deleted });
+    story.answer("create_cloud_pod", arrears());
+    told(&mut story);
+    let said = story.tell(Event::PodObserved(facts(&b).into()));
+    assert!(said.contains("held shop/b: OperatorAction"), "{said}");
+    let said = pass(&mut story, 31);
+    assert!(said.contains("create shop/b"), "{said}");
+}
+
 #[test]
 fn with_nobody_left_to_be_made_the_node_does_not_say_for_ever_that_nobody_can() {
     let mut story = Story::ready();

@@ -68,7 +68,8 @@ pub struct Checks {
     bounds: s15_bounds::Bounds,
     islands: l4_islands::Islands,
     fairness: l5_fairness::Fairness,
-    rooms: rooms::Rooms,
+    /// Of sizes that are sold out.
+    pub rooms: rooms::Rooms,
     /// Of the cloud's events.
     pub events: cloud_events::CloudEvents,
 }

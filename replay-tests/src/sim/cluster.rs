@@ -141,7 +141,12 @@ impl Cluster {
                 self.put(id as Id, was);
             }
         }
-        self.version = self.version.saturating_sub((self.changes.len() - position) as u64 / 2);
+        let lower = self.version.saturating_sub((self.changes.len() - position) as u64 / 2);
+        // Never below that of an object that is there, as no API server is: a write would leave that one's version as it
+        // was, and an answer could not be told from an observation that came after it.
+        let number = |facts: &Arc<PodFacts>| facts.resource_version.parse::<u64>().ok();
+        let versions = self.objects.iter().flatten().filter_map(number);
+        self.version = versions.max().unwrap_or_default().max(lower);
     }
 
     // === what the agent asks ===
@@ -237,5 +242,26 @@ impl Cluster {
             then[*id as usize].clone_from(facts);
         }
         then
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_after_backups_makes_a_newer_version_of_what_was_left_as_it_was() {
+        let mut cluster = Cluster::new();
+        (0..10).for_each(|id| cluster.bind(id, PodFacts::default()));
+        (0..10).for_each(|id| cluster.drop_pod(id));
+        for position in [10, 20, 30] {
+            cluster.restore(position);
+        }
+        for id in 0..10 {
+            let before = cluster.get(id).map(|facts| facts.resource_version.clone()).expect("it is back");
+            let after = cluster.write_status(id, &before, &PodStatus::default(), false).expect("it is there");
+            let number = |version: &str| version.parse::<u64>().expect("a number");
+            assert!(number(&after) > number(&before), "{after} follows from {before}");
+        }
     }
 }

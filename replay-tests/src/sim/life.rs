@@ -26,6 +26,8 @@ pub const MORNING: Micros = Micros(1_772_360_100_000_000);
 const SYNC_US: u64 = 400;
 /// Boundaries in the longest life that there should be: some fifty times those of most.
 const BOUNDARIES_MAX: usize = 200_000;
+/// The most by which a clock that jumps dates a group of records back.
+pub(super) const DATED_BACK_MS_MAX: usize = 10_000;
 /// Longest rest that is believed.
 pub(super) const REST_MS_MAX: u32 = 300_000;
 
@@ -291,7 +293,8 @@ impl Life {
     pub(super) fn append(&mut self, dice: &mut Chance) -> Result<(), Broken> {
         let slow = self.strikes(Fault::SlowDisk, dice);
         // Whoever has the clock, time does not go back in the log.
-        let back_us = if self.strikes(Fault::Clock, dice) { dice.below(10_000_000) as u64 } else { 0 };
+        let back_us =
+            if self.strikes(Fault::Clock, dice) { dice.below(DATED_BACK_MS_MAX * 1_000) as u64 } else { 0 };
         let Some(process) = &mut self.process else { return Ok(()) };
         let clock = Micros(process.clock(self.now).0.saturating_sub(back_us));
         process.ticking = false;

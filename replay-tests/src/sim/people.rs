@@ -7,11 +7,12 @@ use super::check::Broken;
 use super::cloud::Fate;
 use super::fault::Fault;
 use super::history::Happened;
-use super::life::Life;
+use super::life::{DATED_BACK_MS_MAX, Life};
 use super::process::Watch;
 use super::roster::Id;
 
-/// Less than the lag after a creation that the policy allows for.
+/// Less than the lag after a creation that the policy allows for: the agent counts that from the time of the record that
+/// tells of the creation, which a clock that jumps can have dated back.
 const READ_LAG_MS_MAX: usize = 55_000;
 
 impl Life {
@@ -134,8 +135,12 @@ impl Life {
         } else {
             Some(started)
         };
-        let read_lag_ms =
-            if !late && self.strikes(Fault::ReadLag, dice) { dice.below(READ_LAG_MS_MAX) } else { 0 };
+        let dated_back_ms = if self.faults.has(Fault::Clock) { DATED_BACK_MS_MAX } else { 0 };
+        let read_lag_ms = if !late && self.strikes(Fault::ReadLag, dice) {
+            dice.below(READ_LAG_MS_MAX - dated_back_ms)
+        } else {
+            0
+        };
         let words = if self.strikes(Fault::Wordy, dice) { 4_000 } else { 0 };
         Fate { lag_ms, read_lag_ms: read_lag_ms as u64, words, turn, late }
     }

@@ -157,6 +157,7 @@ impl Life {
             wait_ms = wait_ms.max(asked_ms.saturating_sub(clock.ms_since(record.at)) + PROOF_MS);
         }
         wait_ms = wait_ms.max(self.updates_wait_ms() + PROOF_MS);
+        wait_ms = wait_ms.max(self.checks.rooms.wait_ms(clock, &self.checks.told) + PROOF_MS);
         let rests = process.rests.iter().map(|rest| rest.ms_since(self.now)).max().unwrap_or_default();
         // What a call of unknown fate has left is found when the copies are next listed.
         let audit = if self.objects.on { process.tracker.audit.ms_since(self.now).min(900_000) } else { 0 };
@@ -307,21 +308,21 @@ impl Life {
             && process.machine.state().operator_needed().is_none()
             && process.machine.state().room_circuits().is_empty()
             && rows <= self.cluster.live().len()
-            && self.updates_are_told()
+            && self.bodies_are_told()
             && self.checks.told.asked().is_empty()
             && process.machine.state().outstanding().next().is_none()
     }
 
-    /// Whether the agent was told of every body that it is in line. A list that was under way during an update shows how
-    /// the body was before, and its answer can come last.
-    fn updates_are_told(&self) -> bool {
+    /// Whether the agent was told of every body as it is, and of none that is gone. A list that was under way during a
+    /// change shows how things were before, and its answer can come last: both sides may then be in step by chance (one
+    /// that has just begun to run, while its pod is still said to), and the next poll changes that. A pod that has ended
+    /// asks for nothing more, whatever its body is.
+    fn bodies_are_told(&self) -> bool {
         self.cluster.live().iter().all(|id| {
-            let body = self.checks.told.pod(*id).body.as_ref();
-            let facts = self.cluster.get(*id);
-            body.zip(facts).is_none_or(|(body, facts)| {
-                let has_ended = facts.phase.is_terminal() || body.status.phase.is_terminal();
-                has_ended || body.spec_digest == facts.spec_digest
-            })
+            let told = self.checks.told.pod(*id).body.as_ref();
+            let body = self.cloud.body(*id).map(|body| &body.facts);
+            let has_ended = self.cluster.get(*id).is_none_or(|facts| facts.phase.is_terminal());
+            has_ended || told == body
         })
     }
 

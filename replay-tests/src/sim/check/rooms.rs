@@ -33,6 +33,8 @@ pub struct Rooms {
     sold_out: BTreeMap<Arc<Room>, SoldOut>,
     /// The sizes of which anything was refused since the start.
     ever: BTreeSet<Arc<Room>>,
+    /// When a pod of one of those was last tried.
+    tried: Option<Micros>,
 }
 
 impl Rooms {
@@ -86,16 +88,23 @@ impl Rooms {
         }
     }
 
-    /// A size of which no pod is to be made is forgotten. One whose pods all wait for something else may be with each list,
-    /// and when the next may be tried.
+    /// A size of which no pod is to be made is forgotten when the next may be tried. One whose pods all wait for something
+    /// else may be then, and with each list from then on.
     fn forget(&mut self, at: Micros, is_list: bool, told: &Told) {
         self.sold_out.retain(|room, one| {
+            let waits = one.not_before > at;
             let mut pods = told.pods().filter(|pod| is_of(pod, room) && is_unmade(pod)).peekable();
             let is_left = pods.peek().is_some();
-            let is_resting = !one.tries.is_empty() || one.not_before > at;
-            one.is_in_doubt |= !(is_resting && !is_list || pods.any(|pod| waits_for_room(pod, told)));
-            is_left
+            let is_resting = waits || !one.tries.is_empty() && !is_list;
+            one.is_in_doubt |= !(is_resting || pods.any(|pod| waits_for_room(pod, told)));
+            is_left || waits
         });
+    }
+
+    /// How long the last try can hold the next one: what came of it need not say anything of room.
+    #[must_use]
+    pub fn wait_ms(&self, at: Micros, told: &Told) -> u64 {
+        self.tried.map_or(0, |tried| tried.plus_ms(told.policy.retry_cap_ms.into()).ms_since(at))
     }
 
     /// Something is to be done.
@@ -108,6 +117,9 @@ impl Rooms {
     ) -> Result<(), Broken> {
         let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return Ok(()) };
         let room = id.and_then(|id| room_of(told.pod(id)));
+        if self.was_refused(room) {
+            self.tried = Some(at);
+        }
         let Some((room, one)) = room.and_then(|room| self.sold_out.get_mut(room).map(|one| (room, one)))
         else {
             return Ok(());
