@@ -15,6 +15,10 @@ use super::transport::Call;
 /// How long a log that is not followed may stand still: it is there already, and the cloud only has to read it.
 const STALL: Duration = Duration::from_secs(60);
 
+/// Largest piece that is given. The HTTP client reads up to some 400 KiB at a time from a fast log, and whoever works on a
+/// piece needs as much again.
+const PIECE_BYTES_MAX: usize = 32 * 1024;
+
 /// What is asked for of a log: the parameters that CCI has. It has no time to begin at, only an age.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LogOptions {
@@ -56,6 +60,8 @@ impl LogOptions {
 pub struct LogStream {
     response: Response,
     stall: Option<Duration>,
+    /// Read, and not given yet.
+    rest: Bytes,
     /// The cloud's clock when it answered, seconds since the epoch; `None` when it did not say.
     pub answered_at_s: Option<i64>,
 }
@@ -66,17 +72,29 @@ pub struct LogStream {
 pub struct Cut(pub &'static str);
 
 impl LogStream {
-    /// The next bytes; `None` at the end. They are passed on as they were read, without a copy.
+    /// The next bytes, 32 KiB at most; `None` at the end. They are passed on as they were read, without a copy. May be
+    /// dropped at any time.
     ///
     /// # Errors
     /// When the connection ends before the log does, or when a log that is not followed stands still.
     pub async fn next(&mut self) -> Result<Option<Bytes>, Cut> {
+        if !self.rest.is_empty() {
+            return Ok(Some(self.piece()));
+        }
         let chunk = self.response.chunk();
         let chunk = match self.stall {
             Some(stall) => timeout(stall, chunk).await.map_err(|_| Cut("nothing came for a minute"))?,
             None => chunk.await,
         };
-        chunk.map_err(|_| Cut("the connection to the cloud ended"))
+        let Some(chunk) = chunk.map_err(|_| Cut("the connection to the cloud ended"))? else {
+            return Ok(None);
+        };
+        self.rest = chunk;
+        Ok(Some(self.piece()))
+    }
+
+    fn piece(&mut self) -> Bytes {
+        self.rest.split_to(self.rest.len().min(PIECE_BYTES_MAX))
     }
 }
 
@@ -97,6 +115,7 @@ impl CciClient {
         let date = response.headers().get(DATE).and_then(|date| date.to_str().ok());
         let parser = jiff::fmt::rfc2822::DateTimeParser::new();
         let answered_at_s = date.and_then(|date| parser.parse_timestamp(date).ok()).map(|at| at.as_second());
-        Ok(LogStream { response, stall: (!options.follow).then_some(STALL), answered_at_s })
+        let stall = (!options.follow).then_some(STALL);
+        Ok(LogStream { response, stall, rest: Bytes::new(), answered_at_s })
     }
 }
