@@ -51,7 +51,7 @@ pub(in crate::kubelet) struct Follow {
 /// Where the next bytes come from.
 enum Source {
     Open {
-        stream: LogStream,
+        stream: Box<LogStream>,
         at: Instant,
         /// Whether nothing comes after its end.
         is_last: bool,
@@ -109,7 +109,7 @@ impl Follow {
             lookup: kubelet.lookup.clone(),
             pod: target.pod.clone(),
             lines: Lines::new(asked.timestamps, asked.since_time, asked.limit_bytes),
-            source: Source::Open { stream, at, is_last: !options.follow },
+            source: Source::Open { stream: Box::new(stream), at, is_last: !options.follow },
             options,
             idle: kubelet.limits.idle,
             given_at: at,
@@ -192,7 +192,7 @@ impl Follow {
             Ok(stream) => {
                 let at = Instant::now();
                 self.clock = stream.answered_at_s.map_or(self.clock, |second| (second, at));
-                self.source = Source::Open { stream, at, is_last: is_previous };
+                self.source = Source::Open { stream: Box::new(stream), at, is_last: is_previous };
                 self.refusals = 0;
                 self.lines.read_again();
             }
@@ -281,7 +281,9 @@ async fn restarts_now(kubelet: &Kubelet, target: &Target) -> Option<u32> {
     let restarts = |status: &PodStatus| Some(super::container(status, &target.container)?.restart_count);
     match kubelet.cloud.look_up_pod(&target.pod.cloud_name, &target.pod.pod).await {
         Outcome::Done(Answer::CloudPod(facts)) => restarts(&facts.status),
-        _ => target.pod.status.as_ref().and_then(restarts),
+        Outcome::Done(_) | Outcome::Refused(_) | Outcome::Later { .. } | Outcome::Unknown { .. } => {
+            target.pod.status.as_ref().and_then(restarts)
+        }
     }
 }
 
