@@ -67,7 +67,8 @@ pub struct LogStream {
 pub struct Cut(pub &'static str);
 
 impl LogStream {
-    /// The next bytes; `None` at the end. They are passed on as they were read, without a copy.
+    /// The next bytes, as much as is read ahead of the cloud at most; `None` at the end. They are passed on as they were read, without a copy. May be
+    /// dropped at any time.
     ///
     /// # Errors
     /// When the connection ends before the log does, or when a log that is not followed stands still.

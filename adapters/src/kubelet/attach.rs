@@ -35,7 +35,7 @@ pub(super) async fn attach(
     let session = Session::agree(kubelet, &mut request, &asked)?;
     let taking = kubelet.streams.sessions.take(&target.pod.pod)?;
     let from_now = logs::Asked { follow: true, tail_lines: Some(0), ..logs::Asked::default() };
-    let follow = Follow::open(kubelet, target, &from_now, Some(taking)).await;
+    let follow = Follow::open(kubelet, target, &from_now, taking).await;
     let follow = follow.map_err(|refused| logs::refusal(target, refused))?;
     Ok(session.serve(move |caller| run(caller, follow, asked)))
 }

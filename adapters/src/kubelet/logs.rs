@@ -3,6 +3,7 @@
 mod follow;
 mod lines;
 mod query;
+mod waits;
 
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
@@ -23,16 +24,17 @@ pub(super) use query::Asked;
 /// cloud knows ages only.
 ///
 /// # Errors
-/// 400 when the query is wrong or the cloud says that what is asked for is, 429 when there are too many followers, and
-/// 500, whose text kubectl shows, for all else that is the cloud's.
+/// 400 when the query is wrong or the cloud says that what is asked for is, 429 when too many logs are being read, and 500,
+/// whose text kubectl shows, for all else that is the cloud's.
 pub(super) async fn container_logs(
     kubelet: &Kubelet,
     target: &Target,
     query: &[(String, String)],
 ) -> Result<Response, Refused> {
     let asked = Asked::read(query)?;
+    let places = if asked.follow { &kubelet.streams.followers } else { &kubelet.streams.logs };
+    let taking = places.take(&target.pod.pod)?;
     let body = if asked.follow || asked.since_time.is_some() {
-        let taking = asked.follow.then(|| kubelet.streams.followers.take(&target.pod.pod)).transpose()?;
         let follow = Follow::open(kubelet, target, &asked, taking).await;
         let follow = follow.map_err(|refused| refusal(target, refused))?;
         // Dropped with the answer, and the call to the cloud with it.
@@ -51,8 +53,8 @@ pub(super) async fn container_logs(
         };
         let log = kubelet.cloud.open_log(&target.pod.cloud_name, &options).await;
         let log = log.map_err(|refused| refusal(target, refused))?;
-        Body::from_stream(stream::try_unfold(log, |mut log| async move {
-            Ok::<_, crate::cci::Cut>(log.next().await?.map(|bytes| (bytes, log)))
+        Body::from_stream(stream::try_unfold((log, taking), |(mut log, taking)| async move {
+            Ok::<_, crate::cci::Cut>(log.next().await?.map(|bytes| (bytes, (log, taking))))
         }))
     };
     Ok((StatusCode::OK, [(CONTENT_TYPE, "text/plain")], body).into_response())

@@ -100,6 +100,8 @@ fn running() -> PodStatus {
 
 /// The handlers, the cloud behind them, and where they are.
 pub(super) struct World {
+    pub(super) kubelet: Arc<Kubelet>,
+    pub(super) target: Target,
     pub(super) cloud: Arc<Cloud>,
     pub(super) address: SocketAddr,
 }
@@ -110,6 +112,15 @@ impl World {
     }
 
     pub(super) async fn with(profile: &Profile, cloud: Cloud, streams: Streams) -> World {
+        World::bounded(profile, cloud, streams, StreamLimits::default()).await
+    }
+
+    pub(super) async fn bounded(
+        profile: &Profile,
+        cloud: Cloud,
+        streams: Streams,
+        limits: StreamLimits,
+    ) -> World {
         let cloud = Arc::new(cloud);
         let cloud_address = serve(Router::new().fallback(in_cloud).with_state(cloud.clone())).await;
         let client = client_for(profile, &format!("http://{cloud_address}"));
@@ -124,12 +135,12 @@ impl World {
                 }
             }
         });
-        let limits = StreamLimits::default();
         let kubelet =
             Arc::new(Kubelet { lookup, cloud: Arc::new(client), limits, streams, usage: Default::default() });
         let target = Target { pod: view, container: "main".to_owned() };
-        let address = serve(Router::new().fallback(on_node).with_state((kubelet, target))).await;
-        World { cloud, address }
+        let address =
+            serve(Router::new().fallback(on_node).with_state((kubelet.clone(), target.clone()))).await;
+        World { kubelet, target, cloud, address }
     }
 
     pub(super) async fn get(&self, path_and_query: &str) -> reqwest::Response {

@@ -6,12 +6,23 @@ use std::sync::Arc;
 use engine::{PodRef, Uid};
 use http::StatusCode;
 use parking_lot::Mutex;
+use tokio::sync::Semaphore;
 
 use super::Refused;
 
-/// Logs that are followed. Each holds some 64 KiB, so all of them hold 64 MiB; one pod's share leaves room for others'.
+/// Logs that are followed. Each holds 32 KiB that are being given, up to 20 KiB of times, and what the HTTP client reads
+/// ahead of a reader that is slow; one pod's share leaves room for others'.
 const FOLLOWERS_MAX: usize = 1024;
 const POD_FOLLOWERS_MAX: usize = 256;
+
+/// Logs that are read to their present end. One takes as long as its reader, and while that one is slow, the HTTP client
+/// may hold some 400 KiB that it read ahead: 100 MiB for all. `kubectl logs` with a selector reads five at once.
+const LOGS_MAX: usize = 256;
+const POD_LOGS_MAX: usize = 64;
+
+/// Followed logs that ask the cloud at once how their container stands and for the rest, after a cut. A gateway that
+/// restarts cuts all of them, and the cloud bears some dozens of calls a second, of which the pods' own come first.
+const REOPENING_MAX: usize = 16;
 
 /// Commands and attachments. Each holds four buffers of 32 KiB and, as it moves large pieces, some of them: 400 that move
 /// 32 KiB at a time hold 100 MiB.
@@ -23,15 +34,21 @@ const POD_SESSIONS_MAX: usize = 250;
 pub(crate) struct Streams {
     /// Followed logs.
     pub(crate) followers: Places,
+    /// Logs that are not followed.
+    pub(crate) logs: Places,
     /// Commands and attachments.
     pub(crate) sessions: Places,
+    /// Turns of followed logs to ask the cloud again.
+    pub(crate) reopening: Arc<Semaphore>,
 }
 
 impl Default for Streams {
     fn default() -> Streams {
         Streams {
             followers: Places::new("followed logs", FOLLOWERS_MAX, POD_FOLLOWERS_MAX),
+            logs: Places::new("logs being read", LOGS_MAX, POD_LOGS_MAX),
             sessions: Places::new("exec and attach sessions", SESSIONS_MAX, POD_SESSIONS_MAX),
+            reopening: Arc::new(Semaphore::new(REOPENING_MAX)),
         }
     }
 }

@@ -1,38 +1,40 @@
 //! The lines of a log that came with their times: which of them are given, and up to where.
 //!
-//! A log is read again after a cut by asking from a little earlier on. The place up to which it was given is the time of
-//! the last line, how many lines had that time, and how much was given of a line that was cut in two.
+//! A log is read again after a cut by asking from a little earlier on. Lines that were given are known by their times and
+//! how many had each, and a line that was cut in two by how much was given of it.
+
+mod recent;
 
 use bytes::{Bytes, BytesMut};
 use jiff::Timestamp;
 
-/// Longest time before a line: `2026-01-02T03:04:05.000000001+08:00` has 35 bytes.
+use recent::Recent;
+
+/// More than the longest time before a line: `2026-01-02T03:04:05.000000001+08:00` has 35 bytes.
 const STAMP_BYTES_MAX: usize = 40;
 /// Shortest: `2026-01-02T03:04:05Z`.
 const STAMP_BYTES_MIN: usize = 20;
 
+/// The time of lines before the first that has one; the others without one have that of the line before.
+const NO_TIME: Timestamp = Timestamp::MIN;
+
 /// Up to where a log was given.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Place {
-    /// The time of the last line, as it stood there; empty before the first one. A line without a time has that of the
-    /// line before.
-    stamp: Vec<u8>,
-    /// How many whole lines of that time were given.
-    lines: u64,
-    /// How many bytes, after the time, of a further line of that time that was begun.
-    part: Option<u64>,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// Nothing was given.
+    Start,
+    /// Lines were, and none had a time.
+    NoTime,
+    /// The latest time of a line that was given.
+    Time(Timestamp),
 }
 
-impl Place {
-    /// The time of the last line.
-    pub(super) fn time(&self) -> Option<Timestamp> {
-        parse(&self.stamp)
-    }
-
-    /// Whether anything was given.
-    pub(super) fn is_start(&self) -> bool {
-        *self == Place::default()
-    }
+/// A line of which the end was not given yet.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    time: Timestamp,
+    /// Bytes given, after the time.
+    bytes: u64,
 }
 
 /// What is to be done with the bytes that come next.
@@ -46,18 +48,32 @@ enum Part {
     Dropped,
 }
 
+/// What is to be done with a line that begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Choice {
+    Drop,
+    /// It was begun before a cut, and so many of its bytes were given.
+    GoOn {
+        again: u64,
+    },
+    Give,
+}
+
 /// Gives lines from bytes, whatever way these were cut. It holds no more than a time between two pieces.
 #[derive(Debug)]
 pub(super) struct Lines {
     /// Whether times are given with the lines.
     with_stamps: bool,
-    /// Earlier lines are dropped, until there is one that is not.
+    /// Earlier lines are dropped.
     since: Option<Timestamp>,
-    /// Where to go on, until it is found.
-    resume: Option<Place>,
+    recent: Recent,
+    /// Whether lines come that were given: until the first that was not, since all after that one are new.
+    is_again: bool,
+    begun: Option<Begun>,
+    /// The latest time that was given.
+    newest: Timestamp,
     /// The time of the last line that was seen.
-    seen: Vec<u8>,
-    given: Place,
+    seen: Timestamp,
     part: Part,
     head: Vec<u8>,
     /// How many bytes may still be given.
@@ -69,9 +85,11 @@ impl Lines {
         Lines {
             with_stamps,
             since,
-            resume: None,
-            seen: Vec::new(),
-            given: Place::default(),
+            recent: Recent::default(),
+            is_again: false,
+            begun: None,
+            newest: NO_TIME,
+            seen: NO_TIME,
             part: Part::Head,
             head: Vec::with_capacity(STAMP_BYTES_MAX),
             left: limit_bytes,
@@ -79,8 +97,14 @@ impl Lines {
     }
 
     /// Up to where the log was given.
-    pub(super) fn place(&self) -> &Place {
-        &self.given
+    pub(super) fn place(&self) -> Place {
+        if self.recent.is_empty() && self.begun.is_none() {
+            Place::Start
+        } else if self.newest == NO_TIME {
+            Place::NoTime
+        } else {
+            Place::Time(self.newest)
+        }
     }
 
     /// Whether all was given that may be.
@@ -88,19 +112,18 @@ impl Lines {
         self.left == Some(0)
     }
 
-    /// The log is read again, from some line at or before the place up to which it was given.
+    /// The log is read again, from some line at or before those that were given last.
     pub(super) fn read_again(&mut self) {
         self.head.clear();
         self.part = Part::Head;
-        self.seen.clear();
-        if !self.given.is_start() {
-            self.resume = Some(Place { lines: 0, ..self.given.clone() });
-        }
+        self.seen = NO_TIME;
+        self.is_again = true;
+        self.recent.read_again();
     }
 
-    /// Drops lines before this time from now on.
-    pub(super) fn drop_before(&mut self, time: Option<Timestamp>) {
-        self.since = time;
+    /// Drops lines before this time too from now on.
+    pub(super) fn drop_before(&mut self, time: Timestamp) {
+        self.since = self.since.max(Some(time));
     }
 
     /// What is given of the next bytes; nothing of none.
@@ -155,65 +178,60 @@ impl Lines {
     /// A line begins, whose first word has been read.
     fn begin(&mut self, with_space: bool, out: &mut BytesMut) {
         let mut head = std::mem::take(&mut self.head);
-        let is_stamped = is_stamp(&head);
+        let stamp = stamp(&head);
         if with_space {
             head.push(b' ');
         }
-        if is_stamped {
-            self.seen.clear();
-            self.seen.extend_from_slice(&head[..head.len() - usize::from(with_space)]);
+        self.seen = stamp.unwrap_or(self.seen);
+        let choice = self.choose();
+        self.part = match choice {
+            Choice::Drop => Part::Dropped,
+            Choice::GoOn { again } => Part::Given { again },
+            Choice::Give => Part::Given { again: 0 },
+        };
+        if choice == Choice::Give {
+            self.leave_begun(out);
+            self.begun = Some(Begun { time: self.seen, bytes: 0 });
+            self.newest = self.newest.max(self.seen);
+            if stamp.is_some() && self.with_stamps {
+                self.put(&head, out);
+            }
         }
-        self.part = self.decide(out);
-        if let Part::Given { again } = self.part {
-            if self.given.part.is_none() {
-                self.given.part = Some(0);
-                if is_stamped && self.with_stamps {
-                    self.put(&head, out);
-                }
-            }
-            if !is_stamped {
-                self.give(&head, again, out);
-            }
+        if let (None, Part::Given { again }) = (stamp, self.part) {
+            self.give(&head, again, out);
         }
         head.clear();
         self.head = head;
     }
 
-    /// Whether the line that begins, of the time last seen, is given.
-    fn decide(&mut self, out: &mut BytesMut) -> Part {
-        if let Some(resume) = &mut self.resume {
-            match order(&self.seen, &resume.stamp) {
-                std::cmp::Ordering::Less => return Part::Dropped,
-                std::cmp::Ordering::Equal if resume.lines < self.given.lines => {
-                    resume.lines += 1;
-                    return Part::Dropped;
-                }
-                std::cmp::Ordering::Equal => {
-                    let again = resume.part.unwrap_or(0);
-                    self.resume = None;
-                    if self.given.part.is_some() {
-                        return Part::Given { again };
-                    }
-                }
-                std::cmp::Ordering::Greater => self.resume = None,
+    /// What is done with the line that begins, of the time last seen.
+    fn choose(&mut self) -> Choice {
+        let time = self.seen;
+        if self.is_again {
+            if self.recent.take(time) {
+                return Choice::Drop;
             }
-            // What was begun is not there any more: it must not run into the next line.
-            if self.given.part.take().is_some() {
-                self.put(b"\n", out);
-                self.given.lines += 1;
+            if let Some(begun) = self.begun.filter(|begun| begun.time == time) {
+                self.is_again = false;
+                return Choice::GoOn { again: begun.bytes };
+            }
+            if self.recent.is_beyond(time) {
+                return Choice::Drop;
             }
         }
-        if let Some(since) = self.since {
-            if parse(&self.seen).is_some_and(|time| time < since) {
-                return Part::Dropped;
-            }
-            self.since = None;
+        if time != NO_TIME && self.since.is_some_and(|since| time < since) {
+            return Choice::Drop;
         }
-        if self.given.stamp != self.seen {
-            self.given.stamp.clone_from(&self.seen);
-            (self.given.lines, self.given.part) = (0, None);
+        self.is_again = false;
+        Choice::Give
+    }
+
+    /// What was begun before a cut is not there any more: it must not run into the next line.
+    fn leave_begun(&mut self, out: &mut BytesMut) {
+        if let Some(begun) = self.begun.take() {
+            self.put(b"\n", out);
+            self.recent.add(begun.time);
         }
-        Part::Given { again: 0 }
     }
 
     fn read_line<'a>(&mut self, bytes: &'a [u8], again: u64, out: &mut BytesMut) -> &'a [u8] {
@@ -222,8 +240,9 @@ impl Lines {
         self.give(line, again, out);
         if end.is_some() {
             self.part = Part::Head;
-            self.given.lines += 1;
-            self.given.part = None;
+            if let Some(begun) = self.begun.take() {
+                self.recent.add(begun.time);
+            }
         }
         rest
     }
@@ -233,7 +252,9 @@ impl Lines {
         let skip = again.min(bytes.len() as u64);
         self.part = Part::Given { again: again - skip };
         let bytes = &bytes[skip as usize..];
-        self.given.part = self.given.part.map(|part| part + bytes.len() as u64);
+        if let Some(begun) = &mut self.begun {
+            begun.bytes += bytes.len() as u64;
+        }
         self.put(bytes, out);
     }
 
@@ -245,27 +266,16 @@ impl Lines {
     }
 }
 
-/// Whether a word is a time of a log. Judged by its form: it stands before every line.
-fn is_stamp(word: &[u8]) -> bool {
+/// A word as a time of a log, when it is one. Judged by its form first: it stands before every line.
+fn stamp(word: &[u8]) -> Option<Timestamp> {
     let form = |byte: &u8| byte.is_ascii_digit() || b"-:.+TZ".contains(byte);
-    (STAMP_BYTES_MIN..=STAMP_BYTES_MAX).contains(&word.len())
+    let has_form = (STAMP_BYTES_MIN..STAMP_BYTES_MAX).contains(&word.len())
         && word[4] == b'-'
         && word[7] == b'-'
         && word[10] == b'T'
         && word[13] == b':'
-        && word.iter().all(form)
-}
-
-fn parse(stamp: &[u8]) -> Option<Timestamp> {
-    std::str::from_utf8(stamp).ok()?.parse().ok()
-}
-
-/// Which of two times is earlier. What has none is before all that has.
-fn order(one: &[u8], other: &[u8]) -> std::cmp::Ordering {
-    if one == other {
-        return std::cmp::Ordering::Equal;
-    }
-    parse(one).cmp(&parse(other))
+        && word.iter().all(form);
+    std::str::from_utf8(word).ok().filter(|_| has_form)?.parse().ok()
 }
 
 #[cfg(test)]

@@ -21,9 +21,11 @@ impl Asked {
     /// Reads a query, decoded. The first value of a parameter counts.
     pub(in crate::kubelet) fn read(query: &[(String, String)]) -> Result<Asked, Refused> {
         let value = |name: &str| query.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let previous = value("previous").is_some_and(is_set);
         let asked = Asked {
-            follow: value("follow").is_some_and(is_set),
-            previous: value("previous").is_some_and(is_set),
+            // The log of a container that ended is whole: following it is reading it.
+            follow: value("follow").is_some_and(is_set) && !previous,
+            previous,
             timestamps: value("timestamps").is_some_and(is_set),
             since_s: number("sinceSeconds", value("sinceSeconds"), 1)?,
             since_time: value("sinceTime").map(time).transpose()?,
@@ -84,6 +86,8 @@ mod tests {
         assert_eq!(asked.since_time, Some("2026-01-02T01:04:05Z".parse().unwrap()));
         assert!(asked.previous);
         assert!(!read("follow=false&previous=0").unwrap().follow);
+        let asked = read("follow=true&previous=true").unwrap();
+        assert!(asked.previous && !asked.follow, "there is nothing to wait for");
     }
 
     #[test]

@@ -1,32 +1,20 @@
+mod cuts;
+
 use std::sync::Arc;
 
 use axum::body::{Body, Bytes};
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use serde_json::json;
 use tokio::sync::mpsc;
 
-use crate::cci::Profile;
+use crate::cci::{LogOptions, Profile};
 use crate::kubelet::Streams;
-use crate::kubelet::loopback::{Cloud, World, pod_with};
+use crate::kubelet::loopback::{Cloud, World};
 use crate::kubelet::places::Places;
 
 const LOG: &str = "containerLogs/shop/web-0/main";
-
-/// A log that ends as it should, or in the middle.
-fn log(lines: &'static str, is_whole: bool) -> Response {
-    let lines = stream::iter([Ok(Bytes::from_static(lines.as_bytes()))]);
-    if is_whole {
-        return Body::from_stream(lines).into_response();
-    }
-    let cut = stream::once(async {
-        // The server writes what it has before it waits.
-        tokio::task::yield_now().await;
-        Err(std::io::Error::other("cut"))
-    });
-    Body::from_stream(lines.chain(cut)).into_response()
-}
 
 #[tokio::test]
 async fn a_log_passes_through_and_asks_for_what_was_asked() {
@@ -132,68 +120,6 @@ async fn a_time_to_begin_at_becomes_an_age_and_earlier_lines_are_dropped() {
 }
 
 #[tokio::test]
-async fn a_log_that_is_cut_goes_on_at_the_right_line() {
-    let cloud = Cloud::with_log(|before, query| match before {
-        0 => {
-            assert_eq!(query, "container=main&follow=true&tailLines=3&timestamps=true");
-            log(
-                "2026-01-02T03:04:05Z a\n2026-01-02T03:04:06Z b\n2026-01-02T03:04:06Z c\n2026-01-02T03:04:06Z in the m",
-                false,
-            )
-        }
-        1 => StatusCode::BAD_GATEWAY.into_response(),
-        2 => {
-            assert!(query.starts_with("container=main&follow=true&sinceSeconds="), "{query}");
-            log("2026-01-02T03:04:06Z b\n2026-01-02T03:04:06Z c\n2026-01-02T03:04:06Z in the middle\n", true)
-        }
-        _ => log(
-            "2026-01-02T03:04:06Z b\n2026-01-02T03:04:06Z c\n2026-01-02T03:04:06Z in the middle\n2026-01-02T03:04:07Z end\n",
-            true,
-        ),
-    });
-    let world = World::of(cloud).await;
-    let mut answer = world.get(&format!("{LOG}?follow=true&tailLines=3")).await;
-    let mut told = String::new();
-    while let Some(bytes) = answer.chunk().await.unwrap() {
-        told.push_str(std::str::from_utf8(&bytes).unwrap());
-        if told.ends_with("end\n") {
-            *world.cloud.pod.lock() =
-                pod_with(&json!({"terminated": {"exitCode": 0, "finishedAt": "2026-01-02T03:04:07Z"}}));
-        }
-    }
-    assert_eq!(told, "a\nb\nc\nin the middle\nend\n");
-}
-
-#[tokio::test]
-async fn what_a_container_wrote_before_it_was_restarted_is_not_lost() {
-    let cloud = Cloud::with_log(|before, query| match before {
-        0 => log("2026-01-02T03:04:05Z a\n", false),
-        _ => {
-            assert!(query.starts_with("container=main&previous=true&sinceSeconds="), "{query}");
-            log("2026-01-02T03:04:05Z a\n2026-01-02T03:04:06Z last words\n", true)
-        }
-    });
-    let mut pod = pod_with(&json!({"running": {}}));
-    pod["status"]["containerStatuses"][0]["restartCount"] = json!(1);
-    *cloud.pod.lock() = pod;
-    let world = World::of(cloud).await;
-    let answer = world.get(&format!("{LOG}?follow=true")).await;
-    assert_eq!(answer.text().await.unwrap(), "a\nlast words\n");
-    assert_eq!(world.cloud.seen("/log").len(), 2, "the log of the next container is another one");
-}
-
-#[tokio::test]
-async fn the_limit_counts_over_all_calls() {
-    let cloud = Cloud::with_log(|before, _| match before {
-        0 => log("2026-01-02T03:04:05Z abc\n", false),
-        _ => log("2026-01-02T03:04:05Z abc\n2026-01-02T03:04:06Z defghi\n", true),
-    });
-    let world = World::of(cloud).await;
-    let answer = world.get(&format!("{LOG}?follow=true&limitBytes=6")).await;
-    assert_eq!(answer.text().await.unwrap(), "abc\nde");
-}
-
-#[tokio::test]
 async fn followers_are_counted_and_one_that_leaves_ends_its_call() {
     let (ended, mut has_ended) = mpsc::unbounded_channel::<()>();
     let ended = Arc::new(ended);
@@ -224,4 +150,52 @@ async fn followers_are_counted_and_one_that_leaves_ends_its_call() {
     has_ended.recv().await.unwrap();
     let third = world.get(&format!("{LOG}?follow=true")).await;
     assert_eq!(third.status(), 200, "the place is free again");
+}
+
+#[tokio::test]
+async fn a_log_that_is_not_followed_has_a_place_too() {
+    let cloud = Cloud::with_log(|_, _| {
+        let first = stream::iter([Ok::<_, std::io::Error>(Bytes::from_static(b"a\n"))]);
+        Body::from_stream(first.chain(stream::pending())).into_response()
+    });
+    let streams = Streams { logs: Places::new("logs being read", 2, 1), ..Streams::default() };
+    let world = World::with(&Profile::CCI_1_0, cloud, streams).await;
+    let mut first = world.get(LOG).await;
+    assert_eq!(first.chunk().await.unwrap().unwrap(), "a\n");
+    for query in ["", "?sinceTime=2026-01-02T03:04:06Z", "?follow=true&previous=true"] {
+        let second = world.get(&format!("{LOG}{query}")).await;
+        assert_eq!(second.status(), 429, "{query}");
+        assert_eq!(second.text().await.unwrap(), "there are 1 logs being read of this pod already\n");
+    }
+    assert_eq!(world.get(&format!("{LOG}?follow=true")).await.status(), 200, "those are counted apart");
+}
+
+#[tokio::test]
+async fn a_large_piece_of_a_log_is_given_in_small_ones() {
+    let large = vec![b'x'; 1_000_000];
+    let sent = large.clone();
+    let world = World::of(Cloud::with_log(move |_, _| sent.clone().into_response())).await;
+    let options = LogOptions { container: "main".to_owned(), ..LogOptions::default() };
+    let mut log = world.kubelet.cloud.open_log(&world.target.pod.cloud_name, &options).await.unwrap();
+    let mut read = Vec::new();
+    while let Some(piece) = log.next().await.unwrap() {
+        assert!(piece.len() <= 32 * 1024, "{}", piece.len());
+        read.extend_from_slice(&piece);
+    }
+    assert_eq!(read, large);
+}
+
+#[tokio::test]
+async fn a_cloud_whose_clock_is_ahead_is_asked_for_an_age_by_its_clock() {
+    let world = World::of(Cloud::with_log(|_, _| {
+        let date = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+        let date = date.strftime("%a, %d %b %Y %H:%M:%S GMT").to_string();
+        ([("date", date)], "2026-01-02T03:04:07Z new\n").into_response()
+    }))
+    .await;
+    let answer = world.get(&format!("{LOG}?sinceTime=2026-01-02T03:04:06Z")).await;
+    assert_eq!(answer.text().await.unwrap(), "new\n");
+    let ages: Vec<u64> = world.cloud.seen("/log").iter().map(|seen| cuts::since_s(&seen.query)).collect();
+    assert_eq!(ages.len(), 2, "{ages:?}");
+    assert!((3_590..=3_610).contains(&(ages[1] - ages[0])), "{ages:?}");
 }
