@@ -18,6 +18,10 @@ const POD_FOLLOWERS_MAX: usize = 256;
 const SESSIONS_MAX: usize = 400;
 const POD_SESSIONS_MAX: usize = 250;
 
+/// Port-forwards. Each may hold 64 connections to its pod, so all of them 8,192 sockets.
+const FORWARDS_MAX: usize = 128;
+const POD_FORWARDS_MAX: usize = 32;
+
 /// The streams of all pods.
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
@@ -25,6 +29,8 @@ pub(crate) struct Streams {
     pub(crate) followers: Places,
     /// Commands and attachments.
     pub(crate) sessions: Places,
+    /// Port-forwards.
+    pub(crate) forwards: Places,
 }
 
 impl Default for Streams {
@@ -32,6 +38,7 @@ impl Default for Streams {
         Streams {
             followers: Places::new("followed logs", FOLLOWERS_MAX, POD_FOLLOWERS_MAX),
             sessions: Places::new("exec and attach sessions", SESSIONS_MAX, POD_SESSIONS_MAX),
+            forwards: Places::new("port-forwards", FORWARDS_MAX, POD_FORWARDS_MAX),
         }
     }
 }
