@@ -224,15 +224,19 @@ pub async fn serve(
     let counts = sides.watch.counts();
     tokio::spawn(sides.node.run_heartbeat(reports.clone(), clock, stop.clone()));
     tokio::spawn(sides.watch.run(stop.clone()));
-    if let Some((listener, front)) = front {
-        tokio::spawn(front.serve(listener, stop.clone()));
-    }
+    let front = front.map(|(listener, front)| tokio::spawn(front.serve(listener, stop.clone())));
     tokio::spawn(sides.object_watch.run(stop.clone()));
     drop(reports);
     run_loop.run(&stop, &counts).await.map_err(log)?;
+    let served = async {
+        if let Some(front) = front {
+            // Sessions say that they were cut off. It fails when it panicked: then they cannot.
+            let _ = front.await;
+        }
+    };
     let drained = async {
         // What is still in flight after this has an unknown fate: the next start looks it up.
-        let _ = tokio::time::timeout(DRAIN, executor.drained()).await;
+        let _ = tokio::time::timeout(DRAIN, async { tokio::join!(executor.drained(), served) }).await;
     };
     run_loop.drain(drained).await.map_err(log)?;
     tracing::info!("the agent has ended");

@@ -46,6 +46,7 @@ pub use lookup::{PodLookup, PodQuestion, PodView};
 pub(crate) use places::Streams;
 pub(crate) use refused::Refused;
 pub(crate) use target::Target;
+use tokio_util::sync::CancellationToken;
 
 use crate::cci::CciClient;
 
@@ -61,12 +62,16 @@ pub struct Kubelet {
     pub(crate) streams: Streams,
     /// What the pods use.
     pub(crate) usage: usage::Usage,
+    /// The port is being closed: sessions have to say so while they can. Without a word, a command that was cut off
+    /// would look like one that ended well.
+    pub(crate) ending: CancellationToken,
 }
 
 impl Kubelet {
     /// Finds pods by `lookup`, and asks `cloud` about them.
     #[must_use]
     pub fn new(lookup: PodLookup, cloud: Arc<CciClient>, limits: StreamLimits) -> Kubelet {
-        Kubelet { lookup, cloud, limits, streams: Streams::default(), usage: usage::Usage::default() }
+        let (streams, usage, ending) = Default::default();
+        Kubelet { lookup, cloud, limits, streams, usage, ending }
     }
 }

@@ -8,6 +8,7 @@ pub mod kubelet;
 pub mod kubernetes;
 pub mod objects;
 pub mod pace;
+mod pod_address;
 pub mod world;
 
 pub use clock::Clock;

@@ -1,6 +1,7 @@
 //! The connection: who opens and accepts streams, and the task that moves the bytes.
 
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -141,8 +142,8 @@ impl Connection {
         answered.await.map_err(|_| Error::Lost)?
     }
 
-    /// Ends the connection: writes what streams have taken, says GOAWAY, ends the bytes, and waits for up to five
-    /// seconds for the other side to do the same. Streams that are still in use are cut off. It goes on in the
+    /// Ends the connection: writes what streams have taken, for as long as the other side takes some of it every five
+    /// seconds, says GOAWAY, ends the bytes, and waits for up to five seconds for the other side to do the same. Streams that are still in use are cut off. It goes on in the
     /// background when the future is dropped.
     pub async fn close(self) {
         self.closing.send_replace(true);
@@ -209,9 +210,17 @@ impl<T: AsyncRead + AsyncWrite> Driver<T> {
         match end {
             End::Gone => {}
             End::Done => {
-                if self.outgoing.finish(last_stream, goaway::OK).await.is_ok() {
+                let Driver { incoming, outgoing, .. } = &mut self;
+                let mut finish = pin!(outgoing.finish(last_stream, goaway::OK));
+                let mut discard = pin!(incoming.discard());
+                // Read on: see LINGER, and the other side may not read before it is read.
+                let (finished, is_over) = tokio::select! {
+                    finished = &mut finish => (finished, false),
+                    () = &mut discard => (finish.await, true),
+                };
+                if finished.is_ok() && !is_over {
                     // When the time is up the connection is closed all the same.
-                    let _ = timeout(LINGER, self.incoming.discard()).await;
+                    let _ = timeout(LINGER, discard).await;
                 }
             }
             End::Failed(error) => {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncWrite, AsyncWriteExt};
 use tokio::sync::mpsc::{self, error::TryRecvError};
-use tokio::time::{Interval, MissedTickBehavior, interval};
+use tokio::time::{Interval, MissedTickBehavior, interval, timeout};
 
 use crate::connection::{Activity, Error};
 use crate::frame::{Frame, goaway, reset};
@@ -15,7 +15,7 @@ use crate::headers::{Headers, Writer};
 pub(crate) const PAYLOADS_MAX: usize = 4;
 /// Frames are gathered up to this many bytes into one write.
 const BATCH_BYTES: usize = 32 * 1024;
-/// How long the last frames of a connection may take to be written.
+/// How long the other side may take nothing of the last frames of a connection.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
 /// What a stream says, in the order in which it says it.
@@ -112,20 +112,33 @@ impl<W: AsyncWrite + Unpin> Outgoing<W> {
         Ok(self.io.flush().await?)
     }
 
-    /// Writes what was taken from streams, GOAWAY, and the end of the bytes, if the other side lets it.
+    /// Writes what was taken from streams, GOAWAY, and the end of the bytes, if the other side lets it: it may be slow, but
+    /// has to go on.
     pub(crate) async fn finish(&mut self, last_stream: u32, status: u32) -> Result<(), Error> {
-        let last_words = async {
-            if status == goaway::OK {
-                self.payloads.close();
-                while !self.gather()? {
-                    self.write().await?;
-                }
+        if status == goaway::OK {
+            self.payloads.close();
+            while !self.gather()? {
+                self.write_slowly().await?;
             }
-            Frame::GoAway { last_stream, status }.encode(&mut self.batch);
-            self.write().await?;
-            Ok(self.io.shutdown().await?)
+        }
+        Frame::GoAway { last_stream, status }.encode(&mut self.batch);
+        self.write_slowly().await?;
+        let end = async {
+            self.io.flush().await?;
+            self.io.shutdown().await
         };
-        tokio::time::timeout(LAST_WORDS, last_words).await.unwrap_or(Err(Error::Lost))
+        Ok(timeout(LAST_WORDS, end).await.map_err(|_| Error::Lost)??)
+    }
+
+    async fn write_slowly(&mut self) -> Result<(), Error> {
+        while !self.batch.is_empty() {
+            match timeout(LAST_WORDS, self.io.write_buf(&mut self.batch)).await {
+                Ok(Ok(1..)) => {}
+                Ok(Ok(0)) | Err(_) => return Err(Error::Lost),
+                Ok(Err(error)) => return Err(error.into()),
+            }
+        }
+        Ok(())
     }
 
     fn control(&mut self, control: Control) -> Result<(), Error> {

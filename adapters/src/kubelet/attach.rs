@@ -3,17 +3,21 @@
 //! CCI has no call for it. The container's log is what its output becomes, so the log is followed from now on; its
 //! standard input cannot be reached, and that is said rather than swallowed.
 
+use std::time::Duration;
+
 use axum::extract::Request;
 use axum::response::Response;
 use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
 use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
 
-use super::exec::{Asked, Caller, Input, Output, Session, failure, success};
+use super::exec::{Asked, Caller, Input, Output, Session, failure, success, tell_end};
 use super::logs::{self, Follow};
 use super::{Kubelet, Refused, Target};
 
 const NO_INPUT: &str = "CCI cannot attach to a running container: this is its log from now on, and what is typed does not reach it.";
+const ENDING: &str = "the agent is ending: the container runs on";
 const LEAVE: &str = " Press Ctrl-C to leave.";
 
 /// What a terminal in raw mode sends for Ctrl-C and Ctrl-D.
@@ -26,30 +30,34 @@ const KEYS_TO_LEAVE: [u8; 2] = [3, 4];
 pub(super) async fn attach(
     kubelet: &Kubelet,
     target: &Target,
+    query: &[(String, String)],
     mut request: Request,
 ) -> Result<Response, Refused> {
-    let asked = Asked::read(request.uri().query().unwrap_or_default())?;
+    let asked = Asked::read(query)?;
     if !asked.output && !asked.error {
         return Err(Refused::new(StatusCode::NOT_IMPLEMENTED, NO_INPUT));
     }
     let session = Session::agree(kubelet, &mut request, &asked)?;
     let taking = kubelet.streams.sessions.take(&target.pod.pod)?;
     let from_now = logs::Asked { follow: true, tail_lines: Some(0), ..logs::Asked::default() };
-    let follow = Follow::open(kubelet, target, &from_now, taking).await;
+    let following = kubelet.streams.followers.take(&target.pod.pod)?;
+    let follow = Follow::open(kubelet, target, &from_now, following).await;
     let follow = follow.map_err(|refused| logs::refusal(target, refused))?;
-    Ok(session.serve(move |caller| run(caller, follow, asked)))
+    let (idle, ending) = (kubelet.limits.idle, kubelet.ending.clone());
+    Ok(session.serve(taking, move |caller| run(caller, follow, asked, idle, ending)))
 }
 
-/// Passes the log on until the container ends or the caller leaves.
-async fn run(caller: Caller, follow: Follow, asked: Asked) {
+/// Passes the log on until the container ends, the caller leaves or the agent ends.
+async fn run(caller: Caller, follow: Follow, asked: Asked, idle: Duration, ending: CancellationToken) {
     let Caller { input, output } = caller;
     let ended = tokio::select! {
         ended = pass_on(follow, &output, &asked) => ended,
         ended = listen(input, asked.tty) => ended,
+        () = output.closed() => None,
+        () = ending.cancelled() => Some(failure(ENDING)),
     };
     if let Some(status) = ended {
-        // A caller that does not take it has left.
-        let _ = output.send(Output::Status(status)).await;
+        tell_end(&output, status, idle).await;
     }
 }
 

@@ -10,11 +10,14 @@ use std::time::Duration;
 
 use axum::extract::Request;
 use axum::response::Response;
+use bytes::Bytes;
 
-pub(super) use bridge::{Caller, Input, Output};
+use bridge::Bounds;
+pub(super) use bridge::{Caller, Input, Output, tell_end};
 pub(super) use query::Asked;
 pub(super) use status::{failure, success};
 
+use super::places::Taking;
 use super::upgrade::{Transport, Upgrade};
 use super::{Kubelet, Refused, StreamLimits, Target, logs};
 use crate::cci::ExecOptions;
@@ -24,7 +27,7 @@ use websocket::Protocol;
 const V5: &str = "v5.channel.k8s.io";
 const PROTOCOLS: [&str; 2] = [V5, "v4.channel.k8s.io"];
 
-/// How long the caller may take to answer the end: after it the connection is closed all the same.
+/// How long a caller that broke the rules may take to answer the end: after it the connection is closed all the same.
 const CLOSE_MAX: Duration = Duration::from_secs(5);
 
 /// Answers with an upgrade, once the cloud has begun the command.
@@ -35,14 +38,16 @@ const CLOSE_MAX: Duration = Duration::from_secs(5);
 pub(super) async fn exec(
     kubelet: &Kubelet,
     target: &Target,
+    query: &[(String, String)],
     mut request: Request,
 ) -> Result<Response, Refused> {
-    let asked = Asked::read(request.uri().query().unwrap_or_default())?;
+    let asked = Asked::read(query)?;
     if asked.command.is_empty() {
         return Err(Refused::bad_request("there is no command"));
     }
     let session = Session::agree(kubelet, &mut request, &asked)?;
     let taking = kubelet.streams.sessions.take(&target.pod.pod)?;
+    let notice = silence_notice(&asked);
     let options = ExecOptions {
         container: target.container.clone(),
         stdin: asked.input,
@@ -53,11 +58,16 @@ pub(super) async fn exec(
     };
     let cloud = kubelet.cloud.open_exec(&target.pod.cloud_name, &options).await;
     let cloud = cloud.map_err(|refused| logs::refusal(target, refused))?;
-    let idle = kubelet.limits.idle;
-    Ok(session.serve(move |caller| async move {
-        bridge::bridge(caller, cloud, idle).await;
-        drop(taking);
-    }))
+    let bounds = Bounds { idle: kubelet.limits.idle, notice, ending: kubelet.ending.clone() };
+    Ok(session.serve(taking, move |caller| bridge::bridge(caller, cloud, bounds)))
+}
+
+/// What is said of a silent command, and where: not on an output that is for a program.
+fn silence_notice(asked: &Asked) -> Option<Output> {
+    if asked.tty {
+        return Some(Output::Stdout(Bytes::from(format!("{}\r\n", bridge::NOTICE))));
+    }
+    asked.error.then(|| Output::Stderr(Bytes::from(format!("{}\n", bridge::NOTICE))))
 }
 
 /// A session that a caller asks for and that is agreed to, but not begun.
@@ -77,24 +87,26 @@ impl Session {
         Ok(Session { upgrade, streams: spdy::Wanted::of(asked), limits: kubelet.limits })
     }
 
-    /// The answer, after which `run` has the caller until it returns or the caller leaves.
-    pub(super) fn serve<F, R>(self, run: R) -> Response
+    /// The answer, after which `run` has the caller until it returns or the caller leaves. The place is taken until the
+    /// caller has all that it was sent.
+    pub(super) fn serve<F, R>(self, taking: Taking, run: R) -> Response
     where
         F: Future<Output = ()> + Send,
         R: FnOnce(Caller) -> F + Send + 'static,
     {
         let Session { upgrade: Upgrade { protocol, answer, pending }, streams, limits } = self;
         tokio::spawn(async move {
-            // What the server holds for this connection is held until its end.
-            let Ok((transport, _held)) = pending.transport().await else { return };
+            let _taking = taking;
+            // The client may have gone before the answer came.
+            let Ok(transport) = pending.transport().await else { return };
             let (caller, driver) = Caller::channel();
             let drive = async {
                 match transport {
                     Transport::WebSocket(socket) => {
                         let protocol = if protocol == V5 { Protocol::V5 } else { Protocol::V4 };
-                        websocket::drive(*socket, protocol, driver).await;
+                        websocket::drive(*socket, protocol, limits.idle, driver).await;
                     }
-                    Transport::Spdy(io) => spdy::drive(io, streams, limits.creation, driver).await,
+                    Transport::Spdy(io) => spdy::drive(io, streams, limits, driver).await,
                 }
             };
             // Each ends when the other does: the caller's side when it has passed on the last, the other at once.

@@ -19,6 +19,7 @@ use tokio::io::{AsyncWriteExt, copy, sink, split};
 use tokio::net::TcpStream;
 
 use super::lookup::PodView;
+use super::places::Places;
 use super::upgrade::{Transport, Upgrade};
 use super::{Kubelet, Refused, StreamLimits, Target};
 use dial::Dial;
@@ -38,15 +39,22 @@ pub(super) async fn port_forward(
     target: &Target,
     request: Request,
 ) -> Result<Response, Refused> {
-    start(kubelet.limits, &target.pod, request)
+    start(kubelet.limits, &kubelet.streams.forwards, &target.pod, request)
 }
 
-fn start(limits: StreamLimits, pod: &PodView, mut request: Request) -> Result<Response, Refused> {
+fn start(
+    limits: StreamLimits,
+    places: &Places,
+    pod: &PodView,
+    mut request: Request,
+) -> Result<Response, Refused> {
     let dial = Arc::new(Dial::to(pod, &limits)?);
+    let taking = places.take(&pod.pod)?;
     let Upgrade { answer, pending, .. } = Upgrade::of(&mut request, &SPDY_PROTOCOLS, &WEBSOCKET_PROTOCOLS)?;
     tokio::spawn(async move {
+        let _taking = taking;
         // Where it fails, the client went away and there is nobody to tell.
-        let Ok((transport, _held)) = pending.transport().await else { return };
+        let Ok(transport) = pending.transport().await else { return };
         let bounds = bounds(&limits);
         let connection = match transport {
             Transport::Spdy(io) => Connection::server(io, bounds),

@@ -157,12 +157,18 @@ impl Front {
         Ok(Front { tls, router, connections, files, signing, look_period: LOOK_PERIOD })
     }
 
-    /// Serves on `listener` until `cancel`; what is being answered then has a few seconds. It listens before there is a
+    /// Serves on `listener` until `cancel`; what is being answered then has a few seconds, and sessions are told that the
+    /// agent is ending: wait for this to return, or they end without a word, which looks like success. It listens before there is a
     /// certificate, and until then every handshake fails.
     pub async fn serve(self, listener: TcpListener, cancel: CancellationToken) {
         // Of its own, so that nothing of it outlives the server when this future is dropped.
         let ending = cancel.child_token();
         let _ends = ending.clone().drop_guard();
+        let (ends, kubelet) = (ending.clone(), Arc::clone(&self.router.kubelet));
+        tokio::spawn(async move {
+            ends.cancelled().await;
+            kubelet.ending.cancel();
+        });
         for files in self.files {
             tokio::spawn(files.keep_looking(Arc::clone(&self.tls), self.look_period, ending.clone()));
         }

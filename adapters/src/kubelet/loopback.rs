@@ -19,6 +19,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::server::create_response_with_body;
 use tokio_tungstenite::tungstenite::protocol::Role;
+use tokio_util::sync::CancellationToken;
 
 use super::{Kubelet, PodLookup, PodQuestion, PodView, StreamLimits, Streams, Target};
 use crate::cci::Profile;
@@ -104,6 +105,8 @@ pub(super) struct World {
     pub(super) target: Target,
     pub(super) cloud: Arc<Cloud>,
     pub(super) address: SocketAddr,
+    /// Ends the handlers.
+    pub(super) ending: CancellationToken,
 }
 
 impl World {
@@ -135,12 +138,13 @@ impl World {
                 }
             }
         });
-        let kubelet =
-            Arc::new(Kubelet { lookup, cloud: Arc::new(client), limits, streams, usage: Default::default() });
+        let kubelet = Kubelet { streams, ..Kubelet::new(lookup, Arc::new(client), limits) };
+        let ending = kubelet.ending.clone();
+        let kubelet = Arc::new(kubelet);
         let target = Target { pod: view, container: "main".to_owned() };
         let address =
             serve(Router::new().fallback(on_node).with_state((kubelet.clone(), target.clone()))).await;
-        World { kubelet, target, cloud, address }
+        World { kubelet, target, cloud, address, ending }
     }
 
     pub(super) async fn get(&self, path_and_query: &str) -> reqwest::Response {
@@ -160,19 +164,12 @@ async fn serve(router: Router) -> SocketAddr {
 }
 
 async fn on_node(State((kubelet, target)): State<(Arc<Kubelet>, Target)>, request: Request) -> Response {
-    let query: Vec<(String, String)> = request
-        .uri()
-        .query()
-        .unwrap_or_default()
-        .split('&')
-        .filter_map(|pair| pair.split_once('='))
-        .map(|(name, value)| (name.to_owned(), value.to_owned()))
-        .collect();
+    let query = super::query::parse(request.uri().query().unwrap_or_default()).unwrap();
     let path = request.uri().path().to_owned();
     let answer = match path.split('/').nth(1) {
         Some("containerLogs") => super::logs::container_logs(&kubelet, &target, &query).await,
-        Some("exec") => super::exec::exec(&kubelet, &target, request).await,
-        Some("attach") => super::attach::attach(&kubelet, &target, request).await,
+        Some("exec") => super::exec::exec(&kubelet, &target, &query, request).await,
+        Some("attach") => super::attach::attach(&kubelet, &target, &query, request).await,
         other => panic!("{other:?}"),
     };
     answer.unwrap_or_else(IntoResponse::into_response)

@@ -29,6 +29,10 @@ const REOPENING_MAX: usize = 16;
 const SESSIONS_MAX: usize = 400;
 const POD_SESSIONS_MAX: usize = 250;
 
+/// Port-forwards. Each may hold 64 connections to its pod, so all of them 8,192 sockets.
+const FORWARDS_MAX: usize = 128;
+const POD_FORWARDS_MAX: usize = 32;
+
 /// The streams of all pods.
 #[derive(Clone, Debug)]
 pub(crate) struct Streams {
@@ -40,6 +44,8 @@ pub(crate) struct Streams {
     pub(crate) sessions: Places,
     /// Turns of followed logs to ask the cloud again.
     pub(crate) reopening: Arc<Semaphore>,
+    /// Port-forwards.
+    pub(crate) forwards: Places,
 }
 
 impl Default for Streams {
@@ -49,6 +55,7 @@ impl Default for Streams {
             logs: Places::new("logs being read", LOGS_MAX, POD_LOGS_MAX),
             sessions: Places::new("exec and attach sessions", SESSIONS_MAX, POD_SESSIONS_MAX),
             reopening: Arc::new(Semaphore::new(REOPENING_MAX)),
+            forwards: Places::new("port-forwards", FORWARDS_MAX, POD_FORWARDS_MAX),
         }
     }
 }

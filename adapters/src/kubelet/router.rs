@@ -73,8 +73,8 @@ impl Router {
         let query = query::parse(request.uri().query().unwrap_or_default())?;
         match route.page {
             Page::ContainerLogs => logs::container_logs(kubelet, &self.target(route).await?, &query).await,
-            Page::Exec => exec::exec(kubelet, &self.target(route).await?, request).await,
-            Page::Attach => attach::attach(kubelet, &self.target(route).await?, request).await,
+            Page::Exec => exec::exec(kubelet, &self.target(route).await?, &query, request).await,
+            Page::Attach => attach::attach(kubelet, &self.target(route).await?, &query, request).await,
             Page::PortForward => forward::port_forward(kubelet, &self.target(route).await?, request).await,
             Page::Pods => self.pods.list().await,
             Page::RunningPods => self.pods.running(&kubelet.lookup).await,

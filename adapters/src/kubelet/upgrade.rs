@@ -8,7 +8,7 @@ use axum::body::Body;
 use axum::extract::Request;
 use axum::response::Response;
 use http::header::{CONNECTION, SEC_WEBSOCKET_PROTOCOL, UPGRADE};
-use http::{Extensions, HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Version};
 use hyper::upgrade::{OnUpgrade, Upgraded};
 use hyper_util::rt::TokioIo;
 use tokio_tungstenite::WebSocketStream;
@@ -56,25 +56,20 @@ pub(crate) struct Upgrade {
 pub(crate) struct Pending {
     on_upgrade: OnUpgrade,
     websocket: bool,
-    /// What the server put into the request, its guards of connection limits among them: to be kept until the stream
-    /// ends, since the server's own connection ends with the 101.
-    held: Extensions,
 }
 
 impl Pending {
-    /// The upgraded connection, and what must be held for as long as it is used.
+    /// The upgraded connection.
     ///
     /// # Errors
     /// The client went away before the 101 was sent.
-    pub(crate) async fn transport(self) -> Result<(Transport, Extensions), hyper::Error> {
+    pub(crate) async fn transport(self) -> Result<Transport, hyper::Error> {
         let io = TokioIo::new(self.on_upgrade.await?);
-        let transport = if self.websocket {
-            let websocket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
-            Transport::WebSocket(Box::new(websocket))
-        } else {
-            Transport::Spdy(io)
-        };
-        Ok((transport, self.held))
+        if !self.websocket {
+            return Ok(Transport::Spdy(io));
+        }
+        let websocket = WebSocketStream::from_raw_socket(io, Role::Server, Some(bounds())).await;
+        Ok(Transport::WebSocket(Box::new(websocket)))
     }
 }
 
@@ -114,7 +109,7 @@ impl Upgrade {
             )));
         };
         let on_upgrade = hyper::upgrade::on(&mut *request);
-        let pending = Pending { on_upgrade, websocket: is_websocket, held: request.extensions().clone() };
+        let pending = Pending { on_upgrade, websocket: is_websocket };
         Ok(Upgrade { protocol, answer, pending })
     }
 }

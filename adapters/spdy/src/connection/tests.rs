@@ -341,3 +341,38 @@ fn a_server_survives_any_frames() {
     });
     run.unwrap();
 }
+
+/// The clock moves by itself while nothing else does.
+#[tokio::test(start_paused = true)]
+async fn a_slow_reader_gets_all_before_the_end_and_is_read_meanwhile() {
+    let (mut peer, mut server) = Peer::of_server(Limits::default());
+    let syn = peer.syn(1);
+    peer.send(&[syn]).await;
+    let mut stream = server.accept().await.unwrap().unwrap();
+    // Beside what the pipe takes there is room for as much in the queue.
+    let sent = 7 * 16 * 1024;
+    stream.write_all(&vec![7; sent]).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let closing = tokio::spawn(server.close());
+    // More than fits into the pipe: it is read although we read nothing.
+    let more = Frame::Data { stream: 1, fin: false, payload: vec![1; 60 * 1024].into() };
+    peer.send(&[more.clone(), more.clone(), more]).await;
+    let (mut got, mut is_ended, mut piece) = (0, false, [0; 4096]);
+    loop {
+        match peer.decoder.decode(&mut peer.bytes).unwrap() {
+            Some(Frame::Data { payload, fin, .. }) => (got, is_ended) = (got + payload.len(), fin),
+            Some(Frame::GoAway { .. }) => break,
+            Some(_) => {}
+            None => {
+                // Altogether it takes longer than the patience with one that takes nothing at all.
+                tokio::time::sleep(Duration::from_secs(4)).await;
+                let read = peer.io.read(&mut piece).await.unwrap();
+                assert!(read > 0, "cut off after {got} bytes");
+                peer.bytes.extend_from_slice(&piece[..read]);
+            }
+        }
+    }
+    assert_eq!((got, is_ended), (sent, true));
+    drop(peer);
+    closing.await.unwrap();
+}

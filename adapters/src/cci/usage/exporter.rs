@@ -9,6 +9,7 @@ use super::series::Series;
 use super::{PodReading, Unread};
 use crate::cci::Error;
 use crate::cci::config::CciConfig;
+use crate::pod_address::may_be_a_pod;
 
 /// How long one pod may take: it is in the same network and has little to say.
 const WHOLE_MAX: Duration = Duration::from_secs(2);
@@ -74,16 +75,6 @@ impl Exporters {
     }
 }
 
-/// Addresses come from the cloud, and what listens at our own ones or at the machine's metadata service is no pod.
-fn may_be_a_pod(address: IpAddr, local: bool) -> bool {
-    let address = address.to_canonical();
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !address.is_unspecified() && !address.is_multicast() && !link_local && (local || !address.is_loopback())
-}
-
 /// Lines out of chunks.
 #[derive(Default)]
 struct Lines {
@@ -130,20 +121,6 @@ mod tests {
             let (mut lines, mut seen) = (Lines::default(), Vec::new());
             text.chunks(size).for_each(|chunk| lines.feed(chunk, |line| seen.push(line.to_owned())));
             assert_eq!(seen, ["one", "", "two", "\u{e9}", "last"], "{size}");
-        }
-    }
-
-    #[test]
-    fn only_pods_are_asked() {
-        let may = |text: &str, local| may_be_a_pod(text.parse().unwrap(), local);
-        for pod in ["192.168.0.9", "10.0.0.1", "fd00::9"] {
-            assert!(may(pod, false), "{pod}");
-        }
-        for other in ["169.254.169.254", "0.0.0.0", "::", "224.0.0.1", "fe80::1", "::ffff:169.254.169.254"] {
-            assert!(!may(other, true), "{other}");
-        }
-        for own in ["127.0.0.1", "::1", "::ffff:127.0.0.1"] {
-            assert!(!may(own, false) && may(own, true), "{own}");
         }
     }
 }

@@ -12,10 +12,14 @@ use super::bridge::{Driver, Input, Output, PIECE_BYTES_MAX};
 use super::query::Asked;
 use super::status;
 use super::websocket::SIZE_BYTES_MAX;
+use crate::kubelet::StreamLimits;
 
 /// How often the caller is asked whether it is there: one whose input waits to be taken is not read, and is not seen to
 /// leave otherwise.
 const PING: Duration = Duration::from_secs(30);
+
+/// How much longer than a session its connection may be idle: how the session ended is to be said on it.
+const AFTER_IDLE: Duration = Duration::from_secs(60);
 
 /// Streams that a session needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,16 +73,17 @@ impl Streams {
     }
 }
 
-/// Drives a connection until its end. The streams must be opened within `creation`.
-pub(super) async fn drive<T>(io: T, wanted: Wanted, creation: Duration, driver: Driver)
+/// Drives a connection until its end.
+pub(super) async fn drive<T>(io: T, wanted: Wanted, bounds: StreamLimits, driver: Driver)
 where
     T: AsyncRead + AsyncWrite + Send + 'static,
 {
-    let limits = Limits { ping_every: Some(PING), ..Limits::default() };
+    let idle = Some(bounds.idle + AFTER_IDLE);
+    let limits = Limits { ping_every: Some(PING), idle, ..Limits::default() };
     let mut connection = Connection::server(io, limits);
     let mut streams = Streams::default();
     let Driver { input, output } = driver;
-    match timeout(creation, collect(&mut connection, wanted, &mut streams)).await {
+    match timeout(bounds.creation, collect(&mut connection, wanted, &mut streams)).await {
         Ok(Ok(true)) => serve(&mut connection, streams, input, output).await,
         // The caller has left.
         Ok(Ok(false)) => {}
@@ -132,8 +137,10 @@ async fn serve(
             // reset, and a reset overtakes what is still to be written of the others.
             let _ = stream.shutdown().await;
         }
-        // The caller closes the connection; one that does not is closed on.
-        let _ = timeout(super::CLOSE_MAX, left(connection)).await;
+        // The caller closes the connection once it has read all that is still to be written and what waits in the
+        // sockets. Closed on a slow one, it would lose that and the status, and what has none is taken for success. It
+        // ends when nothing moves for the idle limit.
+        left(connection).await;
     }
 }
 
@@ -152,7 +159,8 @@ struct Out {
 impl Out {
     /// Passes on what the caller is sent, and ends all streams after the status.
     async fn write(&mut self, mut output: mpsc::Receiver<Output>) -> std::io::Result<()> {
-        while let Some(told) = output.recv().await {
+        loop {
+            let told = output.recv().await.unwrap_or_else(status::missing);
             let (stream, bytes, is_last) = match told {
                 Output::Stdout(bytes) => (&mut self.stdout, bytes, false),
                 Output::Stderr(bytes) => (&mut self.stderr, bytes, false),

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use serde::Deserialize;
 use serde_json::json;
 
+use super::bridge::Output;
+
 /// Largest status that is passed on: one with a cause or two has a few hundred bytes.
 const STATUS_BYTES_MAX: usize = 16 * 1024;
 
@@ -19,6 +21,11 @@ pub(in crate::kubelet) fn failure(message: &str) -> Bytes {
         "details": {"causes": [{"message": message}]}, "code": 500
     });
     Bytes::from(status.to_string())
+}
+
+/// In place of a last word that a session did not say: it was cut off, or the caller left and does not hear it.
+pub(super) fn missing() -> Output {
+    Output::Status(failure("the session was cut off: how the command ended is not known"))
 }
 
 /// What the cloud says, if it is a status; anything else is told as a failure with its words.

@@ -2,6 +2,7 @@
 //! of them, and what no recording shows.
 
 mod play;
+mod slow;
 mod spdy_play;
 
 use std::time::Duration;
@@ -10,11 +11,13 @@ use bytes::Bytes;
 use futures_util::{SinkExt, StreamExt};
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 
 use super::*;
 use crate::cci::Profile;
+use crate::cci::tests::owner;
 use crate::kubelet::Streams;
 use crate::kubelet::loopback::{Cloud, Socket, World};
 use crate::kubelet::places::Places;
@@ -227,7 +230,7 @@ async fn the_end_is_told_to_a_caller_that_still_sends() {
 
 /// The clock moves by itself while nothing else does.
 #[tokio::test]
-async fn an_idle_stream_is_kept_alive_and_the_end_of_input_ends_it() {
+async fn an_idle_stream_is_kept_alive_until_the_idle_limit() {
     let (kept, mut is_kept) = mpsc::unbounded_channel();
     let cloud = Cloud::with_exec(move |mut socket| {
         let kept = kept.clone();
@@ -235,7 +238,8 @@ async fn an_idle_stream_is_kept_alive_and_the_end_of_input_ends_it() {
             while let Some(Ok(message)) = socket.next().await {
                 // No size of a terminal, no input, and no end of it: nothing but the channel.
                 assert!(matches!(&message, Message::Binary(bytes) if bytes[..] == [0]), "{message:?}");
-                kept.send(()).unwrap();
+                // Nobody counts any more at the end.
+                let _ = kept.send(());
             }
         }
     });
@@ -250,19 +254,94 @@ async fn an_idle_stream_is_kept_alive_and_the_end_of_input_ends_it() {
     client.send(Message::binary(&b"\xff\0"[..])).await.unwrap();
     let status = status_of(&mut client).await;
     assert_eq!(status["reason"], "InternalError");
-    assert!(status["message"].as_str().unwrap().contains("the standard input has ended"), "{status}");
+    assert!(status["message"].as_str().unwrap().contains("may be idle"), "{status}");
+    assert!(started.elapsed() >= StreamLimits::default().idle);
 }
 
 #[tokio::test(start_paused = true)]
-async fn silence_has_two_lengths() {
-    let heard = parking_lot::Mutex::new(bridge::Heard::new());
+async fn silence_is_told_of_once_and_ends_at_the_idle_limit() {
     let idle = Duration::from_secs(4 * 60 * 60);
+    let notice = || Some(Output::Stderr(Bytes::from_static(b"notice")));
+    let (output, mut told) = mpsc::channel(1);
+    let heard = parking_lot::Mutex::new(bridge::Heard::new());
     let started = tokio::time::Instant::now();
-    assert!(bridge::silence(&heard, idle).await.contains("idle"));
+    let why = bridge::silence(&heard, &output, notice(), idle).await;
+    assert!(why.contains("idle") && !why.contains("input"));
     assert_eq!(started.elapsed().as_secs(), idle.as_secs());
+    assert!(told.try_recv().is_err(), "the input goes on");
+
+    let heard = parking_lot::Mutex::new(bridge::Heard::new());
+    heard.lock().input();
     heard.lock().end_input();
-    assert!(bridge::silence(&heard, idle).await.contains("standard input"));
-    assert_eq!((started.elapsed() - idle).as_secs(), 30);
+    let started = tokio::time::Instant::now();
+    let mut silence = std::pin::pin!(bridge::silence(&heard, &output, notice(), idle));
+    tokio::select! {
+        why = &mut silence => panic!("{why}"),
+        said = told.recv() => assert_eq!(said, notice()),
+    }
+    assert_eq!(started.elapsed().as_secs(), 30);
+    assert!(silence.await.contains("standard input"));
+    assert_eq!(started.elapsed().as_secs(), idle.as_secs());
+    assert!(told.try_recv().is_err(), "once");
+
+    // A caller that has not read what there is.
+    output.try_send(Output::Stdout(Bytes::new())).unwrap();
+    let heard = parking_lot::Mutex::new(bridge::Heard::new());
+    heard.lock().end_input();
+    bridge::silence(&heard, &output, notice(), idle).await;
+    assert_eq!(told.try_recv(), Ok(Output::Stdout(Bytes::new())));
+    assert!(told.try_recv().is_err(), "the command is not the silent one");
+}
+
+#[tokio::test]
+async fn a_caller_that_leaves_is_missed_though_its_input_waits() {
+    // Reads nothing and writes nothing, as `sleep 1d`.
+    let cloud = Cloud::with_exec(|socket| async move {
+        let _held = socket;
+        std::future::pending::<()>().await;
+    });
+    let places = Places::new("sessions", 1, 1);
+    let streams = Streams { sessions: places.clone(), ..Streams::default() };
+    let world = World::with(&Profile::CCI_1_0, cloud, streams).await;
+    let mut client = connect(&world, CAT, "v5.channel.k8s.io").await.unwrap();
+    tokio::time::pause();
+    let piece = Message::binary(vec![0; 100_000]);
+    while timeout(Duration::from_secs(1), client.send(piece.clone())).await.is_ok() {}
+    drop(client);
+    let freed = async {
+        while places.take(&owner()).is_err() {
+            // Of the clock that moves by itself.
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(3 * 60 * 60), freed).await.expect("its place is free");
+}
+
+#[tokio::test]
+async fn an_agent_that_ends_says_so() {
+    let log = |_: usize, _: &str| {
+        let silence = futures_util::stream::pending::<Result<Bytes, std::io::Error>>();
+        axum::response::IntoResponse::into_response(axum::body::Body::from_stream(silence))
+    };
+    for path in [CAT, "attach/shop/web-0/main?output=1"] {
+        let mut cloud = Cloud::with_exec(cat);
+        cloud.log = Box::new(log);
+        let world = World::of(cloud).await;
+        let mut client = connect(&world, path, "v5.channel.k8s.io").await.unwrap();
+        world.ending.cancel();
+        let status = status_of(&mut client).await;
+        assert_eq!(status["status"], "Failure", "{path}");
+        assert!(status["message"].as_str().unwrap().starts_with("the agent is ending"), "{status}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_does_not_take_the_last_word_is_not_waited_for() {
+    let (output, _never_read) = mpsc::channel(1);
+    output.try_send(Output::Stdout(Bytes::new())).unwrap();
+    let started = tokio::time::Instant::now();
+    tell_end(&output, success(), Duration::from_secs(5)).await;
+    assert_eq!(started.elapsed().as_secs(), 5);
 }
 
 mod attach {

@@ -14,6 +14,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::bridge::{Driver, Input, Output, PIECE_BYTES_MAX};
+use super::status;
 use crate::cci::exec::message;
 
 /// How often a caller that is sent nothing is pinged. It shows that a caller has left whose input waits to be taken: its
@@ -30,17 +31,18 @@ pub(super) enum Protocol {
     V5,
 }
 
-/// Drives a connection until its end.
-pub(super) async fn drive<S>(socket: WebSocketStream<S>, protocol: Protocol, driver: Driver)
+/// Drives a connection until its end. A caller that takes nothing for `idle` is given up.
+pub(super) async fn drive<S>(socket: WebSocketStream<S>, protocol: Protocol, idle: Duration, driver: Driver)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     let Driver { input, output } = driver;
     let (mut sink, mut stream) = socket.split();
-    let close = tokio::select! {
-        // The session is over: it was said how, or nobody is there to say it.
-        close = write(&mut sink, output) => close,
-        close = read(&mut stream, protocol, input) => close,
+    let (close, within) = tokio::select! {
+        // The session is over: it was said how, or nobody is there to say it. A caller that is slow to read finds it at
+        // the end of what waits in the sockets, and would lose that if they were closed on it.
+        close = write(&mut sink, output, idle) => (close, idle),
+        close = read(&mut stream, protocol, input) => (close, super::CLOSE_MAX),
     };
     let ended = async {
         if let Some(close) = close {
@@ -53,7 +55,7 @@ where
         Ok::<(), Error>(())
     };
     // A connection that ends otherwise has ended as well.
-    let _ = timeout(super::CLOSE_MAX, ended).await;
+    let _ = timeout(within, ended).await;
 }
 
 fn frame(code: CloseCode, reason: &'static str) -> Option<CloseFrame> {
@@ -64,29 +66,43 @@ fn frame(code: CloseCode, reason: &'static str) -> Option<CloseFrame> {
 async fn write<S>(
     sink: &mut SplitSink<WebSocketStream<S>, Message>,
     mut output: mpsc::Receiver<Output>,
+    idle: Duration,
 ) -> Option<CloseFrame>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
-        let (channel, bytes) = match timeout(PING, output.recv()).await {
+        let told = match timeout(PING, output.recv()).await {
+            Ok(told) => told.unwrap_or_else(status::missing),
             Err(_) => {
-                sink.send(Message::Ping(Bytes::new())).await.ok()?;
+                send(sink, Message::Ping(Bytes::new()), idle).await?;
                 continue;
             }
-            Ok(Some(Output::Stdout(bytes))) => (1, bytes),
-            Ok(Some(Output::Stderr(bytes))) => (2, bytes),
-            Ok(Some(Output::Status(bytes))) => {
-                sink.send(message(3, &bytes)).await.ok()?;
-                break;
+        };
+        let (channel, bytes) = match told {
+            Output::Stdout(bytes) => (1, bytes),
+            Output::Stderr(bytes) => (2, bytes),
+            Output::Status(bytes) => {
+                send(sink, message(3, &bytes), idle).await?;
+                return frame(CloseCode::Normal, "");
             }
-            Ok(None) => break,
         };
         for piece in bytes.chunks(PIECE_BYTES_MAX) {
-            sink.send(message(channel, piece)).await.ok()?;
+            send(sink, message(channel, piece), idle).await?;
         }
     }
-    frame(CloseCode::Normal, "")
+}
+
+/// `None` when the caller does not take it.
+async fn send<S>(
+    sink: &mut SplitSink<WebSocketStream<S>, Message>,
+    message: Message,
+    idle: Duration,
+) -> Option<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+{
+    timeout(idle, sink.send(message)).await.ok()?.ok()
 }
 
 /// Passes on what the caller sends; ends when it leaves or breaks the rules.

@@ -9,6 +9,7 @@ use tokio::time::timeout;
 
 use crate::kubelet::lookup::PodView;
 use crate::kubelet::{Refused, StreamLimits};
+use crate::pod_address::may_be_a_pod;
 
 /// Said where packets do not come through, which is nothing that the client can mend.
 const NETWORK: &str = "the burst agent dials the pod itself, so it must run where the pods' VPC and subnets are reachable \
@@ -36,8 +37,7 @@ impl Dial {
             )));
         };
         let address = address.to_canonical();
-        let simulated = address.is_loopback() && limits.forward_to_loopback;
-        if !simulated && !may_be_a_pod(address) {
+        if !may_be_a_pod(address, limits.forward_to_loopback) {
             return Err(Refused::bad_request(format!(
                 "pod {pod} is said to have the address {address}, at which no pod can be: it is not dialled"
             )));
@@ -64,28 +64,5 @@ impl Dial {
             Err(_) => format!("no answer within {} s; {NETWORK}", self.within.as_secs()),
         };
         Err(format!("error forwarding port {port} to pod {}: dialled {to}: {reason}", self.pod))
-    }
-}
-
-/// Whether the agent may dial the address. The cloud names it: it must not lead to the agent's own host, nor to the
-/// metadata service of the machine it runs on.
-fn may_be_a_pod(address: IpAddr) -> bool {
-    let link_local = match address {
-        IpAddr::V4(address) => address.is_link_local() || address.is_broadcast(),
-        IpAddr::V6(address) => address.is_unicast_link_local(),
-    };
-    !(link_local || address.is_loopback() || address.is_unspecified() || address.is_multicast())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::may_be_a_pod;
-
-    #[test]
-    fn only_addresses_at_which_a_pod_can_be_are_dialled() {
-        let may = |address: &str| may_be_a_pod(address.parse().unwrap());
-        assert!(may("10.0.0.7") && may("192.168.3.4") && may("fd00::7"));
-        assert!(!may("127.0.0.1") && !may("::1") && !may("0.0.0.0") && !may("::"));
-        assert!(!may("169.254.169.254") && !may("fe80::1") && !may("224.0.0.1") && !may("255.255.255.255"));
     }
 }

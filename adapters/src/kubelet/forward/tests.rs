@@ -19,7 +19,8 @@ use tokio_tungstenite::tungstenite::protocol::Role;
 
 use super::tunnel::bytes_of;
 use super::{StreamLimits, start};
-use crate::kubelet::PodView;
+use crate::kubelet::places::Places;
+use crate::kubelet::{PodView, Streams};
 
 const SPDY_HEAD: &str = include_str!("../testdata/spdy-port-forward.request.txt");
 const WEBSOCKET_HEAD: &str = include_str!("../testdata/ws-port-forward.request.txt");
@@ -39,10 +40,14 @@ fn pod(addresses: &[&str]) -> PodView {
 
 /// The bytes to and from a server that answers every request with a port-forward to this pod.
 fn serve(limits: StreamLimits, pod: PodView) -> DuplexStream {
+    serve_within(Streams::default().forwards, limits, pod)
+}
+
+fn serve_within(places: Places, limits: StreamLimits, pod: PodView) -> DuplexStream {
     let (near, far) = tokio::io::duplex(64 * 1024);
     tokio::spawn(async move {
         let service = service_fn(move |request: hyper::Request<hyper::body::Incoming>| {
-            let answer = start(limits, &pod, request.map(Body::new));
+            let answer = start(limits, &places, &pod, request.map(Body::new));
             async move { Ok::<_, Infallible>(answer.unwrap_or_else(IntoResponse::into_response)) }
         });
         hyper::server::conn::http1::Builder::new()
@@ -300,5 +305,18 @@ async fn only_a_pod_with_an_address_is_forwarded_to() {
     for address in ["127.0.0.1", "::ffff:127.0.0.1", "169.254.169.254"] {
         let text = refused(StreamLimits::default(), pod(&[address])).await;
         assert!(text.contains("at which no pod can be"), "{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_port_forward_has_a_place_until_it_ends() {
+    let places = Places::new("port-forwards", 1, 1);
+    let mut first = serve_within(places.clone(), limits(), pod(&["127.0.0.1"]));
+    assert!(ask(&mut first, SPDY_HEAD).await.starts_with("HTTP/1.1 101 "));
+    let mut second = serve_within(places.clone(), limits(), pod(&["127.0.0.1"]));
+    assert!(ask(&mut second, SPDY_HEAD).await.starts_with("HTTP/1.1 429 "));
+    drop(first);
+    while places.take(&pod(&[]).pod).is_err() {
+        tokio::task::yield_now().await;
     }
 }

@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 
 use super::authority::Authority;
-use super::served::{PATIENCE, Served, connect};
+use super::served::{PATIENCE, Served, connect, kubelet_of};
 use crate::kubelet::ConnectionLimits;
 use crate::kubelet::connections::Connections;
 use crate::kubelet::server::{Answer, Peer, accept};
@@ -137,6 +137,15 @@ async fn at_the_end_idle_connections_are_closed_at_once() {
     tokio::time::timeout(PATIENCE, &mut served.ended).await.expect("it ends").unwrap();
     assert!(began.elapsed() < ConnectionLimits::default().grace);
     assert!(is_closed(tls).await && is_closed(silent).await);
+}
+
+#[tokio::test]
+async fn at_the_end_sessions_are_told() {
+    let kubelet = kubelet_of(Vec::new(), &Arc::default());
+    let served = Served::with(ConnectionLimits::default(), Some(Arc::clone(&kubelet))).await;
+    assert!(!kubelet.ending.is_cancelled());
+    served.cancel.cancel();
+    tokio::time::timeout(PATIENCE, kubelet.ending.cancelled()).await.expect("they are told");
 }
 
 #[tokio::test]
