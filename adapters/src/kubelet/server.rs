@@ -50,11 +50,18 @@ const SILENT: Duration = Duration::from_secs(60);
 const PROBE_PERIOD: Duration = Duration::from_secs(20);
 const PROBES: u32 = 4;
 
+/// What the system keeps of what was sent and not taken, about, in place of up to 4 MiB: as of what comes from the cloud.
+const SENT_BYTES: usize = 256 * 1024;
+
 /// A keystroke is a small packet that nothing follows; and who follows a log that says nothing is not missed by anybody when
 /// it is gone, but for this.
 fn prepare(tcp: &TcpStream) {
     let keep_alive = TcpKeepalive::new().with_time(SILENT).with_interval(PROBE_PERIOD).with_retries(PROBES);
-    let set = tcp.set_nodelay(true).and_then(|()| SockRef::from(tcp).set_tcp_keepalive(&keep_alive));
+    let socket = SockRef::from(tcp);
+    let set = tcp
+        .set_nodelay(true)
+        .and_then(|()| socket.set_tcp_keepalive(&keep_alive))
+        .and_then(|()| socket.set_send_buffer_size(SENT_BYTES));
     if let Err(error) = set {
         tracing::debug!(%error, "a connection to the kubelet API cannot be set up as it should be");
     }

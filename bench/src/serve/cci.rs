@@ -28,6 +28,7 @@ use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use axum::http::request::Parts;
 use axum::http::{HeaderValue, Request as HttpRequest, Response, StatusCode};
 use axum::serve::ListenerExt;
+use socket2::SockRef;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
@@ -49,6 +50,9 @@ const TICK_IDLE: Duration = Duration::from_millis(200);
 /// Most commands that run at once.
 const EXECS_MAX: usize = 1_024;
 
+/// What the system keeps of what a caller does not take, about.
+const SENT_BYTES: usize = 256 * 1024;
+
 #[derive(Clone)]
 struct Server {
     cloud: CloudHandle,
@@ -65,10 +69,12 @@ pub async fn serve(listener: TcpListener, cloud: CloudHandle, cancel: Cancellati
     let server =
         Server { cloud: cloud.clone(), execs: Arc::new(Semaphore::new(EXECS_MAX)), cancel: cancel.clone() };
     let router = Router::new().fallback(answer).with_state(server);
-    // Answers are small and come in one piece: waiting to fill a packet would only add latency.
+    // Answers are small and come in one piece: waiting to fill a packet would only add latency. Logs that nobody reads are not
+    // to fill the memory that the machine has for connections, which this server shares with its callers.
     let listener = listener.tap_io(|stream| {
-        if let Err(error) = stream.set_nodelay(true) {
-            tracing::debug!(%error, "TCP_NODELAY refused");
+        let socket = SockRef::from(&*stream);
+        if let Err(error) = stream.set_nodelay(true).and_then(|()| socket.set_send_buffer_size(SENT_BYTES)) {
+            tracing::debug!(%error, "a connection cannot be set up as it should be");
         }
     });
     let served = axum::serve(listener, router).with_graceful_shutdown(cancel.clone().cancelled_owned());
