@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -23,8 +23,14 @@ use super::pace::Pace;
 /// What connections may take.
 #[derive(Clone, Copy, Debug)]
 pub struct ConnectionLimits {
-    /// Connections on which nothing was allowed yet. Beyond them the oldest is closed. Each costs some 40 KiB.
+    /// Connections on which nothing was allowed yet. Beyond them the oldest is closed, if it is older than `spared`. Each
+    /// costs some 10 KiB before its handshake, and some 40 KiB after it.
     pub strangers_max: usize,
+    /// How old a stranger becomes without being closed for a newer one: as long as a handshake and a review take while a flood
+    /// of others takes most of the time of this machine.
+    pub spared: Duration,
+    /// Strangers of any age. Beyond them the oldest is closed, however young.
+    pub strangers_most: usize,
     /// Connections on which something was allowed. Beyond them a request on a new one is answered with 429.
     pub trusted_max: usize,
     /// How long the TLS handshake may take.
@@ -41,8 +47,10 @@ pub struct ConnectionLimits {
 impl Default for ConnectionLimits {
     fn default() -> ConnectionLimits {
         ConnectionLimits {
-            // A flood of ten thousand a second leaves each a tenth of one: a handshake and a review take less.
             strangers_max: 1_024,
+            spared: Duration::from_secs(2),
+            // A flood of eight thousand a second is let come and go; at most 160 MiB.
+            strangers_most: 16_384,
             // Followers, execs and forwards of a full node, and as many again.
             trusted_max: 4_096,
             handshake: Duration::from_secs(10),
@@ -65,8 +73,8 @@ pub(super) struct Connections {
 #[derive(Default)]
 struct State {
     next: u64,
-    /// By age.
-    strangers: BTreeMap<u64, CancellationToken>,
+    /// By age, with when they came.
+    strangers: BTreeMap<u64, (Instant, CancellationToken)>,
     trusted: usize,
 }
 
@@ -93,21 +101,35 @@ impl Connections {
             let mut state = self.state.lock();
             state.next += 1;
             let number = state.next;
-            state.strangers.insert(number, cut.clone());
+            state.strangers.insert(number, (Instant::now(), cut.clone()));
             number
         };
-        if self.state.lock().strangers.len() > self.limits.strangers_max {
-            self.close_oldest();
-        }
+        self.make_room();
         let (connections, tracked) = (Arc::clone(self), self.tracker.token());
         let (is_trusted, pace) = Default::default();
         Arc::new(Admitted { connections, number, is_trusted, cut, pace, _tracked: tracked })
     }
 
+    /// Closes the oldest strangers, for as long as there are too many of them.
+    fn make_room(&self) {
+        let ConnectionLimits { strangers_max, spared, strangers_most, .. } = self.limits;
+        loop {
+            let mut state = self.state.lock();
+            let Some(oldest) = state.strangers.first_entry() else { return };
+            let is_spared = oldest.get().0.elapsed() < spared;
+            let room = if is_spared { strangers_most } else { strangers_max };
+            if state.strangers.len() <= room {
+                return;
+            }
+            drop(state);
+            self.close_oldest();
+        }
+    }
+
     /// Closes the oldest stranger.
     pub(super) fn close_oldest(&self) {
         let oldest = self.state.lock().strangers.pop_first();
-        if let Some((_, cut)) = oldest {
+        if let Some((_, (_, cut))) = oldest {
             cut.cancel();
         }
     }

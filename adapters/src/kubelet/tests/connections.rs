@@ -37,7 +37,8 @@ async fn is_closed(mut reader: impl tokio::io::AsyncRead + Unpin) -> bool {
 
 #[tokio::test]
 async fn idle_strangers_do_not_delay_somebody_with_a_right() {
-    let limits = ConnectionLimits { strangers_max: 50, ..ConnectionLimits::default() };
+    let limits =
+        ConnectionLimits { strangers_max: 50, spared: Duration::ZERO, ..ConnectionLimits::default() };
     let served = Served::with(limits, None).await;
     let admin = served.admin();
     served.get(Some(&admin), "/healthz", "").await;
@@ -95,7 +96,8 @@ async fn who_began_in_time_is_not_closed_for_it_later() {
 
 #[tokio::test]
 async fn those_with_a_right_are_never_closed_for_others_and_have_a_cap() {
-    let limits = ConnectionLimits { strangers_max: 4, trusted_max: 2, ..ConnectionLimits::default() };
+    let spared = Duration::ZERO;
+    let limits = ConnectionLimits { strangers_max: 4, trusted_max: 2, spared, ..ConnectionLimits::default() };
     let served = Served::with(limits, None).await;
     let admin = served.admin();
     let mut kept = Vec::new();
@@ -161,7 +163,8 @@ async fn a_stranger_who_is_refused_is_closed() {
 
 #[tokio::test]
 async fn a_connection_is_counted_for_as_long_as_it_is_held() {
-    let connections = Connections::new(ConnectionLimits { strangers_max: 2, ..ConnectionLimits::default() });
+    let limits = ConnectionLimits { strangers_max: 2, spared: Duration::ZERO, ..ConnectionLimits::default() };
+    let connections = Connections::new(limits);
     let (first, second) = (connections.admit(), connections.admit());
     assert!(first.trust() && first.trust());
     assert_eq!(connections.counts(), (1, 1));
@@ -171,6 +174,17 @@ async fn a_connection_is_counted_for_as_long_as_it_is_held() {
     assert_eq!(connections.counts(), (2, 1));
     drop((first, second, third, fourth));
     assert_eq!(connections.counts(), (0, 0));
+}
+
+#[tokio::test]
+async fn a_young_stranger_is_spared_while_there_is_any_room() {
+    let limits = ConnectionLimits { strangers_max: 2, strangers_most: 4, ..ConnectionLimits::default() };
+    let connections = Connections::new(ConnectionLimits { spared: PATIENCE, ..limits });
+    let flood: Vec<_> = (0..4).map(|_| connections.admit()).collect();
+    assert!(!flood.iter().any(|one| one.cut().is_cancelled()), "a flood lets a handshake end");
+    let _last = connections.admit();
+    let closed: Vec<_> = flood.iter().map(|one| one.cut().is_cancelled()).collect();
+    assert_eq!(closed, [true, false, false, false], "the oldest of more than there may ever be");
 }
 
 /// Upgrades, and then says nothing more.
