@@ -62,6 +62,8 @@ enum Token {
 
 /// Longest operators first. The digit in front of `>` is one only at the start of a word.
 const REDIRECTS: [&str; 8] = ["2>&1", "1>&2", ">&2", "2>>", "2>", ">>", ">", "<"];
+/// What stands between words: other white space is a part of them.
+const BLANKS: [char; 3] = [' ', '\t', '\r'];
 /// Words that begin what is not simulated.
 const RESERVED: [&str; 9] = ["if", "for", "while", "until", "case", "function", "{", "(", "!"];
 
@@ -129,7 +131,7 @@ fn tokens(script: &str) -> Result<Vec<Token>, String> {
     let mut tokens = Vec::new();
     let mut rest = script;
     loop {
-        rest = rest.trim_start_matches([' ', '\t', '\r']);
+        rest = rest.trim_start_matches(BLANKS);
         if rest.starts_with('#') {
             rest = rest.find('\n').map_or("", |end| &rest[end..]);
         }
@@ -168,7 +170,7 @@ fn word(text: &str) -> Result<(Word, usize), String> {
         let Some(&(at, c)) = chars.peek() else {
             break text.len();
         };
-        if quote.is_none() && (c.is_whitespace() || ";&|<>".contains(c)) {
+        if quote.is_none() && (c == '\n' || BLANKS.contains(&c) || ";&|<>".contains(c)) {
             break at;
         }
         chars.next();
@@ -229,6 +231,11 @@ fn variable(text: &str) -> (&str, usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn white_space_that_is_no_blank_is_a_part_of_a_word() {
+        assert_eq!(words("a\u{b}b \u{c} \u{2003}"), [["a\u{b}b", "\u{c}", "\u{2003}"]]);
+    }
 
     /// The words of each command, with `$` in front of variables.
     fn words(script: &str) -> Vec<Vec<String>> {
