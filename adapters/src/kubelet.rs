@@ -7,6 +7,7 @@
 mod attach;
 mod authenticate;
 mod authorize;
+mod budget;
 mod certificate;
 mod connections;
 mod exec;
@@ -19,6 +20,7 @@ mod logs;
 mod lookup;
 #[cfg(test)]
 mod loopback;
+mod open;
 mod pace;
 mod places;
 mod pods;
@@ -43,8 +45,10 @@ pub use connections::ConnectionLimits;
 pub use front::{CertificateSource, Front, FrontSettings, OwnPages, SettingError};
 pub use limits::StreamLimits;
 pub use lookup::{PodLookup, PodQuestion, PodView};
+pub use open::{Open, OpenCount};
 pub(crate) use places::Streams;
 pub(crate) use refused::Refused;
+pub use route::page_names;
 pub(crate) use target::Target;
 use tokio_util::sync::CancellationToken;
 

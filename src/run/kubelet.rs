@@ -76,9 +76,14 @@ pub fn front(
         ..StreamLimits::default()
     };
     let kubelet = Kubelet::new(lookup, Arc::clone(&clients.cloud), limits);
+    let (text, count) = (Arc::clone(&metrics), Arc::clone(&metrics));
     let own = OwnPages {
-        metrics: Arc::new(move || metrics.text().unwrap_or_default()),
+        metrics: Arc::new(move || text.text().unwrap_or_default()),
         healthz: Arc::new(|| Ok(())),
+        answered: Arc::new(move |page, status| count.kubelet_answered(page, status.as_u16())),
     };
-    Ok(Front::new(settings, clients.kubernetes.clone(), Arc::new(kubelet), own)?)
+    let front = Front::new(settings, clients.kubernetes.clone(), Arc::new(kubelet), own)?;
+    let open = front.open_count();
+    metrics.kubelet_served(move || open.now());
+    Ok(front)
 }

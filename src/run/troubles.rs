@@ -55,6 +55,8 @@ impl Troubles {
                 }
                 return;
             }
+            // What is refused before the cloud is asked has no code of the cloud's.
+            Outcome::Refused(refusal) if refusal.code.is_empty() => format!("refused: {}", refusal.message),
             Outcome::Refused(refusal) => format!("refused: {} {}", refusal.code, refusal.message),
             Outcome::Later { message, .. } => format!("not now: {message}"),
             Outcome::Unknown { message } => format!("no answer: {message}"),

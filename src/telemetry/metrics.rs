@@ -2,6 +2,7 @@
 
 pub mod names;
 
+mod kubelet;
 mod latency;
 mod projection;
 
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
+use adapters::kubelet::Open;
 use engine::{Bucket, EffectKind, EffectTimes, Event, Micros, Outcome, Seq};
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -66,6 +68,8 @@ pub struct Metrics {
     queue_depth: Level,
     brake_held: Level,
     projection: Arc<ProjectionMetrics>,
+    kubelet_requests: kubelet::Requests,
+    kubelet_open: Arc<kubelet::OpenMetrics>,
 }
 
 impl Default for Metrics {
@@ -81,6 +85,8 @@ impl Metrics {
         registry.register_collector(Box::new(ProcessMetrics));
         let projection = Arc::new(ProjectionMetrics::default());
         registry.register_collector(Box::new(Arc::clone(&projection)));
+        let kubelet_open = Arc::new(kubelet::OpenMetrics::default());
+        registry.register_collector(Box::new(Arc::clone(&kubelet_open)));
         let made = &mut registry;
         let metrics = Metrics {
             events: add(made, names::EVENTS, Family::default()),
@@ -99,6 +105,8 @@ impl Metrics {
             queue_depth: add(made, names::QUEUE_DEPTH, Level::default()),
             brake_held: add(made, names::BRAKE_HELD, Level::default()),
             projection,
+            kubelet_requests: kubelet::Requests(add(made, names::KUBELET_REQUESTS, Family::default())),
+            kubelet_open,
             registry,
         };
         metrics.begin_at_zero();
@@ -191,6 +199,17 @@ impl Metrics {
     /// Sets where counts that follow from the state are read, at each scrape. Only the first call counts.
     pub fn project(&self, read: impl Fn() -> Projection + Send + Sync + 'static) {
         self.projection.set(Box::new(read));
+    }
+
+    /// The kubelet API is served, and what is open there is read at each scrape.
+    pub fn kubelet_served(&self, open: impl Fn() -> Open + Send + Sync + 'static) {
+        self.kubelet_requests.begin_at_zero();
+        self.kubelet_open.set(Box::new(open));
+    }
+
+    /// A request to the kubelet API was answered.
+    pub fn kubelet_answered(&self, page: &'static str, code: u16) {
+        self.kubelet_requests.answered(page, code);
     }
 
     /// All metrics in the OpenMetrics text format.

@@ -1,5 +1,7 @@
 //! Why the cloud gives no stream.
 
+use std::time::Duration;
+
 use engine::Outcome;
 
 use super::client::POD_KINDS;
@@ -27,11 +29,13 @@ pub struct NotOpened {
     pub why: Why,
     /// The cloud's words, cut to a bound, or ours; without secrets.
     pub message: String,
+    /// How long the cloud asked to be left alone.
+    pub wait: Option<Duration>,
 }
 
 impl NotOpened {
     pub(super) fn of_the_cloud(message: &str) -> NotOpened {
-        NotOpened { why: Why::Cloud, message: crate::cut(message) }
+        NotOpened { why: Why::Cloud, message: crate::cut(message), wait: None }
     }
 }
 
@@ -48,13 +52,14 @@ impl From<Failure> for NotOpened {
             _ if problem.is_absence_of(&POD_KINDS) => Why::Absent,
             _ => Why::Cloud,
         };
+        let wait = problem.wait_ms.map(|wait_ms| Duration::from_millis(wait_ms.into()));
         // The words alone where they are for the caller, as a kubelet would say them; else with the code.
         let message = if why == Why::Asked && !problem.message.is_empty() {
             problem.message
         } else {
             problem.sentence()
         };
-        NotOpened { why, message }
+        NotOpened { why, message, wait }
     }
 }
 

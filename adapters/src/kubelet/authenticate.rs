@@ -17,7 +17,9 @@ use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
 use super::Refused;
+use super::budget::Budget;
 use super::reviews::{NoReview, Reviewed, Reviews};
+use super::server::Peer;
 use crate::Clock;
 use crate::kubernetes::transport::{ApiServer, Call, JSON, WHOLE};
 
@@ -95,23 +97,20 @@ pub(super) struct Authenticator {
     api: ApiServer,
     /// What the API server said of tokens; `None` when tokens are not taken.
     tokens: Option<Arc<Reviews<Option<Arc<User>>>>>,
+    budget: Budget,
 }
 
 impl Authenticator {
     pub(super) fn new(api: ApiServer, tokens: Option<Arc<Reviews<Option<Arc<User>>>>>) -> Authenticator {
-        Authenticator { api, tokens }
+        Authenticator { api, tokens, budget: Budget::default() }
     }
 
-    /// Who sent a request with these headers on a connection of this holder.
+    /// Who sent a request with these headers on a connection of this peer.
     ///
     /// # Errors
     /// 401 when that cannot be said, for whatever reason; 429 when too many tokens are to be reviewed.
-    pub(super) async fn user(
-        &self,
-        holder: Option<&Holder>,
-        headers: &HeaderMap,
-    ) -> Result<Arc<User>, Refused> {
-        if let Some(holder) = holder
+    pub(super) async fn user(&self, peer: &Peer, headers: &HeaderMap) -> Result<Arc<User>, Refused> {
+        if let Some(holder) = &peer.holder
             && Clock::wall().as_s() <= holder.not_after_s
         {
             return Ok(Arc::clone(&holder.user));
@@ -121,7 +120,8 @@ impl Authenticator {
         };
         let api = self.api.clone();
         let review = || review(api, token.to_owned());
-        match reviews.ask(reviews.question([token]), review).await {
+        let may = || self.budget.take(peer.address);
+        match reviews.ask(reviews.question([token]), may, review).await {
             Ok(Some(user)) => Ok(user),
             Ok(None) => Err(unauthorized()),
             Err(NoReview::Busy) => Err(busy()),

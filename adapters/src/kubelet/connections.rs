@@ -142,7 +142,6 @@ impl Connections {
     }
 
     /// Strangers and others.
-    #[cfg(test)]
     pub(super) fn counts(&self) -> (usize, usize) {
         let state = self.state.lock();
         (state.strangers.len(), state.trusted)

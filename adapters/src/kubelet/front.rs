@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
@@ -12,7 +13,8 @@ use super::Kubelet;
 use super::authenticate::Authenticator;
 use super::authorize::Authorizer;
 use super::certificate::{self, Files, LOOK_PERIOD};
-use super::connections::ConnectionLimits;
+use super::connections::{ConnectionLimits, Connections};
+use super::open::OpenCount;
 use super::pods::Pods;
 use super::reviews::Reviews;
 use super::router::Router;
@@ -93,13 +95,17 @@ pub struct OwnPages {
     pub metrics: Arc<dyn Fn() -> String + Send + Sync>,
     /// Whether it is well, or a line that says what is wrong.
     pub healthz: Arc<dyn Fn() -> Result<(), String> + Send + Sync>,
+    /// Told of each request, when its answer begins: the page, by its name in [`page_names`], and the status.
+    ///
+    /// [`page_names`]: super::page_names
+    pub answered: Arc<dyn Fn(&'static str, StatusCode) + Send + Sync>,
 }
 
 /// The port of the kubelet API, ready to be opened.
 pub struct Front {
     pub(super) tls: Arc<Tls>,
     router: Arc<Router>,
-    connections: ConnectionLimits,
+    connections: Arc<Connections>,
     /// Looked at again and again.
     files: Vec<Files>,
     signing: Option<Signing>,
@@ -153,8 +159,15 @@ impl Front {
             pods: Pods::new(api, &node),
             own,
         };
-        let (tls, router) = (Arc::new(tls), Arc::new(router));
+        let (tls, router, connections) = (Arc::new(tls), Arc::new(router), Connections::new(connections));
         Ok(Front { tls, router, connections, files, signing, look_period: LOOK_PERIOD })
+    }
+
+    /// Reads what is open at the port.
+    #[must_use]
+    pub fn open_count(&self) -> OpenCount {
+        let streams = self.router.kubelet.streams.clone();
+        OpenCount { connections: Arc::clone(&self.connections), streams }
     }
 
     /// Serves on `listener` until `cancel`; what is being answered then has a few seconds, and sessions are told that the

@@ -75,7 +75,7 @@ pub(super) fn refusal(target: &Target, refused: NotOpened) -> Refused {
 }
 
 /// The status of a container of any kind.
-fn container<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
+pub(super) fn container<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
     let kinds = [&status.containers, &status.init_containers, &status.ephemeral_containers];
     kinds.into_iter().flatten().find(|container| container.name == name)
 }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use engine::{PodRef, Uid};
 use http::StatusCode;
 use parking_lot::Mutex;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep_until};
 
 use super::Refused;
 
@@ -43,7 +45,7 @@ pub(crate) struct Streams {
     /// Commands and attachments.
     pub(crate) sessions: Places,
     /// Turns of followed logs to ask the cloud again.
-    pub(crate) reopening: Arc<Semaphore>,
+    pub(crate) reopening: Reopening,
     /// Port-forwards.
     pub(crate) forwards: Places,
 }
@@ -54,11 +56,60 @@ impl Default for Streams {
             followers: Places::new("followed logs", FOLLOWERS_MAX, POD_FOLLOWERS_MAX),
             logs: Places::new("logs being read", LOGS_MAX, POD_LOGS_MAX),
             sessions: Places::new("exec and attach sessions", SESSIONS_MAX, POD_SESSIONS_MAX),
-            reopening: Arc::new(Semaphore::new(REOPENING_MAX)),
+            reopening: Reopening::default(),
             forwards: Places::new("port-forwards", FORWARDS_MAX, POD_FORWARDS_MAX),
         }
     }
 }
+
+/// What followed logs share that ask the cloud again.
+#[derive(Clone, Debug)]
+pub(crate) struct Reopening {
+    turns: Arc<Semaphore>,
+    /// The cloud is not asked before: it said so to one of them.
+    rest_until: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Default for Reopening {
+    fn default() -> Reopening {
+        Reopening { turns: Arc::new(Semaphore::new(REOPENING_MAX)), rest_until: Arc::default() }
+    }
+}
+
+impl Reopening {
+    /// A turn, as soon as the cloud may be asked.
+    pub(crate) async fn turn(&self) -> Turns {
+        self.turns_of(1).await
+    }
+
+    async fn turns_of(&self, count: u32) -> Turns {
+        // They are never closed.
+        let turns = Arc::clone(&self.turns).acquire_many_owned(count).await.ok();
+        loop {
+            let until = *self.rest_until.lock();
+            match until.filter(|until| *until > Instant::now()) {
+                Some(until) => sleep_until(until).await,
+                None => return Turns(turns),
+            }
+        }
+    }
+
+    /// All turns there are.
+    #[cfg(test)]
+    pub(crate) async fn all(&self) -> Turns {
+        self.turns_of(REOPENING_MAX as u32).await
+    }
+
+    /// The cloud asked to be left alone for so long.
+    pub(crate) fn rest(&self, wait: Duration) {
+        let mut until = self.rest_until.lock();
+        *until = (*until).max(Instant::now().checked_add(wait));
+    }
+}
+
+/// Turns that are over when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Turns(#[expect(dead_code, reason = "held for its end")] Option<OwnedSemaphorePermit>);
 
 /// Room for streams of one kind.
 #[derive(Clone, Debug)]
@@ -89,6 +140,11 @@ pub(crate) struct Taking {
 impl Places {
     pub(crate) fn new(what: &'static str, max: usize, pod_max: usize) -> Places {
         Places(Arc::new(Inner { what, max, pod_max, taken: Mutex::default() }))
+    }
+
+    /// How many are taken.
+    pub(super) fn taken(&self) -> usize {
+        self.0.taken.lock().all
     }
 
     /// Takes a place for a stream of a pod.

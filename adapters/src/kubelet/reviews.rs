@@ -69,13 +69,15 @@ impl<V: Clone + Send + Sync + 'static> Reviews<V> {
         hash.finalize().into_bytes().into()
     }
 
-    /// The answer that is kept, or the one of `review`, which runs to its end even when nobody waits any more.
+    /// The answer that is kept, or the one of `review` where it `may` be asked for, which runs to its end even when nobody
+    /// waits any more.
     ///
     /// # Errors
     /// [`NoReview`].
     pub(super) async fn ask<F>(
         self: &Arc<Self>,
         question: Question,
+        may: impl FnOnce() -> bool,
         review: impl FnOnce() -> F,
     ) -> Result<V, NoReview>
     where
@@ -88,6 +90,9 @@ impl<V: Clone + Send + Sync + 'static> Reviews<V> {
                 // One whose sender is gone without a word was ended with its runtime: it is asked again.
                 Some(Entry::Asked(answer)) if answer.has_changed().is_ok() => answer.clone(),
                 Some(_) | None => {
+                    if !may() {
+                        return Err(NoReview::Busy);
+                    }
                     let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() else {
                         return Err(NoReview::Busy);
                     };
@@ -178,7 +183,7 @@ mod tests {
                 asked.fetch_add(1, Ordering::SeqCst);
                 Ok((answer, valid))
             };
-            reviews.ask(reviews.question([text]), review).await.unwrap()
+            reviews.ask(reviews.question([text]), || true, review).await.unwrap()
         };
         assert!(ask("a", true, ALLOWED).await);
         assert!(!ask("b", false, DENIED).await);
@@ -206,7 +211,7 @@ mod tests {
                     let _gone = gone.wait_for(|gone| *gone).await;
                     Err("down".to_owned())
                 };
-                reviews.ask(question, review).await
+                reviews.ask(question, || true, review).await
             }
         };
         let waiting: Vec<_> = (0..50).map(|_| tokio::spawn(ask())).collect();
@@ -231,12 +236,14 @@ mod tests {
         for number in 0..ON_THEIR_WAY_MAX {
             let reviews = Arc::clone(&reviews);
             let question = reviews.question([number.to_string().as_str()]);
-            waiting.push(tokio::spawn(async move { reviews.ask(question, std::future::pending).await }));
+            waiting.push(tokio::spawn(
+                async move { reviews.ask(question, || true, std::future::pending).await },
+            ));
         }
         while reviews.permits.available_permits() > 0 {
             tokio::task::yield_now().await;
         }
-        let more = reviews.ask(reviews.question(["more"]), || async { Ok((true, ALLOWED)) }).await;
+        let more = reviews.ask(reviews.question(["more"]), || true, || async { Ok((true, ALLOWED)) }).await;
         assert_eq!(more, Err(NoReview::Busy));
         waiting.iter().for_each(tokio::task::JoinHandle::abort);
     }
@@ -246,7 +253,7 @@ mod tests {
         let reviews = reviews(4);
         let ask = async |text: &str, answer: bool| {
             let review = || async move { Ok((answer, if answer { ALLOWED } else { DENIED })) };
-            reviews.ask(reviews.question([text]), review).await.unwrap()
+            reviews.ask(reviews.question([text]), || true, review).await.unwrap()
         };
         assert!(ask("user", true).await);
         for number in 0..100 {

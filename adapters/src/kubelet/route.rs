@@ -32,6 +32,45 @@ pub(super) enum Page {
     Nothing,
 }
 
+impl Page {
+    const ALL: [Page; 11] = [
+        Page::ContainerLogs,
+        Page::Exec,
+        Page::Attach,
+        Page::PortForward,
+        Page::Pods,
+        Page::RunningPods,
+        Page::StatsSummary,
+        Page::ResourceMetrics,
+        Page::Metrics,
+        Page::Healthz,
+        Page::Nothing,
+    ];
+
+    /// Its path without names, as those who count know it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Page::ContainerLogs => "containerLogs",
+            Page::Exec => "exec",
+            Page::Attach => "attach",
+            Page::PortForward => "portForward",
+            Page::Pods => "pods",
+            Page::RunningPods => "runningpods",
+            Page::StatsSummary => "stats/summary",
+            Page::ResourceMetrics => "metrics/resource",
+            Page::Metrics => "metrics",
+            Page::Healthz => "healthz",
+            Page::Nothing => "other",
+        }
+    }
+}
+
+/// The names of all pages, by which requests are counted: few and fixed, whatever somebody asks for.
+#[must_use]
+pub fn page_names() -> [&'static str; 11] {
+    Page::ALL.map(Page::name)
+}
+
 /// A path, read: its page, the right that opens it, and the names in it as they were sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route<'a> {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::extract::Request;
 use axum::response::{IntoResponse, Response};
-use engine::{ContainerState, ContainerStatus, PodStatus};
+use engine::ContainerState;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, StatusCode};
 
@@ -35,13 +35,17 @@ pub(super) struct Router {
 
 impl Answer for Arc<Router> {
     async fn answer(&self, peer: Arc<Peer>, request: Request) -> Response {
-        self.answer_or_refuse(&peer, request).await.unwrap_or_else(IntoResponse::into_response)
+        let page = Route::of(request.uri().path()).page.name();
+        let answer = self.answer_or_refuse(&peer, request).await;
+        let answer = answer.unwrap_or_else(IntoResponse::into_response);
+        (self.own.answered)(page, answer.status());
+        answer
     }
 }
 
 impl Router {
     async fn answer_or_refuse(&self, peer: &Peer, mut request: Request) -> Result<Response, Refused> {
-        let user = self.authenticator.user(peer.holder.as_ref(), request.headers()).await?;
+        let user = self.authenticator.user(peer, request.headers()).await?;
         strip(request.headers_mut());
         let path = request.uri().path().to_owned();
         let route = Route::of(&path);
@@ -132,7 +136,7 @@ fn begun(pod: &PodView, container: &str, page: Page) -> Result<(), Refused> {
     // A pod of which no container is told of has none yet: which ones it will have is not known here.
     let status = pod.status.as_ref().filter(|status| !status.containers.is_empty());
     let Some(status) = status else { return Err(waits(CREATING)) };
-    let Some(found) = find(status, container) else {
+    let Some(found) = logs::container(status, container) else {
         return Err(Refused::not_found(format!("container {container} not found in pod {name}")));
     };
     match (&found.state, page, &found.last_state) {
@@ -146,9 +150,4 @@ fn begun(pod: &PodView, container: &str, page: Page) -> Result<(), Refused> {
         })),
         (ContainerState::Running { .. } | ContainerState::Terminated { .. }, _, _) => Ok(()),
     }
-}
-
-fn find<'a>(status: &'a PodStatus, name: &str) -> Option<&'a ContainerStatus> {
-    let mut all = status.init_containers.iter().chain(&status.containers).chain(&status.ephemeral_containers);
-    all.find(|container| container.name == name)
 }

@@ -4,6 +4,7 @@
 //! server by the frames of HTTP/2 cannot be done to this one.
 
 use std::convert::Infallible;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -40,6 +41,7 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Where a request comes from.
 pub(super) struct Peer {
+    pub(super) address: IpAddr,
     /// Who holds the client certificate of the connection, if there is one.
     pub(super) holder: Option<Holder>,
     pub(super) admitted: Arc<Admitted>,
@@ -81,11 +83,11 @@ pub(super) fn has_body(request: &Request) -> bool {
 pub(super) async fn accept(
     listener: TcpListener,
     tls: Arc<Tls>,
-    limits: ConnectionLimits,
+    connections: Arc<Connections>,
     answer: impl Answer,
     cancel: CancellationToken,
 ) {
-    let connections = Connections::new(limits);
+    let limits = connections.limits;
     loop {
         let accepted = tokio::select! {
             biased;
@@ -93,10 +95,10 @@ pub(super) async fn accept(
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((tcp, _)) => {
+            Ok((tcp, from)) => {
                 let admitted = connections.admit();
                 tokio::spawn(connection(
-                    tcp,
+                    (tcp, from.ip()),
                     tls.acceptor(),
                     admitted,
                     limits,
@@ -117,7 +119,7 @@ pub(super) async fn accept(
 }
 
 async fn connection(
-    tcp: TcpStream,
+    (tcp, address): (TcpStream, IpAddr),
     acceptor: TlsAcceptor,
     admitted: Arc<Admitted>,
     limits: ConnectionLimits,
@@ -135,7 +137,7 @@ async fn connection(
     let Ok(Ok(mut tls)) = secured else { return };
     tls.get_mut().1.set_buffer_limit(Some(UNSENT_BYTES_MAX));
     let holder = tls.get_ref().1.peer_certificates().and_then(|chain| Holder::of(chain.first()?));
-    let peer = Arc::new(Peer { holder, admitted: Arc::clone(&admitted) });
+    let peer = Arc::new(Peer { address, holder, admitted: Arc::clone(&admitted) });
     let asked = CancellationToken::new();
     let service = hyper::service::service_fn({
         let asked = asked.clone();

@@ -56,6 +56,20 @@ pub const CIRCUIT_WAITING_PODS: Name =
 /// Gauge by `reason`.
 pub const HELD_PODS: Name = ("burst_agent_held_pods", "Pods for which a step is held back, by reason");
 
+/// Counter by `page` and `code`.
+pub const KUBELET_REQUESTS: Name =
+    ("burst_agent_kubelet_requests", "Requests to the kubelet API, by page and status code");
+/// Gauge by `state`.
+pub const KUBELET_CONNECTIONS: Name = (
+    "burst_agent_kubelet_connections",
+    "Connections to the kubelet API that are open, by state (a stranger was allowed nothing yet)",
+);
+/// Gauge by `kind`.
+pub const KUBELET_STREAMS: Name = (
+    "burst_agent_kubelet_streams",
+    "Streams of the kubelet API that are open, by kind (a session is an exec or an attach)",
+);
+
 /// Gauge by `namespace`, `pod` and `uid`, on the page of pods.
 pub const POD_ASKED_CPU_CORES: Name =
     ("burst_agent_pod_asked_cpu_cores", "CPU that the containers of the pod ask for");
@@ -107,6 +121,9 @@ pub const EFFECT_VALUES: [&str; 14] = [
     "read_cloud_events",
     "tell_cloud_event",
 ];
+
+/// The values of `code` that are there from the start, so that the first denial is a rise.
+pub const KUBELET_CODE_VALUES: [u16; 5] = [200, 401, 403, 429, 500];
 
 /// The values of `outcome`.
 pub const OUTCOME_VALUES: [&str; 4] = ["done", "refused", "later", "unknown"];

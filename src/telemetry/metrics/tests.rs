@@ -102,6 +102,7 @@ fn what_has_not_happened_is_zero() {
 #[test]
 fn names_are_prefixed_and_used_once() {
     let metrics = Metrics::new();
+    metrics.kubelet_served(Open::default);
     metrics.project(Projection::default);
     let text = metrics.text().unwrap();
     let mut names: Vec<&str> =
@@ -129,4 +130,27 @@ fn the_process_shows_itself() {
             .and_then(|rest| rest.trim().parse::<f64>().ok());
         assert!(value.is_some_and(|value| value >= 0.0), "{name}: {text}");
     }
+}
+
+#[test]
+fn the_kubelet_api_is_counted_where_it_is_served() {
+    let metrics = Metrics::new();
+    assert!(!metrics.text().unwrap().contains("burst_agent_kubelet_connections{"));
+    let open = Open { strangers: 7, trusted: 6, followers: 5, logs: 4, sessions: 3, forwards: 2 };
+    metrics.kubelet_served(move || open);
+    metrics.kubelet_answered("exec", 403);
+    expect![[r#"
+        burst_agent_commit_records_sum 0.0
+        burst_agent_commit_seconds_sum 0.0
+        burst_agent_kubelet_connections{state="stranger"} 7
+        burst_agent_kubelet_connections{state="trusted"} 6
+        burst_agent_kubelet_requests_total{page="exec",code="403"} 1
+        burst_agent_kubelet_streams{kind="followed_log"} 5
+        burst_agent_kubelet_streams{kind="log"} 4
+        burst_agent_kubelet_streams{kind="port_forward"} 2
+        burst_agent_kubelet_streams{kind="session"} 3
+    "#]]
+    .assert_eq(&text(&metrics));
+    let zero = r#"burst_agent_kubelet_requests_total{page="containerLogs",code="401"} 0"#;
+    assert!(metrics.text().unwrap().contains(zero));
 }

@@ -6,7 +6,6 @@ use std::time::Duration;
 use bytes::Bytes;
 use engine::{Answer, ContainerState, Outcome, Phase, PodStatus};
 use jiff::Timestamp;
-use tokio::sync::Semaphore;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::lines::{Lines, Place};
@@ -14,7 +13,7 @@ use super::query::Asked;
 use super::waits::Waits;
 use crate::Clock;
 use crate::cci::{CciClient, Cut, LogOptions, LogStream, NotOpened, Why};
-use crate::kubelet::places::Taking;
+use crate::kubelet::places::{Reopening, Taking};
 use crate::kubelet::{Kubelet, PodLookup, PodView, Target};
 
 /// How much earlier a log is read again than where it was cut, and than a time that is asked for: the clock by which the
@@ -44,7 +43,7 @@ pub(in crate::kubelet) struct Follow {
     waits: Waits,
     refusals: u32,
     /// Turns to ask the cloud again.
-    reopening: Arc<Semaphore>,
+    reopening: Reopening,
     _taking: Taking,
 }
 
@@ -175,7 +174,7 @@ impl Follow {
     async fn open_again(&mut self, was_cut: bool) -> Result<(), Cut> {
         sleep(self.waits.next()).await;
         let reopening = self.reopening.clone();
-        let _turn = reopening.acquire().await.map_err(|_| Cut("the agent is ending"))?;
+        let _turn = reopening.turn().await;
         let is_previous = match self.standing().await {
             Standing::Runs => false,
             // It ended in good order, and the log with it.
@@ -201,8 +200,9 @@ impl Follow {
             }
             // Its log is gone with it, or it is about to begin anew.
             Err(NotOpened { why: Why::Absent | Why::Asked, .. }) => self.source = Source::Over,
-            Err(NotOpened { why: Why::Throttled | Why::Cloud, .. }) => {
+            Err(NotOpened { why: Why::Throttled | Why::Cloud, wait, .. }) => {
                 self.refusals += 1;
+                wait.into_iter().for_each(|wait| reopening.rest(wait));
                 if self.refusals >= REFUSALS_MAX {
                     return Err(Cut("the cloud does not give the log any more"));
                 }

@@ -4,11 +4,14 @@ use std::sync::Arc;
 
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, date_time_ymd};
 use serde_json::json;
+use tokio::net::TcpSocket;
 
 use super::authority::Authority;
 use super::cluster::{Cluster, Mood};
-use super::served::{Served, kubelet_of, own, pods};
-use crate::kubelet::{CertificateSource, ConnectionLimits, Front, FrontSettings, SettingError};
+use super::served::{PATIENCE, Served, kubelet_of, own, pods, secure};
+use crate::kubelet::{
+    CertificateSource, ConnectionLimits, Front, FrontSettings, Open, SettingError, page_names,
+};
 
 /// Every kind of path, and some that there are not.
 const PATHS: [&str; 16] = [
@@ -82,6 +85,27 @@ async fn nobody_is_told_nothing_whatever_the_path() {
     assert_eq!(bodies.into_iter().collect::<Vec<_>>(), ["Unauthorized\n"]);
     assert_eq!((served.lookups(), served.cluster.asked().len()), (0, 0), "nothing was asked of anybody");
     assert!(served.cluster.0.lock().reviewed.is_empty());
+}
+
+#[tokio::test]
+async fn whoever_counts_is_told_of_every_answer_and_what_is_open() {
+    let served = Served::start().await;
+    let _silent = served.connect(None).await.unwrap();
+    served.get(None, "/exec/shop/web-0/main", "").await;
+    served.get(None, "/a/path/that/somebody/made/up", "").await;
+    let admin = served.admin();
+    served.get(Some(&admin), "/metrics", "").await;
+    let told = served.answered.lock().clone();
+    assert_eq!(told, [("exec", 401), ("other", 401), ("metrics", 200)]);
+    assert!(told.iter().all(|(page, _)| page_names().contains(page)));
+    // Those that were closed are forgotten a moment later.
+    let one = Open { strangers: 1, ..Open::default() };
+    let counted = async {
+        while served.open.now() != one {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, counted).await.expect("only the silent one is left");
 }
 
 #[tokio::test]
@@ -261,6 +285,28 @@ async fn a_flood_of_wrong_tokens_is_no_flood_of_the_api_server() {
     }
     let again = served.cluster.0.lock().reviewed.iter().filter(|token| **token == "wrong-0").count();
     assert_eq!(again, 1, "a wrong token is asked about once");
+}
+
+#[tokio::test]
+async fn a_flood_of_wrong_tokens_does_not_keep_out_good_ones_from_elsewhere() {
+    let served = Served::start().await;
+    served.cluster.token("good", "robot");
+    served.cluster.allow("robot get healthz");
+    let mut code = 0;
+    for number in 0..200 {
+        code = served.get(None, "/healthz", &bearer(&format!("wrong-{number}"))).await.code;
+        if code == 429 {
+            break;
+        }
+    }
+    assert_eq!(code, 429, "its share is used up");
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
+    let tcp = socket.connect(served.address).await.unwrap();
+    let tls = secure(tcp, &served.authority, None).await.unwrap();
+    let request =
+        format!("GET /healthz HTTP/1.1\r\nHost: node\r\nConnection: close\r\n{}\r\n", bearer("good"));
+    assert_eq!(served.try_ask_on(tls, &request).await.unwrap().code, 200);
 }
 
 /// Keeps what is logged.

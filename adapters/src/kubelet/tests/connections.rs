@@ -218,7 +218,13 @@ async fn an_upgraded_stream_has_its_grace_and_ends() {
     let address = listener.local_addr().unwrap();
     let (cancel, is_over) = (CancellationToken::new(), CancellationToken::new());
     let limits = ConnectionLimits { grace: Duration::from_millis(200), ..ConnectionLimits::default() };
-    let served = tokio::spawn(accept(listener, tls, limits, Upgrades(is_over.clone()), cancel.clone()));
+    let served = tokio::spawn(accept(
+        listener,
+        tls,
+        Connections::new(limits),
+        Upgrades(is_over.clone()),
+        cancel.clone(),
+    ));
     let mut client = connect(address, &authority, None).await.unwrap();
     let request = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: echo\r\n\r\n";
     client.write_all(request).await.unwrap();

@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use engine::{CloudName, ContainerState, ContainerStatus, PodRef, PodStatus, Uid};
+use parking_lot::Mutex;
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::ServerName;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -17,8 +18,8 @@ use tokio_util::sync::CancellationToken;
 use super::authority::{Authority, Pair};
 use super::cluster::Cluster;
 use crate::kubelet::{
-    CertificateSource, ConnectionLimits, Front, FrontSettings, Kubelet, OwnPages, PodLookup, PodQuestion,
-    PodView, StreamLimits,
+    CertificateSource, ConnectionLimits, Front, FrontSettings, Kubelet, OpenCount, OwnPages, PodLookup,
+    PodQuestion, PodView, StreamLimits,
 };
 
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
@@ -31,6 +32,10 @@ pub(crate) struct Served {
     pub(crate) cluster: Cluster,
     /// Questions that the run loop was asked.
     pub(crate) found: Arc<AtomicUsize>,
+    /// What whoever counts was told.
+    pub(crate) answered: Arc<Mutex<Vec<(&'static str, u16)>>>,
+    /// What is open.
+    pub(crate) open: OpenCount,
     pub(crate) cancel: CancellationToken,
     pub(crate) ended: JoinHandle<()>,
     /// The server's files.
@@ -70,10 +75,17 @@ impl Served {
         };
         let found = Arc::new(AtomicUsize::new(0));
         let kubelet = kubelet.unwrap_or_else(|| kubelet_of(pods(), &found));
-        let mut front = Front::new(settings, client, kubelet, own()).unwrap();
+        let answered = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&answered);
+        let own = OwnPages {
+            answered: Arc::new(move |page, status| told.lock().push((page, status.as_u16()))),
+            ..own()
+        };
+        let mut front = Front::new(settings, client, kubelet, own).unwrap();
         front.look_period = Duration::from_millis(10);
+        let count = front.open_count();
         let (address, cancel, ended) = open(front).await;
-        Served { address, authority, cluster, found, cancel, ended, files }
+        Served { address, authority, cluster, found, answered, open: count, cancel, ended, files }
     }
 
     /// A certificate of a client that may do everything.
@@ -105,7 +117,15 @@ impl Served {
 
     /// The same where it may be that no answer comes.
     pub(crate) async fn try_ask(&self, certificate: Option<&Pair>, bytes: &str) -> std::io::Result<Reply> {
-        let mut tls = self.connect(certificate).await?;
+        self.try_ask_on(self.connect(certificate).await?, bytes).await
+    }
+
+    /// The same on this connection.
+    pub(crate) async fn try_ask_on(
+        &self,
+        mut tls: TlsStream<TcpStream>,
+        bytes: &str,
+    ) -> std::io::Result<Reply> {
         // What was refused at once is not read to its end.
         let _refused = tls.write_all(bytes.as_bytes()).await;
         let text = tokio::time::timeout(PATIENCE, read(&mut tls)).await.expect("it ends")?;
@@ -138,6 +158,16 @@ pub(crate) async fn connect(
     authority: &Authority,
     certificate: Option<&Pair>,
 ) -> std::io::Result<TlsStream<TcpStream>> {
+    let tcp = TcpStream::connect(address).await?;
+    secure(tcp, authority, certificate).await
+}
+
+/// The same on a connection that is there.
+pub(crate) async fn secure(
+    tcp: TcpStream,
+    authority: &Authority,
+    certificate: Option<&Pair>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     roots.add(authority.der()).unwrap();
     let builder = ClientConfig::builder().with_root_certificates(roots);
@@ -145,8 +175,7 @@ pub(crate) async fn connect(
         Some((chain, key)) => builder.with_client_auth_cert(chain, key).unwrap(),
         None => builder.with_no_client_auth(),
     };
-    let tcp = TcpStream::connect(address).await?;
-    let name = ServerName::from(address.ip());
+    let name = ServerName::from(tcp.peer_addr()?.ip());
     let connected = TlsConnector::from(Arc::new(config)).connect(name, tcp);
     tokio::time::timeout(PATIENCE, connected).await.expect("it ends")
 }
@@ -160,7 +189,11 @@ pub(crate) async fn open(front: Front) -> (std::net::SocketAddr, CancellationTok
 }
 
 pub(crate) fn own() -> OwnPages {
-    OwnPages { metrics: Arc::new(|| "agent_up 1\n".into()), healthz: Arc::new(|| Ok(())) }
+    OwnPages {
+        metrics: Arc::new(|| "agent_up 1\n".into()),
+        healthz: Arc::new(|| Ok(())),
+        answered: Arc::new(|_, _| {}),
+    }
 }
 
 /// Writes `NAME.crt` and `NAME.key`, each at once.

@@ -1,12 +1,14 @@
 //! Logs that end before they should.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::body::{Body, Bytes};
 use axum::response::{IntoResponse, Response};
 use futures_util::{StreamExt, stream};
 use http::StatusCode;
+use http::header::RETRY_AFTER;
+use parking_lot::Mutex;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
@@ -225,9 +227,28 @@ async fn a_stream_that_is_opened_anew_is_no_sign_of_life_and_each_end_asks_once_
 #[tokio::test]
 async fn the_cloud_is_asked_again_in_turn() {
     let streams = Streams::default();
-    let _all = streams.reopening.clone().acquire_many_owned(16).await.unwrap();
+    let _all = streams.reopening.all().await;
     let (world, _) = given_up(streams, Duration::from_millis(500)).await;
     assert_eq!((world.cloud.seen("/log").len(), world.cloud.seen("/shop-web-0-x").len()), (1, 1));
+}
+
+/// All of them rest when one is told to, or a gateway that comes back is asked by each of a thousand.
+#[tokio::test]
+async fn the_cloud_is_not_asked_again_before_the_time_that_it_asked_for() {
+    let asked_at = Arc::new(Mutex::new(Vec::new()));
+    let at = asked_at.clone();
+    let cloud = Cloud::with_log(move |before, _| {
+        at.lock().push(Instant::now());
+        match before {
+            0 => log("2026-01-02T03:04:05Z a\n", false),
+            1 => (StatusCode::TOO_MANY_REQUESTS, [(RETRY_AFTER, "2")]).into_response(),
+            _ => log("2026-01-02T03:04:05Z a\n2026-01-02T03:04:06Z b\n", true),
+        }
+    });
+    let world = World::of(cloud).await;
+    read_to(&world, "follow=true", "a\nb\n").await;
+    let asked_at = asked_at.lock();
+    assert!(asked_at[2] - asked_at[1] >= Duration::from_secs(2), "{asked_at:?}");
 }
 
 #[tokio::test]
