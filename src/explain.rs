@@ -11,8 +11,10 @@ mod workload;
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::process::ExitCode;
+use std::sync::Arc;
 
-use adapters::cci::{Explanation, PodChoices, Profile, explain};
+use adapters::cci::{Explanation, PodChoices, Profile, Rooms, explain};
+use engine::Room;
 use engine::size::{Size, SizePolicy};
 
 use crate::args::EXIT_USAGE;
@@ -166,6 +168,12 @@ struct ContainerSize<'a> {
 impl Subject<'_> {
     fn is_admitted(&self) -> bool {
         self.explanation.reasons.is_empty()
+    }
+
+    /// What the pod would take up in the cloud, its zone empty where the node's would do; `None` when it is refused.
+    fn room(&self) -> Option<Arc<Room>> {
+        let manifest = serde_json::value::to_raw_value(&self.workload.manifest).ok()?;
+        Rooms::new(self.policy, None).of(&manifest).filter(|_| self.is_admitted())
     }
 
     /// The sizes of a list of containers; none of a pod that is refused.

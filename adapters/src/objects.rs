@@ -6,6 +6,7 @@
 //! would be as many open streams as there are objects. The kubelet's own way with a cache is to read each again after a
 //! minute; here it is half of that.
 
+mod old_tokens;
 mod services;
 mod tokens;
 mod uses;
@@ -20,6 +21,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use old_tokens::with_bound_token;
 pub(crate) use services::{
     KUBERNETES_NAMESPACE, KUBERNETES_SERVICE, Service, ServiceVariables, variables, version,
 };

@@ -30,6 +30,15 @@ struct Line<'a> {
     request: Option<RequestLine<'a>>,
     /// Paths of the claims that it names: what they are bound to is looked at in the cluster.
     claims: &'a [String],
+    /// What it takes up, and waits for when that is sold out; null when the pod is refused.
+    room: Option<RoomLine>,
+}
+
+#[derive(Serialize)]
+struct RoomLine {
+    size: String,
+    /// Null: that of the node.
+    zone: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -119,6 +128,10 @@ pub fn render(subject: &Subject<'_>) -> String {
             body: &request.body,
         }),
         claims: &explanation.claims,
+        room: subject.room().map(|room| RoomLine {
+            size: room.size.to_string(),
+            zone: Some(room.zone.to_string()).filter(|zone| !zone.is_empty()),
+        }),
     };
     serde_json::to_string(&line).expect("its keys are texts")
 }

@@ -35,6 +35,14 @@ pub fn render(subject: &Subject<'_>) -> String {
         text += &sizes(subject, sizing);
         text += &changes(sizing);
     }
+    if let Some(room) = subject.room() {
+        let zone = if room.zone.is_empty() { "the node's zone" } else { &room.zone };
+        let _ = writeln!(
+            text,
+            "\n  When CCI has no room for {} in {zone}, it waits with the others of that size.",
+            room.size
+        );
+    }
     if !explanation.left_out.is_empty() {
         text += "\n  Left out, because it has no meaning in CCI:\n";
         for path in &explanation.left_out {

@@ -7,6 +7,7 @@ use engine::{ObjectKind, ObjectRef, ObjectUse, PodRef};
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 
+use super::old_tokens::{ROOT_CA, is_mounted_so, is_named_so};
 use super::{ImpliedNeeds, ServiceAccountTokens, ServiceVariables};
 use crate::kubernetes::lean::null_is_default;
 
@@ -45,6 +46,8 @@ pub(crate) struct SpecObjects<'a> {
     #[serde(borrow, deserialize_with = "null_is_default")]
     image_pull_secrets: Vec<Named<'a>>,
     enable_service_links: Option<bool>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    service_account_name: Cow<'a, str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -101,6 +104,17 @@ struct Container<'a> {
     env: Vec<Variable<'a>>,
     #[serde(borrow, deserialize_with = "null_is_default")]
     env_from: Vec<EnvSource<'a>>,
+    #[serde(borrow, deserialize_with = "null_is_default")]
+    volume_mounts: Vec<Mount<'a>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Mount<'a> {
+    #[serde(borrow)]
+    name: Cow<'a, str>,
+    #[serde(borrow)]
+    mount_path: Cow<'a, str>,
 }
 
 #[derive(Default, Deserialize)]
@@ -167,11 +181,16 @@ impl SpecObjects<'_> {
         let mut uses = Uses::default();
         let mut wants_tokens = None;
         for volume in &self.volumes {
-            let (has_tokens, is_automatic) = (volume.has_tokens(), volume.is_automatic());
+            let is_old = self.has_old_token(volume);
+            let (has_tokens, is_automatic) = (is_old || volume.has_tokens(), is_old || volume.is_automatic());
             if is_automatic && implied.tokens == ServiceAccountTokens::Explicit {
                 continue;
             }
-            volume.add_to(&mut uses);
+            if is_old {
+                uses.add(ObjectKind::ConfigMap, ROOT_CA, false);
+            } else {
+                volume.add_to(&mut uses);
+            }
             if has_tokens {
                 wants_tokens = Some(wants_tokens.unwrap_or_default() || !is_automatic);
             }
@@ -208,6 +227,19 @@ impl SpecObjects<'_> {
             uses.push(ObjectUse { kind: ObjectKind::ServiceVariables, name, mandatory: false });
         }
         Ok(uses)
+    }
+}
+
+impl SpecObjects<'_> {
+    /// Whether a volume is the one that an older API server has added by itself, as in
+    /// [`with_bound_token`](super::with_bound_token).
+    fn has_old_token(&self, volume: &Volume<'_>) -> bool {
+        let Some(secret) = &volume.secret else { return false };
+        is_named_so(&self.service_account_name, &volume.name, &secret.secret_name)
+            && self.init_containers.iter().chain(&self.containers).all(|container| {
+                let mut mounts = container.volume_mounts.iter().filter(|mount| mount.name == volume.name);
+                mounts.all(|mount| is_mounted_so(&mount.mount_path))
+            })
     }
 }
 

@@ -13,7 +13,7 @@ use crate::cci::{Answered, ClaimCopy};
 use crate::execute::Turn;
 use crate::kubernetes::tokens::renewal;
 use crate::kubernetes::{CallFailure, ReadObject};
-use crate::objects::{Listed, TokenWish};
+use crate::objects::{Listed, TokenWish, with_bound_token};
 use crate::pace::Calls;
 
 /// What a copy is made from.
@@ -163,6 +163,7 @@ impl World {
             Err(outcome) => return Err(outcome),
         };
         let manifest: Value = serde_json::from_str(manifest.get()).unwrap_or_default();
+        let manifest = with_bound_token(&manifest);
         let account =
             manifest.pointer("/spec/serviceAccountName").and_then(Value::as_str).unwrap_or("default");
         let mut data = Map::new();

@@ -5,11 +5,12 @@ use serde_json::Value;
 use super::manifest::Recipe;
 use super::parts::{fields, items};
 use crate::cci::profile::PodShape;
-use crate::objects::{ServiceAccountTokens, is_token_volume};
+use crate::objects::{ServiceAccountTokens, is_token_volume, with_bound_token};
 
 /// The paths of the fields that an admitted manifest sets and its cloud pod lacks.
 pub(in crate::cci) fn left_out(recipe: &Recipe<'_>, manifest: &Value) -> Vec<String> {
     let shape = recipe.shape;
+    let manifest = &*with_bound_token(manifest);
     let spec = manifest.get("spec");
     let mut paths = Vec::new();
     lacking(&mut paths, "spec", spec, shape.spec);

@@ -15,7 +15,7 @@ use crate::cci::config::PodChoices;
 use crate::cci::images::{self, ImageRules};
 use crate::cci::profile::PodShape;
 use crate::cci::sizing::{self, Sizing};
-use crate::objects::ServiceAccountTokens;
+use crate::objects::{ServiceAccountTokens, with_bound_token};
 
 /// kubectl's copy of the manifest: as long as the pod itself, and of no use to the cloud.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
@@ -51,6 +51,7 @@ pub(in crate::cci) fn build(
     name: &CloudName,
     manifest: &Value,
 ) -> Result<CloudPod, Vec<Reason>> {
+    let manifest = &*with_bound_token(manifest);
     let manifest = &*recipe.choices.host_paths.replace(manifest);
     let mut reasons = admission::reasons(recipe.shape, manifest);
     let own_images = ImageRules::of_pod(manifest).unwrap_or_else(|message| {

@@ -106,6 +106,26 @@ fn the_tokens_that_a_pod_asks_for_are_one_object_of_its_own() {
 }
 
 #[test]
+fn the_secret_of_a_token_that_never_ends_is_not_read() {
+    let of = |path: &str, tokens| {
+        let implied = ImpliedNeeds { tokens, ..ImpliedNeeds::default() };
+        let name = "default-token-xn7fl";
+        let mounts = json!([{"name": name, "mountPath": path}]);
+        let volumes = json!([{"name": name, "secret": {"secretName": name}}]);
+        let text = json!({"serviceAccountName": "default", "volumes": volumes, "containers": [{"volumeMounts": mounts}]});
+        let text = text.to_string();
+        let uses =
+            serde_json::from_str::<SpecObjects<'_>>(&text).expect("a spec").uses(&pod(), implied).unwrap();
+        uses.into_iter().map(|one| (one.name.to_string(), one.mandatory)).collect::<Vec<_>>()
+    };
+    use ServiceAccountTokens::{All, Explicit};
+    let path = "/var/run/secrets/kubernetes.io/serviceaccount";
+    assert_eq!(of(path, Explicit), []);
+    assert_eq!(of(path, All), [("kube-root-ca.crt".to_owned(), false), ("web-0/u-1".to_owned(), false)]);
+    assert_eq!(of("/token", Explicit), [("default-token-xn7fl".to_owned(), true)], "somebody wants it there");
+}
+
+#[test]
 fn variables_of_services_are_one_object_for_the_pods_of_a_namespace() {
     let of = |spec: Value| {
         let text = spec.to_string();
