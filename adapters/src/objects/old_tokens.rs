@@ -7,15 +7,13 @@ use std::borrow::Cow;
 use serde_json::{Value, json};
 
 use super::TOKEN_VOLUME;
+use super::tokens::AUTOMATIC_EXPIRATION_S;
 
 /// Where containers look for a token.
 const TOKEN_PATH: &str = "/var/run/secrets/kubernetes.io/serviceaccount";
 
 /// The ConfigMap with the cluster's authority that each namespace has from 1.20 on.
 pub(super) const ROOT_CA: &str = "kube-root-ca.crt";
-
-/// How long the token of the newer volume is good: an hour, and what a kubelet takes to renew it.
-const EXPIRATION_S: u64 = 3_607;
 
 /// What stands between the name of a service account and the drawn end of its Secret's name.
 const INFIX: &str = "-token-";
@@ -47,7 +45,7 @@ pub(crate) fn with_bound_token(manifest: &Value) -> Cow<'_, Value> {
         *volume = json!({"name": new_name, "projected": {
             "defaultMode": 420,
             "sources": [
-                {"serviceAccountToken": {"expirationSeconds": EXPIRATION_S, "path": "token"}},
+                {"serviceAccountToken": {"expirationSeconds": AUTOMATIC_EXPIRATION_S, "path": "token"}},
                 {"configMap": {
                     "name": ROOT_CA, "optional": true, "items": [{"key": "ca.crt", "path": "ca.crt"}],
                 }},

@@ -38,14 +38,20 @@ struct TokenSource {
 /// Without a word of it (Kubernetes API, ServiceAccountTokenProjection).
 const EXPIRATION_S: u64 = 3_600;
 
+/// What the API server writes into the volume that it adds by itself. A token that is asked for with just this number is good
+/// for a year, because programs may not read it anew (kube-apiserver, `--service-account-extend-token-expiration`). One that
+/// leaves the cluster is not to be: it is asked for without the seven seconds.
+pub(super) const AUTOMATIC_EXPIRATION_S: u64 = 3_607;
+
 impl TokenWish {
     /// What a source asks for.
     #[must_use]
     pub(crate) fn of(source: &Value) -> TokenWish {
         let source = TokenSource::deserialize(source).unwrap_or_default();
+        let expiration_s = source.expiration_seconds.filter(|asked_s| *asked_s != AUTOMATIC_EXPIRATION_S);
         TokenWish {
             audience: source.audience.unwrap_or_default(),
-            expiration_s: source.expiration_seconds.unwrap_or(EXPIRATION_S),
+            expiration_s: expiration_s.unwrap_or(EXPIRATION_S),
         }
     }
 
@@ -99,12 +105,14 @@ mod tests {
             {"name": "e", "emptyDir": {}},
             {"name": "a", "projected": {"sources": [source("vault", 600), source("vault", 7_200), source("vault", 600)]}},
             {"name": "b", "projected": {"sources": [{"serviceAccountToken": {"path": "p"}}, null, "x"]}},
-            automatic,
+            automatic.clone(),
         ]}});
         let wish = |audience: &str, expiration_s| TokenWish { audience: audience.to_owned(), expiration_s };
         let explicit = vec![wish("", 3_600), wish("vault", 600), wish("vault", 7_200)];
         assert_eq!(TokenWish::all(&manifest, ServiceAccountTokens::Explicit), explicit);
-        assert_eq!(TokenWish::all(&manifest, ServiceAccountTokens::All)[1], wish("", 3_607));
+        assert_eq!(TokenWish::all(&manifest, ServiceAccountTokens::All), explicit, "a year is not asked for");
+        let automatic = json!({"spec": {"volumes": [automatic]}});
+        assert_eq!(TokenWish::all(&automatic, ServiceAccountTokens::All), [wish("", 3_600)]);
         let keys: std::collections::BTreeSet<String> = explicit.iter().map(TokenWish::key).collect();
         assert_eq!(keys.len(), 3);
         assert_eq!(wish("vault", 600).key(), wish("vault", 600).key());
