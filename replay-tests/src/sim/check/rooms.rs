@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use engine::{Effect, EffectId, EffectKind, Event, LaterReason, Micros, Outcome, Record, Room};
+use engine::{Answer, Effect, EffectId, EffectKind, Event, LaterReason, Micros, Outcome, Record, Room};
 
 use super::told::{Pod, Told, What};
 use super::{Broken, unless};
@@ -35,6 +35,9 @@ pub struct Rooms {
     ever: BTreeSet<Arc<Room>>,
     /// When a pod of one of those was last tried.
     tried: Option<Micros>,
+    /// Pods whose last try met something of their own, such as somebody else's object under their name: they wait for that,
+    /// and hold no room back.
+    by_themselves: BTreeSet<Id>,
 }
 
 impl Rooms {
@@ -55,6 +58,10 @@ impl Rooms {
             && let Some(asked) = told.asked().get(id).filter(|asked| asked.attempt == *attempt)
         {
             is_list = asked.what == What::List;
+            let is_foreign = matches!(outcome, Outcome::Done(Answer::CloudPodForeign { .. }));
+            if let Some(pod) = asked.pod.filter(|_| is_foreign || matches!(outcome, Outcome::Refused(_))) {
+                self.by_themselves.insert(pod);
+            }
             if let (What::Create, Some(pod)) = (asked.what, asked.pod) {
                 for one in self.sold_out.values_mut() {
                     one.tries.remove(id);
@@ -88,17 +95,20 @@ impl Rooms {
         }
     }
 
-    /// A size of which no pod is to be made is forgotten when the next may be tried. One whose pods all wait for something
-    /// else may be then, and with each list from then on.
+    /// A size of which no pod is to be made may be forgotten when the next may be tried. One whose pods all wait for something
+    /// else may be then, and with each list from then on. One that is not forgotten goes on as wide as it was, when what was
+    /// sent before it was last refused is refused as well.
     fn forget(&mut self, at: Micros, is_list: bool, told: &Told) {
-        self.sold_out.retain(|room, one| {
-            let waits = one.not_before > at;
-            let mut pods = told.pods().filter(|pod| is_of(pod, room) && is_unmade(pod)).peekable();
+        let by_themselves = &self.by_themselves;
+        for (room, one) in &mut self.sold_out {
+            let pods = told.pods().enumerate();
+            let mut pods = pods.filter(|(_, pod)| is_of(pod, room) && is_unmade(pod)).peekable();
+            let waits =
+                |(id, pod): (usize, &Pod)| waits_for_room(pod, told) && !by_themselves.contains(&(id as Id));
             let is_left = pods.peek().is_some();
-            let is_resting = waits || !one.tries.is_empty() && !is_list;
-            one.is_in_doubt |= !(is_resting || pods.any(|pod| waits_for_room(pod, told)));
-            is_left || waits
-        });
+            let is_resting = one.not_before > at || is_left && !one.tries.is_empty() && !is_list;
+            one.is_in_doubt |= !(is_resting || pods.any(waits));
+        }
     }
 
     /// How long the last try can hold the next one: what came of it need not say anything of room.
@@ -116,6 +126,9 @@ impl Rooms {
         at: Micros,
     ) -> Result<(), Broken> {
         let EffectKind::CreateCloudPod { pod, .. } = &effect.kind else { return Ok(()) };
+        if let Some(id) = id {
+            self.by_themselves.remove(&id);
+        }
         let room = id.and_then(|id| room_of(told.pod(id)));
         if self.was_refused(room) {
             self.tried = Some(at);
