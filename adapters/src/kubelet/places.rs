@@ -12,12 +12,12 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Refused;
 
-/// Logs that are followed. Each holds a piece that is being given, up to 20 KiB of times, and what its two connections hold,
-/// some 80 KiB in all for a reader that is slow; one pod's share leaves room for others'.
+/// Logs that are followed. Each holds a piece that is being given, up to 12 KiB of times, and what its two connections hold,
+/// some 50 KiB in all for a reader that is slow; one pod's share leaves room for others'.
 const FOLLOWERS_MAX: usize = 1024;
 const POD_FOLLOWERS_MAX: usize = 256;
 
-/// Logs that are read to their present end. One takes as long as its reader, and holds some 100 KiB and a call to the cloud
+/// Logs that are read to their present end. One takes as long as its reader, and holds some 64 KiB and a call to the cloud
 /// while that one is slow. `kubectl logs` with a selector reads five at once.
 const LOGS_MAX: usize = 256;
 const POD_LOGS_MAX: usize = 64;
