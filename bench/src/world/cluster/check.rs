@@ -11,7 +11,9 @@ pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status
     check_labels(kind, name, "metadata.labels", &value["metadata"])?;
     let (spec, prefix) = match kind.plural {
         "pods" => (&value["spec"], "spec"),
-        "deployments" | "replicasets" | "jobs" => (&value["spec"]["template"]["spec"], "spec.template.spec"),
+        "deployments" | "replicasets" | "statefulsets" | "jobs" => {
+            (&value["spec"]["template"]["spec"], "spec.template.spec")
+        }
         "certificatesigningrequests" => return check_signing_request(kind, name, value),
         _ => return Ok(()),
     };
@@ -35,7 +37,7 @@ pub(super) fn check(kind: &Kind, name: &str, value: &Value) -> Result<(), Status
         }
         check_resources(kind, name, &format!("{prefix}.containers[{place}]"), container)?;
     }
-    if matches!(kind.plural, "deployments" | "replicasets") {
+    if matches!(kind.plural, "deployments" | "replicasets" | "statefulsets") {
         return check_workload(kind, name, value);
     }
     Ok(())
@@ -126,6 +128,7 @@ pub(super) fn check_update(kind: &Kind, name: &str, old: &Value, new: &Value) ->
     let fixed: &[&str] = match kind.plural {
         "pods" => return check_pod_update(name, old, new),
         "deployments" | "replicasets" => &["/spec/selector"],
+        "statefulsets" => return check_stateful_set_update(kind, name, &old["spec"], &new["spec"]),
         "jobs" => &["/spec/selector", "/spec/template", "/spec/completions"],
         "secrets" => &["/type"],
         _ => &[],
@@ -145,6 +148,32 @@ pub(super) fn check_update(kind: &Kind, name: &str, old: &Value, new: &Value) ->
         return Err(Status::invalid(kind, name, field, why));
     }
     Ok(())
+}
+
+/// What may change in a stateful set.
+const STATEFUL_SET_UPDATES: [&str; 7] = [
+    "replicas",
+    "ordinals",
+    "template",
+    "updateStrategy",
+    "revisionHistoryLimit",
+    "persistentVolumeClaimRetentionPolicy",
+    "minReadySeconds",
+];
+
+fn check_stateful_set_update(kind: &Kind, name: &str, old: &Value, new: &Value) -> Result<(), Status> {
+    let rest = |spec: &Value| {
+        let mut spec = spec.as_object().cloned().unwrap_or_default();
+        spec.retain(|field, _| !STATEFUL_SET_UPDATES.contains(&field.as_str()));
+        spec
+    };
+    if rest(old) == rest(new) {
+        return Ok(());
+    }
+    let why = "Forbidden: updates to statefulset spec for fields other than 'replicas', 'ordinals', 'template', \
+               'updateStrategy', 'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' and 'minReadySeconds' \
+               are forbidden";
+    Err(Status::invalid(kind, name, "spec", why))
 }
 
 const POD_UPDATE: &str = "Forbidden: pod updates may not change fields other than \

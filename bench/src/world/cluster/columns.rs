@@ -94,6 +94,9 @@ const REPLICA_SET: &[Column] = &[
     wide("Selector"),
 ];
 
+const STATEFUL_SET: &[Column] =
+    &[narrow("Name"), narrow("Ready"), narrow("Age"), wide("Containers"), wide("Images")];
+
 const JOB: &[Column] = &[
     narrow("Name"),
     narrow("Status"),
@@ -138,6 +141,7 @@ impl Columns {
             "events" => EVENT,
             "deployments" => DEPLOYMENT,
             "replicasets" => REPLICA_SET,
+            "statefulsets" => STATEFUL_SET,
             "jobs" => JOB,
             "namespaces" => NAMESPACE,
             "configmaps" => CONFIG_MAP,
@@ -199,6 +203,13 @@ impl Columns {
                 container_texts(value, "/name"),
                 container_texts(value, "/image"),
                 pairs(value, "/spec/selector/matchLabels"),
+            ]),
+            "statefulsets" => json!([
+                name,
+                format!("{}/{}", number("/status/readyReplicas"), number("/spec/replicas")),
+                age,
+                container_texts(value, "/name"),
+                container_texts(value, "/image"),
             ]),
             "jobs" => job_cells(value, name, &age, now),
             "namespaces" => json!([name, text(value, "/status/phase"), age]),

@@ -62,7 +62,7 @@ impl Cluster {
                     self.dirty.insert(place.clone());
                 }
             }
-            "deployments" | "replicasets" | "jobs" | "namespaces" if !change.deleted => {
+            "deployments" | "replicasets" | "statefulsets" | "jobs" | "namespaces" if !change.deleted => {
                 self.dirty.insert(place);
             }
             // What every namespace holds may have been deleted.

@@ -1,8 +1,9 @@
-//! The controllers: deployments, replica sets, jobs, the end of namespaces, and the collection of what has
+//! The controllers: deployments, replica sets, stateful sets, jobs, the end of namespaces, and the collection of what has
 //! lost its owner. Each looks at what is, not at what changed.
 
 mod deployment;
 mod job;
+mod stateful_set;
 
 use std::sync::Arc;
 
@@ -31,6 +32,7 @@ impl Cluster {
             match plural {
                 "deployments" => self.control_deployment(writer, &object),
                 "replicasets" => self.control_replica_set(writer, &object),
+                "statefulsets" => self.control_stateful_set(writer, &object),
                 "jobs" => self.control_job(writer, &object),
                 "namespaces" => self.control_namespace(writer, &object),
                 "nodes" => self.control_node(writer, &object),
@@ -200,6 +202,7 @@ fn component(object: &Object) -> &'static str {
     match object.kind.plural {
         "deployments" => "deployment-controller",
         "replicasets" => "replicaset-controller",
+        "statefulsets" => "statefulset-controller",
         "jobs" => "job-controller",
         _ => "kube-controller-manager",
     }

@@ -45,7 +45,7 @@ impl Cluster {
                     value["status"] = json!({ "phase": "Active" });
                 }
             }
-            "deployments" | "replicasets" | "jobs" => {
+            "deployments" | "replicasets" | "statefulsets" | "jobs" => {
                 if first && kind.plural == "jobs" {
                     workload::label_job(value);
                 }

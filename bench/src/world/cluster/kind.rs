@@ -184,6 +184,18 @@ pub const KINDS: &[Kind] = &[
         ..PLAIN
     },
     Kind {
+        group: "apps",
+        kind: "StatefulSet",
+        plural: "statefulsets",
+        singular: "statefulset",
+        short_names: &["sts"],
+        in_all: true,
+        subresources: &["scale", "status"],
+        has_generation: true,
+        bookmark: r#","spec":{"replicas":0,"selector":null,"template":{"metadata":{},"spec":{"containers":null}},"serviceName":"","updateStrategy":{}},"status":{"replicas":0,"availableReplicas":0}"#,
+        ..PLAIN
+    },
+    Kind {
         group: "batch",
         kind: "Job",
         plural: "jobs",

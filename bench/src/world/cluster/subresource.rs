@@ -66,7 +66,7 @@ impl Cluster {
         self.delete(writer, target, &options)
     }
 
-    /// The `Scale` of a deployment or replica set.
+    /// The `Scale` of a deployment, replica set or stateful set.
     ///
     /// # Errors
     /// 404 when there is none.

@@ -229,7 +229,7 @@ fn portion(value: Option<&Value>, whole: i64, up: bool) -> i64 {
 }
 
 /// Ten characters that change with the template (FNV-1a over its JSON, whose members are in order).
-fn template_hash(template: &Value) -> String {
+pub(super) fn template_hash(template: &Value) -> String {
     let bytes = template.to_string();
     let hash = bytes.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)

@@ -278,3 +278,91 @@ fn the_same_seed_gives_the_same_cluster() {
     assert_eq!(run(7), run(7));
     assert_ne!(run(7), run(8));
 }
+
+fn db(image: &str) -> Value {
+    let mut set = web(image);
+    set["metadata"]["name"] = json!("db");
+    set["spec"]["serviceName"] = json!("db");
+    let storage =
+        json!({ "accessModes": ["ReadWriteOnce"], "resources": { "requests": { "storage": "1Gi" } } });
+    set["spec"]["volumeClaimTemplates"] = json!([{ "metadata": { "name": "data" }, "spec": storage }]);
+    set
+}
+
+#[test]
+fn a_stateful_set_goes_up_in_order_and_down_in_reverse_and_its_claims_stay() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    make(&mut cluster, "statefulsets", db("db:1"));
+    settle(&mut cluster);
+    assert_eq!(names(&pods(&cluster)), ["db-0"], "the next one waits until it is ready");
+    play(&mut cluster);
+    assert_eq!(names(&pods(&cluster)), ["db-0", "db-1"]);
+    (0..3).for_each(|_| play(&mut cluster));
+    assert_eq!(names(&pods(&cluster)), ["db-0", "db-1", "db-2"]);
+    let target = Target { kind: kind("statefulsets"), namespace: "default", name: "db" };
+    let status =
+        |cluster: &Cluster| cluster.get(target.kind, "default", "db").unwrap().value["status"].clone();
+    let told = status(&cluster);
+    assert_eq!((&told["readyReplicas"], &told["updatedReplicas"]), (&json!(3), &json!(3)));
+    assert_eq!(told["currentRevision"], told["updateRevision"]);
+    let first = pods(&cluster)[0].clone();
+    assert_eq!(first.value["spec"]["hostname"], "db-0");
+    assert_eq!(first.value["spec"]["volumes"][0]["persistentVolumeClaim"]["claimName"], "data-db-0");
+    assert_eq!(first.value["metadata"]["labels"]["apps.kubernetes.io/pod-index"], "0");
+
+    let one = ScaleChange::Patch(Patch::Merge(json!({ "spec": { "replicas": 1 } })));
+    cluster.rescale(writer(), target, one).unwrap();
+    settle(&mut cluster);
+    let ending: Vec<String> =
+        pods(&cluster).iter().filter(|pod| pod.is_deleting()).map(|pod| pod.name().to_owned()).collect();
+    assert_eq!(ending, ["db-2"], "one at a time");
+    (0..4).for_each(|_| play(&mut cluster));
+    assert_eq!(names(&pods(&cluster)), ["db-0"]);
+    let claims =
+        cluster.list(kind("persistentvolumeclaims"), &Selector::default(), &ListOptions::default()).unwrap();
+    assert_eq!(claims.objects.len(), 3, "whoever has the name next has its files");
+    let quiet = cluster.revision();
+    play(&mut cluster);
+    assert_eq!(cluster.revision(), quiet, "then nothing is written");
+    cluster.delete(writer(), target, &DeleteOptions::default()).unwrap();
+    (0..2).for_each(|_| play(&mut cluster));
+    assert!(pods(&cluster).is_empty());
+}
+
+#[test]
+fn a_stateful_set_is_rolled_over_from_its_end_and_as_far_as_its_partition() {
+    let mut cluster = cluster();
+    ready_node(&mut cluster, "v");
+    make(&mut cluster, "statefulsets", db("db:1"));
+    (0..4).for_each(|_| play(&mut cluster));
+    let target = Target { kind: kind("statefulsets"), namespace: "default", name: "db" };
+    let roll = |cluster: &mut Cluster, partition: i64| {
+        let spec = json!({
+            "updateStrategy": { "rollingUpdate": { "partition": partition } },
+            "template": { "spec": { "containers": [{ "name": "web", "image": "db:2" }] } },
+        });
+        cluster.patch(writer(), target, Part::Main, &Patch::Strategic(json!({ "spec": spec }))).unwrap();
+        settle(cluster);
+    };
+    roll(&mut cluster, 2);
+    let ending: Vec<String> =
+        pods(&cluster).iter().filter(|pod| pod.is_deleting()).map(|pod| pod.name().to_owned()).collect();
+    assert_eq!(ending, ["db-2"]);
+    (0..6).for_each(|_| play(&mut cluster));
+    let images = |cluster: &Cluster| -> Vec<String> {
+        pods(cluster).iter().map(|pod| text(&pod.value, "/spec/containers/0/image").to_owned()).collect()
+    };
+    assert_eq!(images(&cluster), ["db:1", "db:1", "db:2"]);
+    let status =
+        |cluster: &Cluster| cluster.get(target.kind, "default", "db").unwrap().value["status"].clone();
+    assert_ne!(status(&cluster)["currentRevision"], status(&cluster)["updateRevision"]);
+    roll(&mut cluster, 0);
+    (0..8).for_each(|_| play(&mut cluster));
+    assert_eq!(images(&cluster), ["db:2"; 3]);
+    assert_eq!(status(&cluster)["currentRevision"], status(&cluster)["updateRevision"]);
+
+    let name = Patch::Merge(json!({ "spec": { "serviceName": "other" } }));
+    let refused = cluster.patch(writer(), target, Part::Main, &name).unwrap_err();
+    assert!(refused.message.contains("updates to statefulset spec for fields other than"), "{refused:?}");
+}
