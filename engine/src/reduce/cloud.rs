@@ -166,9 +166,9 @@ impl Turn<'_> {
         None
     }
 
-    /// The cloud accepted a deletion. That a list lacked the pod meanwhile is still to be looked up: nothing will say it
-    /// again.
-    pub(crate) fn cloud_pod_ending(&mut self, uid: &Uid, grace_s: u32) {
+    /// The cloud accepted the deletion of the body with this identity. That a list lacked the pod meanwhile is still to be
+    /// looked up: nothing will say it again. Of another body that has come in its place it says nothing.
+    pub(crate) fn cloud_pod_ending(&mut self, uid: &Uid, cloud_uid: &str, grace_s: u32) {
         let (seq, at) = (self.state.applied, self.state.at);
         let Some(row) = self.state.pods.get_mut(uid) else { return };
         let (facts, missing) = match &row.cloud {
@@ -182,6 +182,9 @@ impl Turn<'_> {
                 return;
             }
         };
+        if *facts.cloud_uid != *cloud_uid && !mutant!(DropUidCheck) {
+            return;
+        }
         let slack_ms = if mutant!(OverdueNever) { u64::MAX / 4 } else { ENDING_SLACK_MS };
         let overdue = at.plus_ms(u64::from(grace_s) * 1_000 + slack_ms);
         row.cloud = CloudView::Ending { facts, grace_s, missing, overdue };

@@ -113,9 +113,9 @@ impl Turn<'_> {
                     self.retry_later(effect.id, None);
                 }
                 EffectKind::CreateCloudPod { .. } => self.create_unknown(effect.id, &uid),
-                EffectKind::DeleteCloudPod { grace_s, .. } if mutant!(LostDeletionCounts) => {
+                EffectKind::DeleteCloudPod { ref cloud_uid, grace_s, .. } if mutant!(LostDeletionCounts) => {
                     self.end(effect.id);
-                    self.cloud_pod_ending(&uid, grace_s);
+                    self.cloud_pod_ending(&uid, cloud_uid, grace_s);
                 }
                 EffectKind::DeleteCloudPod { .. } => self.delete_unknown(effect.id, &uid),
                 EffectKind::LookUpCloudPod { .. }
@@ -162,10 +162,10 @@ impl Turn<'_> {
             Answer::DeleteAccepted => {
                 self.end(effect.id);
                 self.no_pause(uid);
-                if let EffectKind::DeleteCloudPod { grace_s, owner, name, .. } = &effect.kind {
-                    let is_news = !self.is_ending(uid);
-                    self.cloud_pod_ending(uid, *grace_s);
-                    if is_news {
+                if let EffectKind::DeleteCloudPod { cloud_uid, grace_s, owner, name } = &effect.kind {
+                    let was_ending = self.is_ending(uid);
+                    self.cloud_pod_ending(uid, cloud_uid, *grace_s);
+                    if !was_ending && self.is_ending(uid) {
                         let message = format!("Deleting {name} in the cloud");
                         self.notice(owner, false, "ProviderDeleteSuccess", &message);
                     }

@@ -49,6 +49,23 @@ fn of_two_deletions_of_unknown_fate_neither_counts() {
     assert!(said.contains("delete shop/web (cloud-u1) with grace 0 s"), "{said}");
 }
 
+/// A creation that was given up arrives when the body that is to go has ended, and before anybody hears of its end (seed
+/// 40874564): the new one is not on its way out.
+#[test]
+fn a_deletion_of_one_body_does_not_count_for_another_under_its_name() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    story.tell(Event::PodObserved(PodFacts { phase: Phase::Running, ..deleting(&web, 3_600) }.into()));
+    let other = CloudFacts { cloud_uid: "cloud-u2".into(), ..cloud(&web, Phase::Running) };
+    story.tell(Event::CloudPodObserved(other.into()));
+    let said = story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    assert!(said.contains("delete shop/web (cloud-u2) with grace 3600 s"), "{said}");
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    story.later(5_000);
+    assert!(!story.kinds().contains(&"delete_cloud_pod"), "now it is");
+}
+
 #[test]
 fn a_force_delete_of_unknown_fate_is_not_taken_for_the_deletion_before_it() {
     let mut story = Story::ready();

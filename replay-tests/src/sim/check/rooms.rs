@@ -35,8 +35,8 @@ pub struct Rooms {
     ever: BTreeSet<Arc<Room>>,
     /// When a pod of one of those was last tried.
     tried: Option<Micros>,
-    /// Pods whose last try met something of their own, such as somebody else's object under their name: they wait for that,
-    /// and hold no room back.
+    /// Pods whose last try met something of their own, such as somebody else's object under their name or an answer that
+    /// was lost: they wait for that, and hold no room back.
     by_themselves: BTreeSet<Id>,
 }
 
@@ -58,8 +58,12 @@ impl Rooms {
             && let Some(asked) = told.asked().get(id).filter(|asked| asked.attempt == *attempt)
         {
             is_list = asked.what == What::List;
-            let is_foreign = matches!(outcome, Outcome::Done(Answer::CloudPodForeign { .. }));
-            if let Some(pod) = asked.pod.filter(|_| is_foreign || matches!(outcome, Outcome::Refused(_))) {
+            let waits_by_itself = match outcome {
+                Outcome::Done(Answer::CloudPodForeign { .. }) => true,
+                Outcome::Refused(_) | Outcome::Unknown { .. } => asked.what == What::Create,
+                Outcome::Done(_) | Outcome::Later { .. } => false,
+            };
+            if let Some(pod) = asked.pod.filter(|_| waits_by_itself) {
                 self.by_themselves.insert(pod);
             }
             if let (What::Create, Some(pod)) = (asked.what, asked.pod) {
