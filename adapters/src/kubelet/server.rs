@@ -52,8 +52,10 @@ const SILENT: Duration = Duration::from_secs(60);
 const PROBE_PERIOD: Duration = Duration::from_secs(20);
 const PROBES: u32 = 4;
 
-/// What the system keeps of what was sent and not taken, about, in place of up to 4 MiB: as of what comes from the cloud.
-const SENT_BYTES: usize = 256 * 1024;
+/// What the system keeps of what was sent and not taken, and of what came and was not read, about, in place of up to 6 MiB
+/// either way: as of what comes from the cloud. Some hundreds of commands that do not read their input would take all the
+/// memory that the system has for connections, and then all connections of the machine stand still for minutes.
+pub(super) const KEPT_BYTES: usize = 256 * 1024;
 
 /// A keystroke is a small packet that nothing follows; and who follows a log that says nothing is not missed by anybody when
 /// it is gone, but for this.
@@ -63,7 +65,8 @@ fn prepare(tcp: &TcpStream) {
     let set = tcp
         .set_nodelay(true)
         .and_then(|()| socket.set_tcp_keepalive(&keep_alive))
-        .and_then(|()| socket.set_send_buffer_size(SENT_BYTES));
+        .and_then(|()| socket.set_send_buffer_size(KEPT_BYTES))
+        .and_then(|()| socket.set_recv_buffer_size(KEPT_BYTES));
     if let Err(error) = set {
         tracing::debug!(%error, "a connection to the kubelet API cannot be set up as it should be");
     }

@@ -50,8 +50,8 @@ const TICK_IDLE: Duration = Duration::from_millis(200);
 /// Most commands that run at once.
 const EXECS_MAX: usize = 1_024;
 
-/// What the system keeps of what a caller does not take, about.
-const SENT_BYTES: usize = 256 * 1024;
+/// What the system keeps of what a caller does not take, and of what is not read of a caller, about.
+const KEPT_BYTES: usize = 256 * 1024;
 
 #[derive(Clone)]
 struct Server {
@@ -73,7 +73,11 @@ pub async fn serve(listener: TcpListener, cloud: CloudHandle, cancel: Cancellati
     // to fill the memory that the machine has for connections, which this server shares with its callers.
     let listener = listener.tap_io(|stream| {
         let socket = SockRef::from(&*stream);
-        if let Err(error) = stream.set_nodelay(true).and_then(|()| socket.set_send_buffer_size(SENT_BYTES)) {
+        if let Err(error) = stream
+            .set_nodelay(true)
+            .and_then(|()| socket.set_send_buffer_size(KEPT_BYTES))
+            .and_then(|()| socket.set_recv_buffer_size(KEPT_BYTES))
+        {
             tracing::debug!(%error, "a connection cannot be set up as it should be");
         }
     });

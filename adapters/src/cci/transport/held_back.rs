@@ -32,9 +32,10 @@ const PIECE_BYTES: usize = 8 * 1024;
 const KEEP_ALIVE: std::time::Duration = std::time::Duration::from_secs(15);
 const KEEP_ALIVE_TRIES: u32 = 3;
 
-/// What the system keeps of a connection that is read slowly, about: by itself it keeps up to 6 MiB, and five hundred streams
-/// that nobody reads would take all the memory that it has for connections. On a way of 2 ms this still is 100 MB a second.
-const RECEIVED_BYTES: usize = 256 * 1024;
+/// What the system keeps of a connection that is read slowly, about, and of what the cloud does not take: by itself it keeps
+/// up to 6 MiB, and five hundred streams that nobody reads would take all the memory that it has for connections. On a way
+/// of 2 ms this still is 100 MB a second.
+const KEPT_BYTES: usize = 256 * 1024;
 
 type Connector<C> = Client<HttpsConnector<C>, Empty<Bytes>>;
 
@@ -54,7 +55,8 @@ impl HeldBack {
         connector.set_keepalive(Some(KEEP_ALIVE));
         connector.set_keepalive_interval(Some(KEEP_ALIVE));
         connector.set_keepalive_retries(Some(KEEP_ALIVE_TRIES));
-        connector.set_recv_buffer_size(Some(RECEIVED_BYTES));
+        connector.set_recv_buffer_size(Some(KEPT_BYTES));
+        connector.set_send_buffer_size(Some(KEPT_BYTES));
         let https = HttpsConnectorBuilder::new().with_tls_config(tls()?).https_or_http().enable_http1();
         let builder = builder();
         let Some(proxy) = &config.proxy else {

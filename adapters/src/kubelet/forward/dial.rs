@@ -4,10 +4,12 @@ use std::io::ErrorKind;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::kubelet::lookup::PodView;
+use crate::kubelet::server::KEPT_BYTES;
 use crate::kubelet::{Refused, StreamLimits};
 use crate::pod_address::may_be_a_pod;
 
@@ -55,6 +57,10 @@ impl Dial {
             Ok(Ok(connection)) => {
                 // What is typed is sent at once; without it, only slower.
                 let _ = connection.set_nodelay(true);
+                // And what waits in it has the bound that it has at the port.
+                let socket = SockRef::from(&connection);
+                let _ = socket.set_recv_buffer_size(KEPT_BYTES);
+                let _ = socket.set_send_buffer_size(KEPT_BYTES);
                 return Ok(connection);
             }
             Ok(Err(error)) if error.kind() == ErrorKind::ConnectionRefused => {

@@ -23,8 +23,8 @@ use crate::load::Error;
 /// What we read ahead of a connection: little, so that what waits does so in the agent.
 const READ_BYTES: usize = 32 * 1024;
 
-/// What the kernel may hold for a connection that is not read: as much as fills a healthy one on loopback.
-const RECEIVE_BUFFER_BYTES: u32 = 128 * 1024;
+/// What the kernel may hold either way for a connection that is not read: as much as fills a healthy one on loopback.
+const BUFFER_BYTES: u32 = 128 * 1024;
 
 /// How long a connection, or an answer's head, may take.
 const ANSWER_PATIENCE: Duration = Duration::from_secs(60);
@@ -56,7 +56,8 @@ pub(super) fn wrong(doing: &str, what: impl Into<String>) -> Error {
 pub(super) async fn connect(address: SocketAddr) -> Result<TcpStream, Error> {
     let doing = "connect to a server on this machine";
     let socket = TcpSocket::new_v4().map_err(failed(doing))?;
-    socket.set_recv_buffer_size(RECEIVE_BUFFER_BYTES).map_err(failed(doing))?;
+    socket.set_recv_buffer_size(BUFFER_BYTES).map_err(failed(doing))?;
+    socket.set_send_buffer_size(BUFFER_BYTES).map_err(failed(doing))?;
     let stream = socket.connect(address).await.map_err(failed(doing))?;
     stream.set_nodelay(true).map_err(failed(doing))?;
     Ok(stream)
