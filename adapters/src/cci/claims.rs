@@ -1,5 +1,6 @@
 //! Copies of claims: a volume and a claim in the cloud that name a file system. The volume is written first and goes last,
-//! and its files are kept whatever becomes of either.
+//! and its files are kept whatever becomes of either. Where the cloud makes the volume itself, as it imports the file system
+//! (CCI 1.0), there is the claim alone, and it is unbound rather than deleted.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +15,8 @@ use serde_json::Value;
 use super::client::{Answered, CciClient, later};
 use super::objects::{Found, Slot, name_taken};
 use super::transport::Call;
-use super::wire::claims::{self, ClaimCopy, ClaimRecipe, Unusable};
+use super::wire::claims::{self, ClaimCopy, ClaimRecipe, Pair, Unusable};
+use super::wire::imports;
 use crate::pace::Calls;
 
 impl Unusable {
@@ -29,18 +31,12 @@ impl Unusable {
 }
 
 impl CciClient {
-    /// Whether claims have copies in this cloud.
-    #[must_use]
-    pub fn takes_claims(&self) -> bool {
-        !self.profile.pod.claim_drivers.is_empty()
-    }
-
     /// The name of the volume that a claim of the cluster is bound to, as it is to be read.
     ///
     /// # Errors
     /// With the answer to the sync, when the claim is not to be copied.
     pub fn volume_of(&self, claim: &Value) -> Result<String, Answer> {
-        claims::volume_of(&self.profile.pod, claim).map(str::to_owned).map_err(Unusable::answer)
+        claims::volume_of(claim).map(str::to_owned).map_err(Unusable::answer)
     }
 
     /// What the cloud is to have in place of a claim, which was read as `version`, and of its volume.
@@ -68,7 +64,11 @@ impl CciClient {
         name: &CloudName,
         copy: &ClaimCopy,
     ) -> Answered {
-        match self.put_claim(object, name, copy).await {
+        let put = match copy {
+            ClaimCopy::Pair(pair) => self.put_pair(object, name, pair).await,
+            ClaimCopy::Import(claim) => self.import(object, name, claim).await,
+        };
+        match put {
             Ok(()) => Outcome::Done(Answer::ObjectWritten { version: version.clone() }).into(),
             Err(answered) => answered,
         }
@@ -76,9 +76,6 @@ impl CciClient {
 
     /// Removes the copy of a claim, the volume last. What is not ours stays, and counts as none.
     pub async fn remove_claim(&self, object: &ObjectRef, name: &CloudName) -> Answered {
-        if !self.takes_claims() {
-            return Outcome::Done(Answer::Nothing).into();
-        }
         match self.take_claim(object, name).await {
             Ok(()) => Outcome::Done(Answer::Nothing).into(),
             Err(answered) => answered,
@@ -94,16 +91,31 @@ impl CciClient {
         calls: &mut Calls<'_>,
     ) -> Result<(BTreeSet<ObjectRef>, BTreeSet<ObjectRef>), Outcome> {
         let claims = self.list_copies(ObjectKind::PersistentVolumeClaim, calls).await?;
+        if self.profile.pod.imports_claims {
+            return Ok((claims, BTreeSet::new()));
+        }
         let volumes = self.list_of(claims::VOLUME_KIND, &self.volumes_path(), calls).await?;
         Ok((&claims & &volumes, &claims ^ &volumes))
     }
 
-    async fn put_claim(
-        &self,
-        object: &ObjectRef,
-        name: &CloudName,
-        copy: &ClaimCopy,
-    ) -> Result<(), Answered> {
+    /// Imports the file system that a claim names, unless that is done.
+    async fn import(&self, object: &ObjectRef, name: &CloudName, claim: &Value) -> Result<(), Answered> {
+        let slot = self.slot(object, name);
+        let found = self.ours(&slot).await?;
+        let (call, body) = match found {
+            None => (Call::new(Method::POST, self.in_namespace(imports::COLLECTION)), claim.clone()),
+            Some(found) if imports::serves(&found, claim) => {
+                (Call::new(Method::PUT, slot.path()), claims::marked_anew(found, claim))
+            }
+            Some(_) => {
+                self.take(&slot).await?;
+                return Err(later(LaterReason::Conflict, "the claim is made anew").into());
+            }
+        };
+        self.write(&Call { body: Bytes::from(body.to_string()), ..call }).await.map(drop)
+    }
+
+    async fn put_pair(&self, object: &ObjectRef, name: &CloudName, copy: &Pair) -> Result<(), Answered> {
         let (volume, claim) = (self.volume_slot(object), self.slot(object, name));
         let found = (self.ours(&volume).await?, self.ours(&claim).await?);
         if !claims::serves(copy, found.0.as_ref(), found.1.as_ref()) {
@@ -135,6 +147,9 @@ impl CciClient {
 
     async fn take_claim(&self, object: &ObjectRef, name: &CloudName) -> Result<(), Answered> {
         let (volume, claim) = (self.volume_slot(object), self.slot(object, name));
+        if self.profile.pod.imports_claims {
+            return self.take(&claim).await;
+        }
         // Before its claim goes, which is when the files of one that does not keep them go.
         if let Found::Copy(mut found) = self.find(&volume).await?
             && claims::deletes_files(&found)

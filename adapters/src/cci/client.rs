@@ -118,7 +118,10 @@ impl CciClient {
         let body = cloud_pod.json.to_string().into_bytes();
         let call = Call { secrets: cloud_pod.secrets, ..Call::post(self.pods_path(), body) };
         let answered = match self.transport.call(&call).await {
-            Ok(reply) => sized(self.pod_answer(&reply, name, pod, Intent::Write), &cloud_pod.json).into(),
+            Ok(reply) => {
+                let outcome = self.pod_answer(&reply, name, pod, Intent::Write);
+                told(outcome, sizing::explained(&cloud_pod.json), &cloud_pod.missed).into()
+            }
             Err(failure) => failure.answered(Intent::Write),
         };
         self.stop(room, &answered.outcome);
@@ -256,14 +259,23 @@ impl CciClient {
     }
 }
 
-/// The answer to a creation, with what people are to be told of the size that the pod was given.
-fn sized(outcome: Outcome, sent: &Value) -> Outcome {
-    match (outcome, sizing::explained(sent)) {
-        (Outcome::Done(Answer::CloudPod(facts)), Some(explained)) => {
-            Outcome::Done(Answer::CloudPodTold { facts, warning: false, message: crate::cut(explained) })
-        }
-        (outcome, _) => outcome,
+/// Fields that one message names: it is for people, who have `explain` for the rest.
+const MISSED_TOLD_MAX: usize = 8;
+
+/// The answer to a creation, with what people are to be told of the size that the pod was given, and of what it lacks.
+fn told(outcome: Outcome, sized: Option<&str>, missed: &[String]) -> Outcome {
+    let Outcome::Done(Answer::CloudPod(facts)) = outcome else { return outcome };
+    let named = missed.iter().take(MISSED_TOLD_MAX).map(String::as_str).collect::<Vec<_>>().join(", ");
+    let more = match missed.len().saturating_sub(MISSED_TOLD_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    let without = (!missed.is_empty()).then(|| format!("without {named}{more}, which CCI does not have"));
+    let message: Vec<&str> = sized.into_iter().chain(without.as_deref()).collect();
+    if message.is_empty() {
+        return Outcome::Done(Answer::CloudPod(facts));
     }
+    Outcome::Done(Answer::CloudPodTold { facts, warning: false, message: crate::cut(&message.join("; ")) })
 }
 
 fn invalid(message: String) -> Outcome {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use super::client::{Answered, CciClient, later, not_understood};
 use super::error::Intent;
 use super::transport::{Call, Failure};
-use super::wire::{self, claims, objects};
+use super::wire::{self, claims, imports, objects};
 use crate::pace::Calls;
 
 /// Objects asked for at once: of 32 KiB each a page stays within what is read of an answer.
@@ -204,7 +204,12 @@ impl CciClient {
             "kind": "DeleteOptions",
             "preconditions": {"uid": metadata["uid"], "resourceVersion": metadata["resourceVersion"]},
         });
-        let call = Call { body: Bytes::from(body.to_string()), ..Call::new(Method::DELETE, slot.path()) };
+        let is_import =
+            self.profile.pod.imports_claims && slot.kind == ObjectKind::PersistentVolumeClaim.copy_kind();
+        // Here and nowhere else a claim is removed: whatever the reason is, the files stay.
+        let query = if is_import { imports::unbinding(old) } else { Vec::new() };
+        let body = Bytes::from(body.to_string());
+        let call = Call { query, body, ..Call::new(Method::DELETE, slot.path()) };
         match self.transport.call(&call).await {
             Ok(_) => Outcome::Done(Answer::Nothing).into(),
             Err(Failure::Problem(problem)) if problem.is_absence_of(&slot.kinds()) => {

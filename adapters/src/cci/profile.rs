@@ -90,8 +90,10 @@ pub struct PodShape {
     pub volume_mount: &'static [&'static str],
     /// Kinds of volume. A volume of any other kind makes the pod unacceptable.
     pub volumes: &'static [&'static str],
-    /// CSI drivers of the volumes that a claim may be bound to; none where claims are not made in the cloud.
+    /// CSI drivers of the volumes that a claim may be bound to.
     pub claim_drivers: &'static [&'static str],
+    /// Whether the cloud makes the volume of a claim itself, as it imports the file system; otherwise it is given one.
+    pub imports_claims: bool,
     /// Kinds of source in a projected volume.
     pub projected_sources: &'static [&'static str],
     /// Ways to probe. Any other makes the pod unacceptable.

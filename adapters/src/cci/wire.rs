@@ -5,6 +5,7 @@ pub(super) mod claims;
 mod downward;
 mod events;
 mod facts;
+pub(super) mod imports;
 mod left_out;
 mod manifest;
 mod mark;

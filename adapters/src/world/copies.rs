@@ -211,14 +211,12 @@ impl World {
             }
         }
         // Not every region of the cloud has volumes: that these cannot be listed says nothing of the others.
-        if self.cloud.takes_claims() {
-            match self.cloud.list_claims(calls).await {
-                Ok((whole, halves)) => {
-                    listed.whole.extend(whole);
-                    (listed.halves, listed.has_claims) = (halves, true);
-                }
-                Err(outcome) => not_listed(ObjectKind::PersistentVolumeClaim, &outcome),
+        match self.cloud.list_claims(calls).await {
+            Ok((whole, halves)) => {
+                listed.whole.extend(whole);
+                (listed.halves, listed.has_claims) = (halves, true);
             }
+            Err(outcome) => not_listed(ObjectKind::PersistentVolumeClaim, &outcome),
         }
         let at = self.clock.now();
         for event in self.objects.audited(begun, &listed) {

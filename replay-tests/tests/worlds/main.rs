@@ -249,8 +249,19 @@ async fn a_pod_reads_its_token_from_a_secret_of_its_own() {
 /// From a claim that is not bound to a pod that runs on its files, and to an end that leaves the files alone.
 #[tokio::test]
 async fn a_pod_has_the_files_of_its_claim_and_they_outlive_it() {
-    const CLOUD: (Generation, &str) = (Generation::Two, "bursting-c1");
-    let mut served = Served::start(&Profile::CCI_2_0).await;
+    let (given, imported) = ("/spec/csi/volumeHandle", "/spec/flexVolume/options/volumeID");
+    // An imported volume is to be deleted, and all the same it is not.
+    files_outlive_their_claim(&Profile::CCI_1_0, Generation::One, (imported, "Delete")).await;
+    files_outlive_their_claim(&Profile::CCI_2_0, Generation::Two, (given, "Retain")).await;
+}
+
+async fn files_outlive_their_claim(
+    profile: &Profile,
+    generation: Generation,
+    (files, reclaim_policy): (&str, &str),
+) {
+    let namespace = profile.namespace_of("c1");
+    let mut served = Served::start(profile).await;
     let uid = served.make_claim("data").await;
     let facts = served.bind_with_claim("web", "data").await;
     let [need] = &*facts.objects else { panic!("{:?}", facts.objects) };
@@ -268,11 +279,11 @@ async fn a_pod_has_the_files_of_its_claim_and_they_outlive_it() {
         let written = served.perform(&effect(sync(true))).await.1;
         assert!(matches!(written, Outcome::Done(Answer::ObjectWritten { .. })), "{written:?}");
     }
-    let volumes = served.in_cloud(CLOUD.0, "", Resource::PersistentVolumes);
+    let volumes = served.in_cloud(generation, "", Resource::PersistentVolumes);
     let [volume] = &*volumes else { panic!("{volumes:?}") };
-    assert_eq!(volume["spec"]["csi"]["volumeHandle"], "files-1");
+    assert_eq!(volume.pointer(files), Some(&"files-1".into()), "{volume}");
     let kept = (&volume["spec"]["persistentVolumeReclaimPolicy"], &volume["status"]["phase"]);
-    assert_eq!(kept, (&"Retain".into(), &"Bound".into()));
+    assert_eq!(kept, (&reclaim_policy.into(), &"Bound".into()));
 
     let name = CloudName::of(&facts.pod);
     let create = EffectKind::CreateCloudPod { pod: facts.pod.clone(), name: name.clone() };
@@ -298,23 +309,19 @@ async fn a_pod_has_the_files_of_its_claim_and_they_outlive_it() {
     };
     tokio::time::timeout(served::PATIENCE, gone).await.expect("nobody needs it");
     for (namespace, resource) in
-        [(CLOUD.1, Resource::PersistentVolumeClaims), ("", Resource::PersistentVolumes)]
+        [(&*namespace, Resource::PersistentVolumeClaims), ("", Resource::PersistentVolumes)]
     {
-        assert_eq!(served.in_cloud(CLOUD.0, namespace, resource), Vec::<serde_json::Value>::new());
+        assert_eq!(served.in_cloud(generation, namespace, resource), Vec::<serde_json::Value>::new());
     }
     assert_eq!(served.deleted_files(), Vec::<String>::new());
 }
 
 #[tokio::test]
 async fn a_claim_for_what_the_cloud_has_not_is_refused_before_any_call() {
-    for (profile, generation, driver, words) in [
-        (
-            Profile::CCI_2_0,
-            Generation::Two,
-            "disk.csi.everest.io",
-            "spec.csi.driver of PersistentVolume \"pv-data\"",
-        ),
-        (Profile::CCI_1_0, Generation::One, "sfsturbo.csi.everest.io", "deletes the files with the claim"),
+    let words = "spec.csi.driver of PersistentVolume \"pv-data\"";
+    for (profile, generation, driver) in [
+        (Profile::CCI_2_0, Generation::Two, "disk.csi.everest.io"),
+        (Profile::CCI_1_0, Generation::One, "obs.csi.everest.io"),
     ] {
         let mut served = Served::start(&profile).await;
         let uid = served.make_claim("data").await;

@@ -166,7 +166,10 @@ impl Served {
             "apiVersion": "v1", "kind": "PersistentVolume", "metadata": { "name": volume_name },
             "spec": {
                 "accessModes": ["ReadWriteMany"], "capacity": { "storage": "500Gi" }, "claimRef": claim_ref,
-                "csi": { "driver": driver, "fsType": "nfs", "volumeHandle": files },
+                "csi": {
+                    "driver": driver, "fsType": "nfs", "volumeHandle": files,
+                    "volumeAttributes": { "everest.io/share-export-location": "10.0.0.1:/" },
+                },
                 "persistentVolumeReclaimPolicy": "Delete", "storageClassName": "csi-sfsturbo",
             },
         });

@@ -5,7 +5,6 @@ use serde_json::Value;
 
 use super::{Reason, Rule};
 use crate::cci::profile::PodShape;
-use crate::cci::wire::claims::NO_CLAIMS;
 use crate::cci::wire::parts::{CONTAINER_LISTS, fields, items, name_of};
 use crate::objects::is_token_volume;
 
@@ -126,11 +125,7 @@ impl Check<'_> {
         let name = name_of(volume);
         let kinds = fields(Some(volume)).filter(|(key, value)| *key != "name" && !value.is_null());
         for (kind, _) in kinds {
-            if kind == "persistentVolumeClaim" {
-                if self.shape.claim_drivers.is_empty() {
-                    self.refuse(Rule::ClaimStorage, format!("{path}.{kind}"), NO_CLAIMS);
-                }
-            } else if !self.shape.volumes.contains(&kind) {
+            if !self.shape.volumes.contains(&kind) {
                 let message = format!(
                     "volume {name:?} is of a kind that CCI does not have; use {}",
                     one_of(self.shape.volumes)
@@ -201,7 +196,10 @@ impl Check<'_> {
     fn mounts(&mut self, path: &str, container: &Value, spec: &Value) {
         let is_empty_dir = |name: &str| {
             let volumes = items(spec.get("volumes"));
-            volumes.iter().any(|volume| name_of(volume) == name && volume.get("emptyDir").is_some())
+            // The API server makes an emptyDir of a volume that says nothing but its name.
+            let has_no_source = |volume: &Value| fields(Some(volume)).all(|(key, _)| key == "name");
+            let is_empty_dir = |volume: &Value| volume.get("emptyDir").is_some() || has_no_source(volume);
+            volumes.iter().any(|volume| name_of(volume) == name && is_empty_dir(volume))
         };
         for (index, mount) in items(container.get("volumeMounts")).iter().enumerate() {
             for field in ["subPath", "subPathExpr"] {

@@ -8,10 +8,7 @@ impl Profile {
     /// CCI 1.0, as the add-on in the field drives it.
     ///
     /// Paths, annotations and states are those of the CCI 1.0 API reference. The kinds of volume are those that the
-    /// add-on takes (CCE add-on page, Notes and Constraints), but for claims. A claim that names an existing file system
-    /// is made here by an import, and whoever deletes it, or the namespace around it, deletes the files with it: the
-    /// reclaim policy is Delete and no call changes that (CCI 1.0 API, importing a storage device). A copy must never
-    /// be able to do that.
+    /// add-on takes (CCE add-on page, Notes and Constraints).
     pub const CCI_1_0: Profile = Profile {
         name: "cci-1.0",
         core_path: "/api/v1",
@@ -94,6 +91,9 @@ impl Profile {
                 "volumeMounts",
                 "workingDir",
             ],
+            // CCE add-on page, Notes and Constraints: SFS and SFS Turbo, through CSI.
+            claim_drivers: &["nas.csi.everest.io", "sfsturbo.csi.everest.io"],
+            imports_claims: true,
             // CCI 1.0 user guide, bursting: no startup probe by TCP.
             startup_probes: &["exec", "httpGet"],
             // CCI 1.0 API reference, update pod.

@@ -63,7 +63,6 @@ impl Profile {
                 "projected",
                 "secret",
             ],
-            claim_drivers: &["sfsturbo.csi.everest.io"],
             ..pod::BOTH
         },
         size_policies: &[SizePolicy::Cci20],

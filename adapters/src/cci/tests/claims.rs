@@ -64,7 +64,8 @@ async fn cloud_that(deletes_files: bool) -> (Server, Objects) {
                 if deletes_files && body["kind"] == "PersistentVolume" {
                     body["spec"]["persistentVolumeReclaimPolicy"] = "Delete".into();
                 }
-                let path = if method == "POST" { format!("{}/{name}", seen.path) } else { seen.path.clone() };
+                let path = seen.path.replace("extended-", "");
+                let path = if method == "POST" { format!("{path}/{name}") } else { path };
                 objects.insert(path, body.clone());
                 Reply::json(200, &body)
             }
@@ -224,16 +225,36 @@ async fn a_list_tells_whole_copies_from_halves() {
     }
 }
 
-/// CCI 1.0 makes a claim for existing files by an import alone, and with the claim go the files.
+/// CCI 1.0 deletes the files with the claim, unless it is told not to.
 #[tokio::test]
-async fn cci_1_0_is_asked_for_no_claim() {
-    let (server, _) = cloud().await;
+async fn an_imported_claim_is_unbound_and_never_deleted() {
+    let (server, objects) = cloud().await;
     let client = client(&server.url());
-    assert!(!client.takes_claims());
-    let refused = client.volume_of(&claim()).expect_err("there are none");
-    let Answer::ObjectNotAdmitted { message } = refused else { panic!("{refused:?}") };
-    assert!(message.contains("(claim-storage)"), "{message}");
     let name = object().cloud_name(&client.mark.node);
+    let write = async |export: &str| {
+        let attributes = json!({"everest.io/share-export-location": export});
+        let mut volume = volume("files-1");
+        volume["spec"]["csi"]["volumeAttributes"] = attributes;
+        let of = (&claim(), &volume);
+        let copy = client.claim_copy(EffectId::default(), &object(), &version(), &name, of);
+        client.write_claim(&object(), &version(), &name, &copy.expect("it can be imported")).await.outcome
+    };
+    assert_eq!(write("10.0.0.1:/").await, done());
+    assert_eq!(write("10.0.0.1:/").await, done());
+    let paths: Vec<String> = objects.lock().keys().cloned().collect();
+    let [path] = &*paths else { panic!("the claim alone: {paths:?}") };
+    assert!(path.starts_with("/api/v1/namespaces/cce-burst-c1/persistentvolumeclaims/shop-data-"), "{path}");
+
+    let elsewhere = write("10.0.0.2:/").await;
+    assert!(matches!(elsewhere, Outcome::Later { reason: LaterReason::Conflict, .. }), "{elsewhere:?}");
+    assert_eq!(write("10.0.0.2:/").await, done());
     assert_eq!(client.remove_claim(&object(), &name).await.outcome, Outcome::Done(Answer::Nothing));
-    assert!(server.seen().is_empty());
+    let made_and_gone = ["POST claim", "PUT claim", "DELETE claim", "POST claim", "DELETE claim"];
+    assert_eq!(changes(&server), made_and_gone);
+    let seen = server.seen();
+    let posts = seen.iter().filter(|seen| seen.method == "POST");
+    assert!(posts.into_iter().all(|seen| seen.path.ends_with("/extended-persistentvolumeclaims")));
+    for Seen { query, .. } in seen.iter().filter(|seen| seen.method == "DELETE") {
+        assert_eq!(query, "deleteVolume=false&storageType=efs");
+    }
 }

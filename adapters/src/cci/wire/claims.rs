@@ -1,10 +1,11 @@
-//! Claims for file systems in the cloud: a claim and a volume of the cloud's own for each, which name the file system that
-//! the claim in the cluster is bound to. Nothing that becomes of them ever deletes it: the volume is to be kept (`Retain`),
-//! whatever the original says.
+//! Claims for file systems in the cloud: for each a claim of the cloud's own, which names the file system that the claim in
+//! the cluster is bound to, or a volume that does. Nothing that the agent does to them ever deletes it: the volume is to be
+//! kept (`Retain`), whatever the original says; of one that the cloud has imported see [`imports`].
 
 use engine::{CloudName, EffectId, ObjectRef, ObjectVersion};
 use serde_json::{Value, json};
 
+use super::imports;
 use super::mark::Mark;
 use super::objects::metadata_of;
 use super::parts::{fields, items};
@@ -16,10 +17,6 @@ pub(in crate::cci) const VOLUME_KIND: &str = "PersistentVolume";
 
 /// The reclaim policy of a volume whose file system stays when its claim goes.
 const RETAIN: &str = "Retain";
-
-/// Why a profile takes no claim at all.
-pub(in crate::cci) const NO_CLAIMS: &str = "CCI 1.0 binds a file system by an import that deletes the files with the claim, \
-    so no claim is made there; use cci-2.0 and a claim that is bound to SFS Turbo";
 
 /// What a volume says beside where its files are.
 const NO_SOURCES: [&str; 9] = [
@@ -49,9 +46,18 @@ pub(in crate::cci) enum Unusable {
     NotAdmitted(Reason),
 }
 
-/// A claim and its volume, ready to be sent.
+/// What the cloud is to have in place of a claim, ready to be sent.
 #[derive(Debug)]
-pub struct ClaimCopy {
+pub enum ClaimCopy {
+    /// A volume and a claim on it.
+    Pair(Pair),
+    /// A claim that imports.
+    Import(Value),
+}
+
+/// A claim and its volume.
+#[derive(Debug)]
+pub struct Pair {
     pub(in crate::cci) volume: Value,
     pub(in crate::cci) claim: Value,
 }
@@ -72,7 +78,7 @@ pub(in crate::cci) fn volume_name(mark: &Mark, object: &ObjectRef) -> CloudName 
     object.cloud_volume_name(&mark.cluster_id, &mark.node)
 }
 
-fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
+pub(super) fn text<'a>(value: &'a Value, pointer: &str) -> &'a str {
     value.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
 }
 
@@ -87,15 +93,7 @@ pub(in crate::cci) fn paths(manifest: &Value) -> Vec<String> {
 ///
 /// # Errors
 /// Why it is not to be copied.
-pub(in crate::cci) fn volume_of<'a>(shape: &PodShape, claim: &'a Value) -> Result<&'a str, Unusable> {
-    if shape.claim_drivers.is_empty() {
-        let field = "spec.volumes[].persistentVolumeClaim".to_owned();
-        return Err(Unusable::NotAdmitted(Reason {
-            rule: Rule::ClaimStorage,
-            field,
-            message: NO_CLAIMS.to_owned(),
-        }));
-    }
+pub(in crate::cci) fn volume_of(claim: &Value) -> Result<&str, Unusable> {
     if !text(claim, "/metadata/deletionTimestamp").is_empty() {
         return Err(Unusable::Unready("is being deleted".to_owned()));
     }
@@ -113,18 +111,32 @@ pub(in crate::cci) fn volume_of<'a>(shape: &PodShape, claim: &'a Value) -> Resul
 /// Why it is not to be copied.
 pub(in crate::cci) fn copy_of(
     recipe: ClaimRecipe<'_>,
-    (object, version, by): (&ObjectRef, &ObjectVersion, EffectId),
+    of: (&ObjectRef, &ObjectVersion, EffectId),
     name: &CloudName,
     (claim, volume): (&Value, &Value),
 ) -> Result<ClaimCopy, Unusable> {
     // Whoever may write claims can name any volume in one; its other end is written by the cluster alone.
-    if text(volume, "/spec/claimRef/uid") != &*version.uid.0 {
+    if text(volume, "/spec/claimRef/uid") != &*of.1.uid.0 {
         let name = text(volume, "/metadata/name");
         let message =
             crate::cut(&format!("names PersistentVolume {name:?}, which is bound to another claim"));
         return Err(Unusable::Unready(message));
     }
     let csi = csi_of(recipe.shape, volume).map_err(Unusable::NotAdmitted)?;
+    if recipe.shape.imports_claims {
+        let claim = imports::claim_of(recipe, of, name, (claim, volume)).map_err(Unusable::NotAdmitted)?;
+        return Ok(ClaimCopy::Import(claim));
+    }
+    Ok(ClaimCopy::Pair(pair_of(recipe, of, name, (claim, volume), csi)))
+}
+
+fn pair_of(
+    recipe: ClaimRecipe<'_>,
+    (object, version, by): (&ObjectRef, &ObjectVersion, EffectId),
+    name: &CloudName,
+    (claim, volume): (&Value, &Value),
+    csi: Value,
+) -> Pair {
     let ClaimRecipe { shape, mark, namespace } = recipe;
     let volume_name = volume_name(mark, object);
     let spec = |key: &str| volume["spec"].get(key).cloned().unwrap_or_default();
@@ -165,7 +177,7 @@ pub(in crate::cci) fn copy_of(
             "volumeName": volume_name.0,
         },
     });
-    Ok(ClaimCopy { volume: made, claim })
+    Pair { volume: made, claim }
 }
 
 /// The source of a volume, if the cloud can have it.
@@ -201,7 +213,7 @@ fn csi_of(shape: &PodShape, volume: &Value) -> Result<Value, Reason> {
 
 /// Whether the volume and the claim that the cloud has serve as they are: the same file system, and nothing that keeps
 /// them from each other. A volume whose claim is gone is not given to another one.
-pub(in crate::cci) fn serves(copy: &ClaimCopy, volume: Option<&Value>, claim: Option<&Value>) -> bool {
+pub(in crate::cci) fn serves(copy: &Pair, volume: Option<&Value>, claim: Option<&Value>) -> bool {
     let is_same =
         |found: &Value, wanted: &Value, pointer: &str| text(found, pointer) == text(wanted, pointer);
     let volume_serves = volume.is_none_or(|found| {

@@ -7,6 +7,43 @@ use super::parts::{fields, items};
 use crate::cci::profile::PodShape;
 use crate::objects::{ServiceAccountTokens, is_token_volume, with_bound_token};
 
+/// What nearly every pod says and CCI has no use for: it speaks of the cluster's nodes and scheduler, or the API server has
+/// put it there.
+const EVERYDAY: [&str; 21] = [
+    "affinity",
+    "automountServiceAccountToken",
+    "enableServiceLinks",
+    "hostIPC",
+    "hostNetwork",
+    "hostPID",
+    "imagePullPolicy",
+    "nodeName",
+    "nodeSelector",
+    "overhead",
+    "preemptionPolicy",
+    "priority",
+    "priorityClassName",
+    "readinessGates",
+    "resizePolicy",
+    "schedulerName",
+    "schedulingGates",
+    "serviceAccount",
+    "serviceAccountName",
+    "tolerations",
+    "topologySpreadConstraints",
+];
+
+/// Of [`left_out`], what somebody may miss.
+pub(in crate::cci) fn missed(recipe: &Recipe<'_>, manifest: &Value) -> Vec<String> {
+    let is_everyday = |path: &String| {
+        let last = path.rsplit('.').next().unwrap_or_default();
+        EVERYDAY.contains(&last) || last.ends_with(']')
+    };
+    let mut paths = left_out(recipe, manifest);
+    paths.retain(|path| !is_everyday(path));
+    paths
+}
+
 /// The paths of the fields that an admitted manifest sets and its cloud pod lacks.
 pub(in crate::cci) fn left_out(recipe: &Recipe<'_>, manifest: &Value) -> Vec<String> {
     let shape = recipe.shape;
@@ -91,6 +128,15 @@ mod tests {
                 "spec.securityContext.seccompProfile",
                 "spec.volumes[1]",
                 "spec.initContainers[0].resizePolicy",
+                "spec.containers[0].securityContext.allowPrivilegeEscalation",
+                "spec.containers[0].ports[0].hostPort",
+                "spec.containers[0].volumeMounts[0].mountPropagation",
+            ]
+        );
+        assert_eq!(
+            missed(&recipe, &manifest),
+            [
+                "spec.securityContext.seccompProfile",
                 "spec.containers[0].securityContext.allowPrivilegeEscalation",
                 "spec.containers[0].ports[0].hostPort",
                 "spec.containers[0].volumeMounts[0].mountPropagation",

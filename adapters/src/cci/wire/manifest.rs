@@ -6,6 +6,7 @@
 use engine::{CloudName, PodRef};
 use serde_json::{Map, Value, json};
 
+use super::left_out::missed;
 use super::mark::{Mark, is_reserved};
 use super::objects::{copy_name, rename_objects};
 use super::parts::{CONTAINER_LISTS, items, items_mut};
@@ -39,6 +40,8 @@ pub(in crate::cci) struct CloudPod {
     /// What an error answer may quote of it and nobody should read there: literal values of the environment,
     /// commands and arguments.
     pub secrets: Vec<String>,
+    /// The fields of the manifest that it lacks, but for those that mean the cluster's own nodes.
+    pub missed: Vec<String>,
 }
 
 /// Makes the cloud pod for `owner` from its manifest.
@@ -112,7 +115,7 @@ fn admitted(
         "metadata": {"name": name.0, "labels": labels, "annotations": annotations},
         "spec": spec,
     });
-    CloudPod { json, secrets }
+    CloudPod { json, secrets, missed: missed(recipe, manifest) }
 }
 
 fn only(object: &Map<String, Value>, fields: &[&str]) -> Map<String, Value> {

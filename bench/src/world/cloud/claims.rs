@@ -1,15 +1,28 @@
 //! Claims and volumes: how they find each other, and how they go. As in any cluster a claim that pods use, and a volume
-//! that serves a claim, only begin to go; a volume whose claim is gone is kept or takes its files with it, as it says.
+//! that serves a claim, only begin to go; a volume whose claim is gone is kept or takes its files with it, as it says. In CCI
+//! 1.0 the cloud makes the volume of a claim that imports files, and whoever takes the claim away says what becomes of them.
 
 use serde_json::{Value, json};
 
 use super::Cloud;
 use super::object::ObjectKey;
+use super::profile::Generation;
 use super::reply::Refusal;
 use super::request::{Request, Resource};
 
+/// What can be imported by a class (CCI 1.0 API, importing a storage device).
+const IMPORTED_CLASSES: [&str; 7] =
+    ["sata", "sas", "ssd", "nfs-rw", "efs-performance", "efs-standard", "obs"];
+
+/// What stays when its claim goes.
+const RETAIN: &str = "Retain";
+
 fn text<'a>(object: &'a Value, pointer: &str) -> &'a str {
     object.pointer(pointer).and_then(Value::as_str).unwrap_or_default()
+}
+
+fn volume_key(claim: &ObjectKey, name: String) -> ObjectKey {
+    ObjectKey { namespace: String::new(), resource: Resource::PersistentVolumes, name, ..claim.clone() }
 }
 
 fn is_going(object: &Value) -> bool {
@@ -52,6 +65,50 @@ impl Cloud {
         &self.deleted_files
     }
 
+    /// Makes the volume of a claim that is about to be stored, for the files that it names.
+    pub(super) fn import(&mut self, key: &ObjectKey, claim: &mut Value) -> Result<(), Refusal> {
+        let annotations = &claim["metadata"]["annotations"];
+        let named = ["fsType", "volumeID"].map(|key| annotations[key].as_str().unwrap_or_default());
+        let class = text(claim, "/spec/storageClassName");
+        if named.contains(&"") || !IMPORTED_CLASSES.contains(&class) {
+            let message = "an import names fsType and volumeID, and a storage class of the cloud's";
+            return Err(Refusal::new(400, message).code("CCI.01.400101"));
+        }
+        let name = format!("pvc-{}", text(claim, "/metadata/uid"));
+        let mut options = json!({"fsType": named[0], "volumeID": named[1]});
+        if let Some(path) = annotations["deviceMountPath"].as_str() {
+            options["deviceMountPath"] = path.into();
+        }
+        let volume = json!({
+            "apiVersion": "v1", "kind": "PersistentVolume",
+            "metadata": {"name": name, "annotations": {"kubernetes.io/createdby": "cci-apiserver"}},
+            "spec": {
+                "claimRef": {"namespace": key.namespace, "name": key.name},
+                "flexVolume": {"driver": "huawei.com/fuxivol", "fsType": named[0], "options": options},
+                "persistentVolumeReclaimPolicy": "Delete", "storageClassName": class,
+            },
+        });
+        claim["spec"]["volumeName"] = name.as_str().into();
+        self.objects.insert(volume_key(key, name), volume);
+        Ok(())
+    }
+
+    /// Before a claim of CCI 1.0 is deleted: its files stay if that is said, and where they are.
+    pub(super) fn unbind(&mut self, request: &Request, key: &ObjectKey) -> Result<(), Refusal> {
+        let is_claim = key.resource == Resource::PersistentVolumeClaims && key.generation == Generation::One;
+        if !is_claim || request.query.delete_volume != Some(false) {
+            return Ok(());
+        }
+        if !matches!(&*request.query.storage_type, "bs" | "nfs" | "efs") {
+            return Err(Refusal::new(400, "storageType is mandatory when deleteVolume is false"));
+        }
+        let volume = self.objects.get(key).map(|claim| text(claim, "/spec/volumeName").to_owned());
+        if let Some(volume) = self.objects.get_mut(&volume_key(key, volume.unwrap_or_default())) {
+            volume["spec"]["persistentVolumeReclaimPolicy"] = RETAIN.into();
+        }
+        Ok(())
+    }
+
     fn keys(&self, resource: Resource) -> Vec<ObjectKey> {
         self.objects.keys().filter(|key| key.resource == resource).cloned().collect()
     }
@@ -85,12 +142,7 @@ impl Cloud {
 
     fn bind(&mut self, key: &ObjectKey) {
         let claim = &self.objects[key];
-        let volume = ObjectKey {
-            namespace: String::new(),
-            resource: Resource::PersistentVolumes,
-            name: text(claim, "/spec/volumeName").to_owned(),
-            ..key.clone()
-        };
+        let volume = volume_key(key, text(claim, "/spec/volumeName").to_owned());
         let uid = claim["metadata"]["uid"].clone();
         let is_theirs = |volume: &Value| {
             let to = &volume["spec"]["claimRef"];
@@ -115,10 +167,14 @@ impl Cloud {
         if self.is_in_use(key) {
             return;
         }
-        let goes = is_bound && text(volume, "/spec/persistentVolumeReclaimPolicy") != "Retain";
-        if goes {
-            self.deleted_files.push(text(volume, "/spec/csi/volumeHandle").to_owned());
+        let deletes = is_bound && text(volume, "/spec/persistentVolumeReclaimPolicy") != RETAIN;
+        if deletes {
+            let files = ["/spec/csi/volumeHandle", "/spec/flexVolume/options/volumeID"];
+            self.deleted_files.extend(
+                files.iter().filter_map(|pointer| volume.pointer(pointer)?.as_str()).map(str::to_owned),
+            );
         }
+        let goes = deletes || is_bound && key.generation == Generation::One;
         if goes || is_going(volume) {
             self.objects.remove(key);
         } else {

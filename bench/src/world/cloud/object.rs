@@ -68,6 +68,9 @@ impl Cloud {
         }
         object["metadata"]["uid"] = self.common.chance.uid().into();
         object["metadata"]["creationTimestamp"] = rfc3339(self.now_us).into();
+        if request.imports {
+            self.import(&key, &mut object)?;
+        }
         self.store_object(request, key, object, 201)
     }
 
@@ -131,14 +134,15 @@ impl Cloud {
     /// Whether a pod that is about to run cannot, because an object that it needs is not there.
     pub(super) fn lacks_objects(&self, key: &PodKey) -> bool {
         let Some(pod) = self.pods.get(key) else { return false };
-        pod.looks_for().any(|(resource, name)| {
+        pod.looks_for().any(|need| {
             let object = ObjectKey {
                 generation: key.generation,
                 namespace: key.namespace.clone(),
-                resource: *resource,
-                name: name.clone(),
+                resource: need.resource,
+                name: need.name.clone(),
             };
-            !self.objects.get(&object).is_some_and(|object| claims::is_usable(*resource, object))
+            let has_it = |object: &Value| claims::is_usable(need.resource, object) && need.has_key(object);
+            !self.objects.get(&object).is_some_and(has_it)
         })
     }
 
@@ -161,6 +165,7 @@ impl Cloud {
                 return Err(Refusal::new(409, message).about("", request.resource.plural(), &request.name));
             }
         }
+        self.unbind(request, &key)?;
         if self.is_in_use(&key) {
             let deleted_at = rfc3339(self.now_us);
             let object = self.objects.get_mut(&key).ok_or_else(|| missing(request))?;

@@ -34,7 +34,6 @@ use serde_json::value::RawValue;
 
 use super::chance::mixed;
 use super::profile::Generation;
-use super::request::Resource;
 use super::shell::SharedFiles;
 use log::LogShape;
 
@@ -186,7 +185,7 @@ pub struct Pod {
     status_written: Option<Box<RawValue>>,
     renderings: VecDeque<Rendering>,
     /// The ConfigMaps, Secrets and claims that it cannot start without.
-    needs: BTreeSet<(Resource, String)>,
+    needs: BTreeSet<needs::Need>,
     log_shape: LogShape,
     /// What its containers keep in their files; made when first asked for.
     files: Option<SharedFiles>,

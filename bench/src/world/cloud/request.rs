@@ -10,6 +10,10 @@ use super::reply::{JSON, Refusal, Reply};
 /// The metrics API, in front of `/namespaces` (CCI 1.0).
 const METRICS_PATH: &str = "/apis/metrics.k8s.io/v1beta1";
 
+/// The two collections of claims of CCI 1.0: files that are there are imported by the first.
+const IMPORTS: &str = "/extended-persistentvolumeclaims";
+const CLAIMS: &str = "/persistentvolumeclaims";
+
 /// What is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verb {
@@ -135,6 +139,10 @@ pub struct Query {
     pub tty: bool,
     /// Whether a watch is asked for, which the simulation does not serve.
     pub watch: bool,
+    /// Whether the files of a claim go with it (CCI 1.0).
+    pub delete_volume: Option<bool>,
+    /// Where they are; to be said where they are to stay.
+    pub storage_type: String,
 }
 
 /// One call.
@@ -152,6 +160,8 @@ pub struct Request {
     pub name: String,
     /// Query parameters.
     pub query: Query,
+    /// Whether a claim is made for files that are there (`extended-persistentvolumeclaims`, CCI 1.0).
+    pub imports: bool,
     /// `Content-Type` of the body.
     pub content_type: String,
     /// The body.
@@ -175,6 +185,7 @@ impl Request {
             namespace: namespace.to_owned(),
             name: name.to_owned(),
             query: Query::default(),
+            imports: false,
             content_type: JSON.to_owned(),
             body: Bytes::new(),
         }
@@ -222,9 +233,12 @@ impl Request {
     /// The gateway's 404 for a path that the service does not have, its 405 for a method, or a 400 for a
     /// parameter that cannot be read.
     pub fn parse(method: &str, path: &str, query: &[(String, String)]) -> Result<Request, Box<Reply>> {
+        let imported =
+            path.strip_suffix(IMPORTS).filter(|_| method == "POST").map(|path| format!("{path}{CLAIMS}"));
         let (generation, resource, namespace, name) = Generation::ALL
             .into_iter()
-            .find_map(|generation| place(generation, path))
+            .filter(|generation| imported.is_none() || *generation == Generation::One)
+            .find_map(|generation| place(generation, imported.as_deref().unwrap_or(path)))
             .ok_or_else(|| Box::new(Request::unknown_path()))?;
         let verb = match (method, name.is_empty()) {
             ("POST", true) => Verb::Create,
@@ -240,6 +254,7 @@ impl Request {
             }
         };
         let mut request = Request::new(generation, verb, resource, namespace, name);
+        request.imports = imported.is_some();
         request.query = parse_query(query).map_err(|refusal| Box::new(refusal.into()))?;
         Ok(request)
     }
@@ -333,6 +348,8 @@ fn parse_query(pairs: &[(String, String)]) -> Result<Query, Refusal> {
             "tty" => query.tty = is_true(value),
             // To carry out what was only to be tried would be worse than to say that we cannot.
             "dryRun" => return Err(Refusal::new(405, "dry runs are not simulated")),
+            "deleteVolume" => query.delete_volume = Some(is_true(value)),
+            "storageType" => query.storage_type.clone_from(value),
             "watch" => query.watch = matches!(value.as_str(), "" | "1" | "true"),
             _ => {}
         }
@@ -388,6 +405,10 @@ mod tests {
         assert_eq!(usage, Some(list));
         assert_eq!(parse("GET", "/apis/metrics.k8s.io/v1beta1/nodes"), None);
         assert_eq!(parse("GET", "/api/v1/persistentvolumes/v"), None, "volumes came with CCI 2.0");
+        let import =
+            Request::parse("POST", "/api/v1/namespaces/n/extended-persistentvolumeclaims", &[]).unwrap();
+        assert_eq!((import.resource, import.imports), (Resource::PersistentVolumeClaims, true));
+        assert_eq!(parse("POST", "/apis/cci/v2/namespaces/n/extended-persistentvolumeclaims"), None);
         let volume = parse("GET", "/apis/cci/v2/persistentvolumes/v");
         assert_eq!(
             volume,

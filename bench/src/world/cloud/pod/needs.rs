@@ -11,14 +11,27 @@ use crate::world::cloud::request::Resource;
 /// How soon a pod looks again for what it lacks.
 const LOOK_AGAIN_US: u64 = 1_000_000;
 
+/// Something that a pod cannot start without.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::world::cloud) struct Need {
+    /// Of which kind.
+    pub resource: Resource,
+    /// Its name.
+    pub name: String,
+    /// A key that it has to have.
+    pub key: Option<String>,
+}
+
 /// What a spec names that is not optional. Pull secrets are not in it: without one the pull is tried all the same.
-pub(super) fn needs(spec: &Value) -> BTreeSet<(Resource, String)> {
+pub(super) fn needs(spec: &Value) -> BTreeSet<Need> {
     let list = |of: &Value, field: &str| of[field].as_array().cloned().unwrap_or_default();
     let mut needs = BTreeSet::new();
     let mut add = |resource, at: &Value, field: &str| {
-        if let Some(name) = at[field].as_str().filter(|_| at["optional"] != true) {
-            needs.insert((resource, name.to_owned()));
-        }
+        let Some(name) = at[field].as_str().filter(|_| at["optional"] != true) else { return };
+        let items = list(at, "items");
+        let named = items.iter().map(|item| &item["key"]).chain([&at["key"]]);
+        let keys = named.filter_map(Value::as_str).map(|key| Some(key.to_owned()));
+        needs.extend(keys.chain([None]).map(|key| Need { resource, name: name.to_owned(), key }));
     };
     for volume in list(spec, "volumes") {
         add(Resource::ConfigMaps, &volume["configMap"], "name");
@@ -42,16 +55,25 @@ pub(super) fn needs(spec: &Value) -> BTreeSet<(Resource, String)> {
     needs
 }
 
+impl Need {
+    /// Whether an object has what is needed of it.
+    pub(in crate::world::cloud) fn has_key(&self, object: &Value) -> bool {
+        let has = |key| ["data", "stringData", "binaryData"].iter().any(|of| object[of].get(key).is_some());
+        self.key.as_deref().is_none_or(has)
+    }
+}
+
 impl Pod {
     /// What it looks for before its containers run; nothing at any other time.
-    pub(in crate::world::cloud) fn looks_for(&self) -> impl Iterator<Item = &(Resource, String)> {
+    pub(in crate::world::cloud) fn looks_for(&self) -> impl Iterator<Item = &Need> {
         let looks = self.stage == Stage::Creating && self.deletion.is_none();
         self.needs.iter().filter(move |_| looks)
     }
 
     /// Whether it uses a claim.
     pub(in crate::world::cloud) fn uses_claim(&self, name: &str) -> bool {
-        self.needs.contains(&(Resource::PersistentVolumeClaims, name.to_owned()))
+        let is_it = |need: &Need| need.resource == Resource::PersistentVolumeClaims && need.name == name;
+        self.needs.iter().any(is_it)
     }
 
     /// Something was not there.

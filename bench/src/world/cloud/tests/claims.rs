@@ -95,3 +95,52 @@ fn a_pod_waits_for_its_claim_to_be_bound() {
     world.pass(5 * SECOND);
     assert_eq!(world.pod("a")["status"]["phase"], "Running");
 }
+
+fn import(volume_id: &str) -> Value {
+    json!({
+        "metadata": {"name": "c", "annotations": {"fsType": "nfs", "volumeID": volume_id, "deviceMountPath": "h:/"}},
+        "spec": {"accessModes": ["ReadWriteMany"], "storageClassName": "efs-standard"},
+    })
+}
+
+/// CCI 1.0 API, importing and unbinding a storage device.
+#[test]
+fn imported_files_go_with_their_claim_unless_it_is_unbound() {
+    for (query, status, deleted) in [
+        ((None, ""), 200, vec!["files-1"]),
+        ((Some(true), ""), 200, vec!["files-1"]),
+        ((Some(false), ""), 400, vec![]),
+        ((Some(false), "efs"), 200, vec![]),
+    ] {
+        let mut world = World::ready_in(Generation::One, CloudOptions::default());
+        let mut request = world.request(Verb::Create, Resource::PersistentVolumeClaims, "burst", "");
+        request.imports = true;
+        let refused = world.call(&request.clone().with_body(&import("")));
+        assert_eq!(refused.status, 400, "{:?}", refused.json());
+        assert_eq!(world.call(&request.with_body(&import("files-1"))).status, 201);
+        let claim = world.the(Verb::Get, Resource::PersistentVolumeClaims).json();
+        assert_eq!(claim["status"]["phase"], "Bound", "{claim}");
+        let query = Query { delete_volume: query.0, storage_type: query.1.to_owned(), ..Query::default() };
+        let delete = world.request(Verb::Delete, Resource::PersistentVolumeClaims, "burst", "c");
+        assert_eq!(world.call(&delete.with_query(query)).status, status);
+        assert_eq!(world.cloud.deleted_files(), deleted);
+    }
+}
+
+#[test]
+fn a_pod_waits_for_the_keys_that_it_names() {
+    for (optional, data, phase) in [
+        (false, json!({"other": "eA=="}), "Pending"),
+        (true, json!({"other": "eA=="}), "Running"),
+        (false, json!({"key": "eA=="}), "Running"),
+    ] {
+        let mut world = World::ready_in(Generation::Two, CloudOptions::default());
+        let secret = json!({"metadata": {"name": "s"}, "data": data});
+        world.create(Resource::Secrets, "burst", &secret);
+        let from = json!({"secretKeyRef": {"name": "s", "key": "key", "optional": optional}});
+        let env = json!([{"name": "A", "valueFrom": from}]);
+        world.create_pod(&pod_with("a", "/spec/containers/0/env", env));
+        world.pass(5 * SECOND);
+        assert_eq!(world.pod("a")["status"]["phase"], phase, "{optional} {data}");
+    }
+}
