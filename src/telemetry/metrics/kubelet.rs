@@ -5,13 +5,12 @@ use std::sync::OnceLock;
 
 use adapters::kubelet::{Open, page_names};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet, EncodeMetric};
-use prometheus_client::metrics::MetricType;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeLabelSet};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
-use prometheus_client::metrics::gauge::ConstGauge;
 
-use super::names::{self, Name};
+use super::names;
+use super::projection::put;
 
 /// What became of which request.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -65,23 +64,14 @@ impl Collector for OpenMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Some(read) = self.read.get() else { return Ok(()) };
         let Open { strangers, trusted, followers, logs, sessions, forwards } = read();
-        let connections = [("stranger", strangers), ("trusted", trusted)];
-        put(&mut encoder, names::KUBELET_CONNECTIONS, "state", &connections)?;
-        let streams =
-            [("followed_log", followers), ("log", logs), ("session", sessions), ("port_forward", forwards)];
-        put(&mut encoder, names::KUBELET_STREAMS, "kind", &streams)
+        let connections = [("stranger", strangers as u64), ("trusted", trusted as u64)];
+        put(&mut encoder, names::KUBELET_CONNECTIONS, "state", connections)?;
+        let streams = [
+            ("followed_log", followers as u64),
+            ("log", logs as u64),
+            ("session", sessions as u64),
+            ("port_forward", forwards as u64),
+        ];
+        put(&mut encoder, names::KUBELET_STREAMS, "kind", streams)
     }
-}
-
-fn put(
-    encoder: &mut DescriptorEncoder<'_>,
-    (name, help): Name,
-    label: &'static str,
-    counts: &[(&'static str, usize)],
-) -> Result<(), fmt::Error> {
-    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (value, count) in counts {
-        ConstGauge::new(*count as u64).encode(family.encode_family(&[(label, *value)])?)?;
-    }
-    Ok(())
 }

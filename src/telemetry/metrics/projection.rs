@@ -62,10 +62,10 @@ impl Collector for ProjectionMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
         let Some(read) = self.read.get() else { return Ok(()) };
         let projection = read();
-        put(&mut encoder, names::PODS, "state", &names::STATE_VALUES, &projection.pods)?;
+        put_each(&mut encoder, names::PODS, "state", &names::STATE_VALUES, &projection.pods)?;
         let outstanding = &projection.outstanding;
-        put(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &names::EFFECT_VALUES, outstanding)?;
-        put(&mut encoder, names::HELD_PODS, "reason", &names::HOLD_VALUES, &projection.held)?;
+        put_each(&mut encoder, names::OUTSTANDING_EFFECTS, "effect", &names::EFFECT_VALUES, outstanding)?;
+        put_each(&mut encoder, names::HELD_PODS, "reason", &names::HOLD_VALUES, &projection.held)?;
         put_circuits(&mut encoder, &projection.circuits)
     }
 }
@@ -87,18 +87,29 @@ fn put_circuits(encoder: &mut DescriptorEncoder<'_>, circuits: &[CircuitCount]) 
     Ok(())
 }
 
-fn put(
+/// Each of `values`, also those that are not counted: they are 0.
+fn put_each(
     encoder: &mut DescriptorEncoder<'_>,
-    (name, help): Name,
+    name: Name,
     label: &'static str,
     values: &[&'static str],
     counts: &[(&'static str, u64)],
 ) -> Result<(), fmt::Error> {
     debug_assert!(counts.iter().all(|(value, _)| values.contains(value)), "{counts:?}");
-    let mut all: BTreeMap<&str, u64> = values.iter().map(|value| (*value, 0)).collect();
+    let mut all: BTreeMap<&'static str, u64> = values.iter().map(|value| (*value, 0)).collect();
     all.extend(counts.iter().copied());
+    put(encoder, name, label, all)
+}
+
+/// A gauge for each value of one label.
+pub(super) fn put(
+    encoder: &mut DescriptorEncoder<'_>,
+    (name, help): Name,
+    label: &'static str,
+    counts: impl IntoIterator<Item = (&'static str, u64)>,
+) -> Result<(), fmt::Error> {
     let mut family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-    for (value, count) in all {
+    for (value, count) in counts {
         ConstGauge::new(count).encode(family.encode_family(&[(label, value)])?)?;
     }
     Ok(())
