@@ -308,6 +308,8 @@ pub enum NodeReadiness {
         /// Which sizes, and since when.
         message: String,
     },
+    /// Deletions are held, because so many pods are gone at once that it may be a mistake; pods are made.
+    DeletionsHeld,
 }
 
 /// What the world answered to one attempt of an effect.

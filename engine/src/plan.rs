@@ -55,11 +55,16 @@ impl State {
             started: self.agent.started,
             kubernetes_listed: self.kubernetes.listed.is_some(),
             cloud_listed: self.cloud.listed.is_some(),
-            braking: self.too_many_absent(policy) && !self.brake_released,
+            braking: self.holds_deletions(),
             circuit: self.circuits_of(row).find(|(_, circuit)| circuit.rests(self.at)),
             waits_for: self.circuits_of(row).find(|(_, circuit)| circuit.is_told),
             lacks_objects: self.lacks_objects(row),
         }
+    }
+
+    /// Whether the mass-delete brake is on.
+    pub(crate) fn holds_deletions(&self) -> bool {
+        !self.brake_released && self.too_many_absent(&self.policy)
     }
 
     /// Whether more pods are absent than go at one look. Pods of which nothing is left say nothing of how large a share

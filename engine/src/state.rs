@@ -121,6 +121,8 @@ pub struct Pod {
     pub(crate) written: Option<Written>,
     /// Set when the API object was told to go; it may linger for others' finalizers.
     pub(crate) released: bool,
+    /// When its readiness gates were first seen open, or first seen closed, whichever is the later; 0 where it has none.
+    pub(crate) gates_moved: Micros,
     /// Calls to the cloud in a row whose fate was unknown, and until when the next one waits for that.
     pub(crate) unknowns: u32,
     pub(crate) pause: Option<Micros>,
@@ -249,6 +251,7 @@ impl Pod {
             uses: Arc::default(),
             written: None,
             released: false,
+            gates_moved: Micros(0),
             unknowns: 0,
             pause: None,
             look_again: None,

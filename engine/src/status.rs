@@ -42,6 +42,7 @@ pub(crate) fn news(row: &Pod, waits_for: Option<(&Scope, &Circuit)>) -> Option<N
     // In nearly every plan the cloud's status stands in the API server: that is seen without making it.
     if let CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } = &row.cloud
         && facts.closed_gates.is_empty()
+        && row.gates_moved == Micros(0)
     {
         let status = &cloud.status;
         let bound = bound();
@@ -100,7 +101,7 @@ fn desired(row: &Pod, facts: &PodFacts) -> Option<PodStatus> {
     match &row.cloud {
         CloudView::Present { facts: cloud, .. } | CloudView::Ending { facts: cloud, .. } => {
             let phase = forward(facts, cloud.status.phase);
-            Some(scheduled(gated(facts, PodStatus { phase, ..cloud.status.clone() })))
+            Some(scheduled(gated(facts, row.gates_moved, PodStatus { phase, ..cloud.status.clone() })))
         }
         CloudView::Gone { last, at } => {
             let last = last.as_ref().map(|cloud| cloud.status.clone()).unwrap_or_default();
@@ -135,18 +136,17 @@ fn forward(facts: &PodFacts, phase: Phase) -> Phase {
     }
 }
 
-/// A pod whose readiness gates do not all hold is not ready: the cloud has no gates, and so does not know.
-fn gated(facts: &PodFacts, mut status: PodStatus) -> PodStatus {
+/// A pod whose readiness gates do not all hold is not ready: the cloud has no gates, and so does not know. Ready is as
+/// old as the younger of the two: controllers count from then on how long a pod is available.
+fn gated(facts: &PodFacts, gates_moved: Micros, mut status: PodStatus) -> PodStatus {
     let ready = status.conditions.iter_mut().find(|condition| condition.kind == ConditionKind::Ready);
-    if let Some(ready) = ready.filter(|ready| ready.status == Truth::True)
-        && !facts.closed_gates.is_empty()
-    {
+    let Some(ready) = ready.filter(|ready| ready.status == Truth::True) else { return status };
+    ready.since_s = ready.since_s.max(gates_moved.as_s());
+    if !facts.closed_gates.is_empty() {
         ready.status = Truth::False;
         ready.reason = String::from("ReadinessGatesNotReady");
         let told: Vec<&str> = facts.closed_gates.iter().take(GATES_TOLD_MAX).map(String::as_str).collect();
         ready.message = format!("readiness gates that do not hold: {}", told.join(", "));
-        // When the gates were last open is not known; the time that is there stays.
-        ready.since_s = 0;
     }
     status
 }

@@ -183,6 +183,7 @@ fn effect(kind: &EffectKind) -> String {
                 format!("the node's cloud needs a person: \"{message}\"")
             }
             NodeReadiness::SoldOut { message } => format!("the node is ready; {message}"),
+            NodeReadiness::DeletionsHeld => "the node is ready; deletions are held".to_owned(),
         },
         EffectKind::SyncObject { object, needed: true, .. } => format!("copy {object}"),
         EffectKind::SyncObject { object, needed: false, .. } => format!("remove the copy of {object}"),

@@ -145,6 +145,9 @@ pub fn effect(kind: &EffectKind) -> String {
                 format!("patch node: ready; a person has to act before pods are made: {message}")
             }
             NodeReadiness::SoldOut { message } => format!("patch node: ready; {message}"),
+            NodeReadiness::DeletionsHeld => {
+                "patch node: ready; the mass-delete brake holds deletions".to_owned()
+            }
         },
         EffectKind::SyncObject { object, name, needed: true } => {
             format!("copy {object} to the cloud as {name}")

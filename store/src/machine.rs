@@ -9,7 +9,7 @@ use crate::recover::Recovery;
 
 /// The layout of [`State`] in snapshots. A snapshot of another version is not read: the state is made again
 /// from the log.
-pub const STATE_VERSION: u32 = 7;
+pub const STATE_VERSION: u32 = 8;
 
 /// Records between two digests of the state in the log: a replay that goes astray is caught within as many.
 const RECORDS_PER_STATE_MARK: u64 = 1_000;
@@ -210,4 +210,26 @@ pub fn refuse_newer(record: &Record) -> Result<(), MachineError> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::{Memory, Options};
+
+    #[test]
+    fn a_checkpoint_begins_the_count_of_records_anew() {
+        let options = Options { state_version: STATE_VERSION, ..Options::default() };
+        let (log, recovery) = Log::open_on(Arc::new(Memory::new()), options).unwrap();
+        let mut machine = Machine::recover(log, recovery).unwrap();
+        for records in [2, 0] {
+            let mut news = vec![News { seen: Micros(1), event: Event::Tick }; records];
+            let _ = machine.commit(Micros(1), &mut news).unwrap();
+            assert_eq!(machine.records_since_snapshot(), records as u64);
+            machine.checkpoint().unwrap();
+            assert_eq!(machine.records_since_snapshot(), 0);
+        }
+    }
 }

@@ -35,6 +35,8 @@ struct Known {
     expected: Option<Expected>,
     /// The watch has shown it already.
     echoed: bool,
+    /// The API server has said that it is gone, or goes: the next word of it is its end.
+    is_ending: bool,
 }
 
 /// What was last reported, corrected by our own writes since.
@@ -119,10 +121,22 @@ impl PodMirror {
         // A newer sight that is no echo of the write in flight came after it, or makes it fail: the answer is not the last
         // word on what the API server has, also when that is what it had before.
         let overwritten = is_newer && known.expected.take().is_some();
-        if changed || overwritten {
+        // A list that has it still, or another version, is news also when it looks as before: a backup can have brought it
+        // back.
+        let is_back = known.is_ending && (*listing || is_newer);
+        known.is_ending &= !is_back;
+        let is_news = changed || overwritten || is_back;
+        if is_news {
             known.reported = Some(Reported::of(facts));
         }
-        changed || overwritten
+        is_news
+    }
+
+    /// Notes that the API server has released a pod, or has answered a read that there is none.
+    pub fn expect_end(&self, uid: &Uid) {
+        if let Some(known) = self.inner.lock().mirror.get_mut(uid) {
+            known.is_ending = true;
+        }
     }
 
     /// Notes that a known pod is there, though it cannot be read: it is not missing from this list.
@@ -224,7 +238,7 @@ fn is_older(version: &str, than: &str) -> bool {
 impl Known {
     /// A pod that is there, and of which nothing was reported.
     fn unseen(pod: PodRef) -> Known {
-        Known { pod, reported: None, latest: String::new(), expected: None, echoed: false }
+        Known { pod, reported: None, latest: String::new(), expected: None, echoed: false, is_ending: false }
     }
 
     /// Whether `facts` differ from what was last reported by nothing but our write in flight.
@@ -368,6 +382,18 @@ mod tests {
         mirror.end_list();
         assert!(mirror.observe(&facts("4", 0, &PodStatus::default())));
         assert!(mirror.observe(&facts("x", 0, &running())), "of what is no number nothing is known");
+    }
+
+    #[test]
+    fn what_was_released_and_is_listed_again_is_news() {
+        let (mirror, uid) = writing();
+        mirror.end_write(&uid, "1", Some("2"));
+        mirror.expect_end(&uid);
+        assert!(!mirror.observe(&facts("2", 0, &running())), "the echo of the last write comes late");
+        mirror.begin_list();
+        assert!(mirror.observe(&facts("2", 0, &running())), "a backup was restored");
+        assert!(mirror.end_list().is_empty());
+        assert!(!mirror.observe(&facts("2", 0, &running())), "it is told once");
     }
 
     #[test]

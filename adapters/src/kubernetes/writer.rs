@@ -80,10 +80,21 @@ impl PodWriter {
             "preconditions": { "uid": pod.uid.0 },
         });
         match self.api.call(Call::with_body(Method::DELETE, &path, JSON, &body)).await {
-            Ok(_) => Outcome::Done(Answer::Nothing),
-            Err(Failure::Answered(answered)) if answered.no_such_pod || answered.code == 409 => ABSENT,
+            Ok(_) => {
+                self.mirror.expect_end(&pod.uid);
+                Outcome::Done(Answer::Nothing)
+            }
+            Err(Failure::Answered(answered)) if answered.no_such_pod || answered.code == 409 => {
+                self.absent(pod)
+            }
             Err(failure) => failure.outcome(),
         }
+    }
+
+    /// The API server has no such pod.
+    fn absent(&self, pod: &PodRef) -> Outcome {
+        self.mirror.expect_end(&pod.uid);
+        ABSENT
     }
 
     /// Reads one pod as it is now: no older version may answer, because absence is proof here.
@@ -91,12 +102,12 @@ impl PodWriter {
         let path = path_of(pod);
         let bytes = match self.api.call(Call::get(&path, METADATA_ONLY)).await {
             Ok(bytes) => bytes,
-            Err(Failure::Answered(answered)) if answered.no_such_pod => return ABSENT,
+            Err(Failure::Answered(answered)) if answered.no_such_pod => return self.absent(pod),
             Err(failure) => return failure.outcome(),
         };
         match head_of(&bytes) {
             None => unreadable(),
-            Some(head) if *head.uid != *pod.uid.0 => ABSENT,
+            Some(head) if *head.uid != *pod.uid.0 => self.absent(pod),
             Some(head) => {
                 self.mirror.remember(pod);
                 Outcome::Done(Answer::PodPresent { deleting: head.deletion_timestamp.is_some() })

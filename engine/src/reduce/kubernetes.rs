@@ -14,7 +14,7 @@ use crate::time::Micros;
 impl Turn<'_> {
     /// A pod bound to our node appeared or changed.
     pub(crate) fn pod_observed(&mut self, facts: &Arc<PodFacts>) {
-        let seq = self.state.applied;
+        let (seq, at) = (self.state.applied, self.state.at);
         let is_in_sight = self.is_in_sight();
         let uid = &facts.pod.uid;
         let row = self.state.pods.entry(uid.clone()).or_insert_with(|| {
@@ -39,6 +39,10 @@ impl Turn<'_> {
         }
         if row.facts().is_none_or(|before| before.spec_digest != facts.spec_digest) {
             row.admit_again();
+        }
+        let were_closed = row.facts().is_some_and(|before| !before.closed_gates.is_empty());
+        if were_closed == facts.closed_gates.is_empty() {
+            row.gates_moved = at;
         }
         row.kubernetes = KubernetesView::Bound { facts: facts.clone(), seen: seq };
         row.kubernetes_seq = seq;

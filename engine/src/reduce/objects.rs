@@ -339,6 +339,9 @@ impl Turn<'_> {
                 self.repeat_at(effect.id, self.state.at.plus_ms(delay));
             }
         }
+        if let Outcome::Later { message, .. } | Outcome::Unknown { message } = outcome {
+            self.say_copy_failing(effect.id, object, message);
+        }
         self.sync(object);
         self.tell_users(object, is_news);
     }

@@ -22,6 +22,9 @@ const NOTICE_ATTEMPTS_MAX: u32 = 5;
 /// in step within ten poll periods (invariants L1, L2).
 const TRANSIENT_CAP_MS: u32 = 30_000;
 
+/// Failures in a row after which the owner of a pod is told that it is not made, or not deleted: one or two pass unseen.
+pub(super) const TOLD_AFTER_FAILURES: u32 = 3;
+
 /// Attempts after which a silent cloud is said to be away.
 const AWAY_AFTER_ATTEMPTS: u32 = 2;
 
@@ -107,6 +110,8 @@ impl Turn<'_> {
                     }
                 };
                 self.retry_capped(effect.id, *wait_ms, cap_ms);
+                let failures = self.state.effects.get(&effect.id).map_or(0, |one| one.failures);
+                self.say_failing(effect, &uid, failures, outcome);
             }
             Outcome::Unknown { .. } => match effect.kind {
                 EffectKind::CreateCloudPod { .. } if mutant!(BlindRepeat) => {
@@ -135,8 +140,46 @@ impl Turn<'_> {
                 }
             },
         }
+        if let Outcome::Unknown { .. } = outcome {
+            let unknowns = self.state.pods.get(&uid).map_or(0, |row| row.unknowns);
+            self.say_failing(effect, &uid, unknowns, outcome);
+        }
         self.advance(&uid);
         self.pass_turns(effect, tried);
+    }
+
+    /// What fails again and again, and is not refused, is said once (virtual-kubelet rules VK-Q8, VK-D3): later words
+    /// may differ from try to try, and say no more. Of a cloud that answers nothing the node tells, for all pods.
+    fn say_failing(&mut self, effect: &Effect, uid: &Uid, failures: u32, outcome: &Outcome) {
+        let (Outcome::Later { message, .. } | Outcome::Unknown { message }) = outcome else { return };
+        if failures < TOLD_AFTER_FAILURES || self.state.cloud.failing.is_some() {
+            return;
+        }
+        let message = format!("{failures} tries in a row have failed, and it is tried again: {message}");
+        match &effect.kind {
+            EffectKind::CreateCloudPod { pod, .. } => {
+                if self.state.pods.get(uid).is_some_and(|row| row.failure.is_none()) {
+                    self.fail(uid, message, FailureKind::Passing, pod);
+                }
+            }
+            EffectKind::DeleteCloudPod { owner, .. } => {
+                if failures == TOLD_AFTER_FAILURES {
+                    self.notice(owner, true, "ProviderDeleteFailed", &message);
+                }
+            }
+            EffectKind::LookUpCloudPod { .. }
+            | EffectKind::PatchCloudPod { .. }
+            | EffectKind::PatchPodStatus { .. }
+            | EffectKind::ReleasePod { .. }
+            | EffectKind::LookUpPod { .. }
+            | EffectKind::ListCloudPods
+            | EffectKind::EnsureCloudNamespace
+            | EffectKind::EmitNotice { .. }
+            | EffectKind::PatchNode { .. }
+            | EffectKind::SyncObject { .. }
+            | EffectKind::ReadCloudEvents { .. }
+            | EffectKind::TellCloudEvent { .. } => {}
+        }
     }
 
     fn pod_effect_done(&mut self, effect: &Effect, uid: &Uid, answer: &Answer, sent: Micros) {
@@ -230,7 +273,8 @@ impl Turn<'_> {
             (EffectKind::DeleteCloudPod { owner, .. }, _) => {
                 // A deletion is owed for ever: it is said once, and tried again at the cap.
                 self.retry_later(effect.id, Some(cap_ms));
-                if effect.attempt == 1 {
+                let is_first = self.state.effects.get(&effect.id).is_some_and(|one| one.failures == 1);
+                if is_first {
                     self.notice(owner, true, "ProviderDeleteFailed", &text(refusal));
                 }
             }

@@ -245,6 +245,7 @@ impl State {
         match (self.kubernetes.listed, self.cloud.listed, &self.cloud.failing) {
             (Some(_), Some(_), None) => match (self.operator_needed(), self.sold_out()) {
                 (Some(message), _) => NodeReadiness::OperatorNeeded { message: message.into() },
+                (None, _) if self.holds_deletions() => NodeReadiness::DeletionsHeld,
                 (None, Some(message)) => NodeReadiness::SoldOut { message },
                 (None, None) => NodeReadiness::Ready,
             },

@@ -35,7 +35,9 @@ fn many_deletions_from_absence_need_a_second_look() {
     let deletes = |story: &Story| story.kinds().iter().filter(|kind| **kind == "delete_cloud_pod").count();
     assert_eq!(deletes(&story), 10, "the floor goes, the rest is held");
     assert_eq!(story.state.braked(), 20);
-    story.later(30_000);
+    let said = story.later(29_000);
+    assert!(!said.contains("look up"), "half a minute lies between the two looks: {said}");
+    story.later(1_000);
     for _ in 0..20 {
         story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
     }
@@ -75,9 +77,71 @@ fn an_operator_can_release_the_brake() {
     for _ in 0..30 {
         story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
     }
-    story.tell(Event::OperatorCommanded(Command::ReleaseBrake));
-    assert_eq!(story.state.braked(), 0);
-    assert_eq!(story.kinds().iter().filter(|kind| **kind == "delete_cloud_pod").count(), 30);
+    let said = story.answer("patch_node", Outcome::Done(Answer::Nothing));
+    assert_eq!(said, "", "the node says that deletions are held");
+    let said = story.tell(Event::OperatorCommanded(Command::ReleaseBrake));
+    assert!(said.contains("node is Ready"), "{said}");
+    story.answer("patch_node", Outcome::Done(Answer::Nothing));
+    let deletes = |story: &Story| story.kinds().iter().filter(|kind| **kind == "delete_cloud_pod").count();
+    assert_eq!((story.state.braked(), deletes(&story)), (0, 30));
+
+    // That holds for these alone: what is lost later is held again.
+    for _ in 0..30 {
+        story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    }
+    for i in 0..30 {
+        let name = CloudName::of(&pod(&format!("lost-{i:02}"), &format!("u{i:02}")));
+        let owner = pod(&format!("lost-{i:02}"), &format!("u{i:02}"));
+        story.tell(Event::CloudPodMissing { name, owner, list: EffectId::default() });
+        story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+    }
+    for i in 30..60 {
+        let facts = cloud(&pod(&format!("lost-{i:02}"), &format!("u{i:02}")), Phase::Running);
+        story.tell(Event::CloudPodObserved(facts.into()));
+    }
+    let mut said = String::new();
+    for _ in 0..30 {
+        said += &story.answer("look_up_pod", Outcome::Done(Answer::PodAbsent));
+    }
+    assert_eq!((story.state.braked(), deletes(&story)), (20, 10));
+    assert!(said.contains("node is DeletionsHeld"), "{said}");
+}
+
+#[test]
+fn a_node_that_somebody_deletes_is_registered_again() {
+    let mut story = Story::ready();
+    check(
+        story.tell(Event::NodeGone),
+        expect![[r#"
+            7.0 node is Ready because of #7
+        "#]],
+    );
+}
+
+#[test]
+fn a_node_that_could_not_be_written_is_written_again() {
+    let refusal = Refusal { class: RefusalClass::Forbidden, code: String::new(), message: "no right".into() };
+    for outcome in [Outcome::Refused(refusal), Outcome::Unknown { message: "reset".into() }, transient()] {
+        let mut story = Story::ready();
+        story.tell(Event::NodeGone);
+        story.answer("patch_node", outcome);
+        let said = story.later(30_000);
+        assert!(said.contains("node is Ready attempt 2"), "{said}");
+    }
+}
+
+#[test]
+fn a_notice_is_tried_five_times_and_is_then_lost() {
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
+    let web = cloud(&pod("web", "u1"), Phase::Running);
+    story.answer("create_cloud_pod", Outcome::Done(Answer::CloudPod(web.into())));
+    for _ in 0..5 {
+        assert!(story.kinds().contains(&"emit_notice"));
+        story.answer("emit_notice", transient());
+        story.later(300_000);
+    }
+    assert!(!story.kinds().contains(&"emit_notice"));
 }
 
 #[test]
@@ -187,6 +251,7 @@ fn a_cloud_that_answers_nothing_is_not_asked_as_fast_as_it_fails() {
                 }
                 "look_up_cloud_pod" => drop(story.answer(kind, Outcome::Done(Answer::CloudPodAbsent))),
                 "list_cloud_pods" => drop(story.listed()),
+                "patch_pod_status" => drop(story.answer(kind, Outcome::Done(Answer::StatusWritten))),
                 _ => {}
             }
         }

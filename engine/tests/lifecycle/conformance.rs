@@ -78,6 +78,57 @@ fn written(story: &mut Story) -> PodStatus {
     (*status).clone()
 }
 
+/// VK-S10: a gate moves after the containers are ready, and Ready is as old as that: who waits for `minReadySeconds` counts
+/// from then.
+#[test]
+fn ready_is_as_old_as_the_last_gate_that_moved() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    let ready_at = story.now().as_s();
+    let gates = |version: &str, closed: &[&str], digest: u64| PodFacts {
+        resource_version: version.into(),
+        readiness_gates: vec!["example.com/gate".to_owned()],
+        closed_gates: closed.iter().map(|gate| (*gate).to_owned()).collect(),
+        phase: Phase::Running,
+        status_digest: digest,
+        ..facts(&web)
+    };
+    let ready = |story: &Story| {
+        let EffectKind::PatchPodStatus { status, .. } = &story.issued.last().expect("a write").kind else {
+            panic!("{:?}", story.kinds())
+        };
+        let condition = status.conditions.iter().find(|condition| condition.kind == ConditionKind::Ready);
+        let condition = condition.expect("Ready");
+        (condition.status, condition.since_s - ready_at, status.digest())
+    };
+    let mut running = status(Phase::Running);
+    running.conditions.push(Condition {
+        kind: ConditionKind::Ready,
+        status: Truth::True,
+        reason: String::new(),
+        message: String::new(),
+        since_s: ready_at,
+    });
+    story.tell(Event::PodObserved(
+        PodFacts { phase: Phase::Pending, ..gates("1", &["example.com/gate"], 0) }.into(),
+    ));
+    let body = CloudFacts { status: running, ..cloud(&web, Phase::Running) };
+    story.answer("create_cloud_pod", Outcome::Done(Answer::CloudPod(body.into())));
+    let (truth, since_s, mut digest) = ready(&story);
+    assert_eq!((truth, since_s), (Truth::False, 0));
+    for (version, closed, truth, since_s) in
+        [("2", &[][..], Truth::True, 60), ("3", &["example.com/gate"][..], Truth::False, 120)]
+    {
+        story.answer("patch_pod_status", Outcome::Done(Answer::StatusWritten));
+        story.later(60_000);
+        story.issued.retain(|effect| effect.kind.name() == "patch_pod_status");
+        story.tell(Event::PodObserved(gates(version, closed, digest).into()));
+        let told = ready(&story);
+        assert_eq!((told.0, told.1), (truth, since_s));
+        digest = told.2;
+    }
+}
+
 /// VK-S10: the cloud knows nothing of readiness gates, and the pod is ready only with them.
 #[test]
 fn a_pod_with_a_closed_readiness_gate_is_not_ready() {

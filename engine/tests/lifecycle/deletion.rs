@@ -194,3 +194,36 @@ fn a_pod_that_comes_soon_after_a_start_is_looked_up_before_it_is_released() {
         assert!(said.contains(expected), "after {after_ms} ms: {said}");
     }
 }
+
+/// Virtual-kubelet rules VK-D3 and VK-C7: a pod that does not go says why.
+#[test]
+fn a_deletion_that_fails_is_told_at_once_when_refused_and_later_when_not_answered() {
+    let refused =
+        |class| Outcome::Refused(Refusal { class, code: "CCI.01.403".into(), message: "no".into() });
+    let throttled =
+        Outcome::Later { wait_ms: None, reason: LaterReason::Throttled, message: "too many".into() };
+    for (outcomes, told_after) in [
+        (vec![refused(RefusalClass::Forbidden); 3], 1),
+        (vec![throttled, refused(RefusalClass::Forbidden), refused(RefusalClass::Forbidden)], 2),
+        (vec![transient(); 4], 3),
+        (vec![Outcome::Unknown { message: "reset".into() }; 4], 3),
+    ] {
+        let mut story = Story::ready();
+        let web = pod("web", "u1");
+        story.run(&web);
+        story.tell(Event::PodObserved(deleting(&web, 30).into()));
+        let mut said = String::new();
+        for (nth, outcome) in (1..).zip(outcomes) {
+            said += &story.answer("delete_cloud_pod", outcome);
+            let notices = said.matches("ProviderDeleteFailed").count();
+            assert_eq!(notices, usize::from(nth >= told_after), "{nth}: {said}");
+            while !story.kinds().contains(&"delete_cloud_pod") {
+                if story.kinds().contains(&"look_up_cloud_pod") {
+                    let there = Answer::CloudPod(cloud(&web, Phase::Running).into());
+                    said += &story.answer("look_up_cloud_pod", Outcome::Done(there));
+                }
+                said += &story.later(1_000);
+            }
+        }
+    }
+}

@@ -299,3 +299,46 @@ fn a_pod_that_has_ended_needs_nothing() {
     "#]],
     );
 }
+
+#[test]
+fn a_copy_has_the_name_that_pods_of_this_node_mount() {
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(with(&pod("web-0", "u1"), &[("password", true)]).into()));
+    let EffectKind::SyncObject { object, name, .. } = story.take("sync_object").kind else { panic!() };
+    assert_eq!(name, object.cloud_name(&story.state.identity().node));
+}
+
+#[test]
+fn an_optional_one_that_the_cloud_does_not_take_keeps_no_pod() {
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(with(&pod("web-0", "u1"), &[("password", false)]).into()));
+    let refusal = Refusal { class: RefusalClass::Invalid, code: String::new(), message: "quota".into() };
+    let said = story.answer("sync_object", Outcome::Refused(refusal));
+    assert!(said.contains("create shop/web-0 (u1)"), "{said}");
+}
+
+#[test]
+fn a_copy_that_fails_is_not_tried_as_fast_as_it_fails_and_is_told_once() {
+    for outcome in [transient(), Outcome::Unknown { message: "reset".into() }] {
+        let mut story = Story::ready();
+        story.tell(Event::PodObserved(with(&pod("web-0", "u1"), &[("password", true)]).into()));
+        let (mut tries, mut said) = (0, String::new());
+        for _ in 0..600 {
+            if story.kinds().contains(&"sync_object") {
+                tries += 1;
+                said += &story.answer("sync_object", outcome.clone());
+            }
+            story.later(100);
+        }
+        // A minute: half a second, one, two, … and then half a minute apart.
+        assert!((5..=9).contains(&tries), "{tries}");
+        assert_eq!(said.matches("ProviderCreateFailed").count(), 1, "{said}");
+    }
+    let wait =
+        Outcome::Later { wait_ms: Some(20_000), reason: LaterReason::Transient, message: "away".into() };
+    let mut story = Story::ready();
+    story.tell(Event::PodObserved(with(&pod("web-0", "u1"), &[("password", true)]).into()));
+    story.answer("sync_object", wait);
+    story.later(19_000);
+    assert!(!story.kinds().contains(&"sync_object"), "the cloud has asked for twenty seconds");
+}

@@ -301,3 +301,48 @@ fn a_look_up_of_a_refused_pod_is_not_repeated_sooner_because_others_are_free() {
     });
     assert!(!said.contains("look up"), "{said}");
 }
+
+/// Nobody knows when the right comes: the pod says why it waits, and the cloud is not asked as fast as it answers.
+#[test]
+fn a_pod_that_may_not_be_made_says_so_once_and_is_tried_at_the_longest_wait() {
+    for class in [RefusalClass::Forbidden, RefusalClass::NotFound] {
+        let mut story = Story::ready();
+        story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
+        let said = story.answer("create_cloud_pod", refused(class, "CCI.01.403", "no"));
+        assert!(said.contains("ProviderCreateFailed CCI.01.403: no"), "{said}");
+        assert!(said.contains("write shop/web: Pending ProviderFailed"), "{said}");
+        told(&mut story);
+        let said = pass(&mut story, 200);
+        assert_eq!(said, "", "the longest wait is five minutes, less what is spread");
+        let said = pass(&mut story, 200);
+        assert!(said.contains("create shop/web (u1) attempt 2"), "{said}");
+        let said = story.answer("create_cloud_pod", refused(class, "CCI.01.403", "no"));
+        assert_eq!(said, "", "it was said");
+    }
+}
+
+/// Virtual-kubelet rule VK-Q8: what cannot be made does not wait in silence.
+#[test]
+fn a_creation_that_fails_again_and_again_is_told_once() {
+    for outcome in [transient(), Outcome::Unknown { message: "away".into() }] {
+        let mut story = Story::ready();
+        story.tell(Event::PodObserved(facts(&pod("web", "u1")).into()));
+        let (mut failures, mut said) = (0, String::new());
+        for _ in 0..600 {
+            if story.kinds().contains(&"create_cloud_pod") {
+                failures += 1;
+                said += &story.answer("create_cloud_pod", outcome.clone());
+                assert_eq!(said.contains("ProviderCreateFailed"), failures >= 3, "{failures}: {said}");
+            }
+            if story.kinds().contains(&"look_up_cloud_pod") {
+                said += &story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPodAbsent));
+            }
+            said += &story.later(1_000);
+            told(&mut story);
+        }
+        assert!(failures > 4, "{failures}");
+        assert_eq!(said.matches("ProviderCreateFailed").count(), 1, "{said}");
+        let written = "write shop/web: Pending ProviderFailed 3 tries in a row have failed, and it is tried again: away";
+        assert_eq!(said.matches(written).count(), 1, "{said}");
+    }
+}

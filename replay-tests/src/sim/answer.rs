@@ -56,6 +56,10 @@ impl Life {
             (EffectKind::SyncObject { object, needed, .. }, _) => {
                 process.tracker.answered(self.now, object, *needed, &outcome);
             }
+            (
+                EffectKind::ReleasePod { pod } | EffectKind::LookUpPod { pod },
+                Reply::Outcome(Outcome::Done(Answer::Nothing | Answer::PodAbsent)),
+            ) => process.border.expect_end(&pod.uid),
             (EffectKind::LookUpPod { pod }, _) => {
                 if let Outcome::Done(Answer::PodPresent { .. }) = outcome {
                     process.border.remember(pod);

@@ -29,11 +29,13 @@ struct Known {
     expected: Option<Written>,
     /// The write in flight was seen to have arrived.
     echoed: bool,
+    /// It was said to be gone, or to go: the next word is its end.
+    is_ending: bool,
 }
 
 impl Known {
     fn unseen(pod: PodRef) -> Known {
-        Known { pod, reported: None, latest: String::new(), expected: None, echoed: false }
+        Known { pod, reported: None, latest: String::new(), expected: None, echoed: false, is_ending: false }
     }
 
     fn settle(&mut self) {
@@ -95,7 +97,9 @@ impl Border {
             }
             // A newer sight that is not the echo of the write in flight came after it, or makes it fail.
             let overwritten = is_newer && known.expected.take().is_some();
-            if changed || overwritten {
+            let is_back = known.is_ending && (self.listing || is_newer);
+            known.is_ending &= !is_back;
+            if changed || overwritten || is_back {
                 known.reported = Some(Reported { version: facts.resource_version.clone(), status, rest });
                 return Some(Event::PodObserved(facts.clone()));
             }
@@ -166,6 +170,13 @@ impl Border {
         if let Some(digest) = known.reported.as_ref().map(digest) {
             let pod = known.pod.clone();
             self.pods.observe(uid, digest, || Known::unseen(pod));
+        }
+    }
+
+    /// A direct answer said that there is no such pod, or not for long.
+    pub fn expect_end(&mut self, uid: &Uid) {
+        if let Some(known) = self.pods.get_mut(uid) {
+            known.is_ending = true;
         }
     }
 

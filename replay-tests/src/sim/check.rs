@@ -85,6 +85,14 @@ impl Checks {
         self.events.started();
     }
 
+    /// The world is at rest, and all is well.
+    ///
+    /// # Errors
+    /// What does not hold.
+    pub fn at_rest(&self) -> Result<(), Broken> {
+        self.islands.at_rest()
+    }
+
     /// A record was appended and applied.
     ///
     /// # Errors

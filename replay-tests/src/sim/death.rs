@@ -2,16 +2,16 @@
 
 use std::collections::BTreeSet;
 
-use engine::{Event, Features, Identity, Micros, Seq};
+use engine::{Bucket, Event, Features, Identity, Micros, Outcome, Seq};
 use store::{Faults as DiskFaults, Memory, Name, Source, Survive};
 
-use super::calls::changes;
+use super::calls::{Reply, changes};
 use super::chance::Chance;
-use super::check::Broken;
 use super::check::told::Told;
+use super::check::{Broken, unless};
 use super::fault::Fault;
 use super::history::Happened;
-use super::life::{Late, Life, WAYS};
+use super::life::{Late, Life, NODE, WAYS};
 use super::process::{Process, Watch};
 use crate::replay;
 
@@ -90,6 +90,12 @@ impl Life {
         }
         if let Some(process) = &mut self.process {
             process.watch = Watch::List;
+            // Its connections end with it: what it had answered and nobody has read is not read any more.
+            let is_its = |bucket| matches!(bucket, Bucket::Kubernetes | Bucket::Notice);
+            for flight in process.answered.iter_mut().filter(|flight| is_its(flight.effect.kind.bucket())) {
+                let message = "the connection was cut".to_owned();
+                flight.reply = Some(Reply::Outcome(Outcome::Unknown { message }));
+            }
         }
     }
 
@@ -107,16 +113,23 @@ impl Life {
             // It died before the disk had the last group: nothing of that has left.
             cut(&place, Some(syncing.last), dice);
         }
+        let mut is_whole = !self.lies;
         if self.strikes(Fault::Amnesia, dice) {
+            is_whole = false;
             place = Memory::new();
         } else if self.strikes(Fault::LostSuffix, dice) {
+            is_whole = false;
             match self.old_place.take() {
                 Some(old) => place = old,
                 None => cut(&place, None, dice),
             }
             self.people_do_not_wait(dice);
         } else if self.strikes(Fault::Damage, dice) {
+            is_whole = false;
             damage(&place, dice);
+        }
+        if !is_whole {
+            self.owed = Seq(0);
         }
         for flight in process.sent {
             if changes(&flight.effect.kind) && dice.happens(50) {
@@ -154,13 +167,16 @@ impl Life {
         let wall = Micros(self.now.0.saturating_add_signed(skew_s * 1_000_000));
         let clock = wall.max(machine.state().at());
         let applied = machine.state().applied();
+        unless(applied >= self.owed, "S7", || {
+            format!("{} was acknowledged, and after the start the log ends at {applied}", self.owed)
+        })?;
         let policy_known = *machine.policy() == self.policy;
         let mut process = Process::new(machine, self.now, clock);
         self.remember(applied, &process)?;
         self.checks.started();
         let identity = Identity {
             cluster_id: "cluster-1".to_owned(),
-            node: "virtual-node".to_owned(),
+            node: NODE.to_owned(),
             cloud_namespace: "burst-cluster-1".to_owned(),
             profile: "cci-1.0".to_owned(),
         };

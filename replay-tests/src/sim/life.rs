@@ -22,6 +22,8 @@ use super::schedule::{Choice, Schedule, What};
 
 /// 2026-03-01T10:15:00Z.
 pub const MORNING: Micros = Micros(1_772_360_100_000_000);
+/// The node, which is in the names of copies.
+pub const NODE: &str = "virtual-node";
 /// What a sync takes on a disk that is well.
 const SYNC_US: u64 = 400;
 /// Boundaries in the longest life that there should be: some fifty times those of most.
@@ -76,6 +78,8 @@ pub struct Life {
     pub(super) policy: engine::Policy,
     pub(super) place: Memory,
     pub(super) old_place: Option<Memory>,
+    /// The last record that was acknowledged and is to be there after a death.
+    pub(super) owed: Seq,
     /// The disk says that it did, and did not.
     pub(super) lies: bool,
     /// The disk was told to fail.
@@ -132,6 +136,7 @@ impl Life {
             policy,
             place: Memory::new(),
             old_place: None,
+            owed: Seq(0),
             lies: false,
             fails: false,
             process: None,
@@ -383,6 +388,7 @@ impl Life {
             && let Some(syncing) = process.syncing.take()
         {
             process.let_go(syncing.effects);
+            self.owed = syncing.last;
             self.note(Happened::Durable(syncing.last));
         }
         Ok(())

@@ -63,17 +63,23 @@ impl Life {
             }
             if self.now > last {
                 return match self.unrest() {
-                    // A backup makes versions come again: an answer from before it is then taken for one from after
-                    // it, until the next start.
-                    Some((id, _)) if self.cluster.is_restored(id) => Ok(()),
+                    // A backup brought it back as it was when it waited for a finalizer, and whose that is has done its
+                    // work.
+                    Some((id, _)) if self.waits_for_a_finalizer(id) => Ok(()),
                     Some((_, broken)) => Err(broken),
                     None => Err(self.objects_unrest().unwrap_or_else(|| self.unsettled())),
                 };
             }
             self.skip();
         }
+        self.checks.at_rest()?;
         self.note(Happened::AtRest);
         self.quiet(&mut dice)
+    }
+
+    fn waits_for_a_finalizer(&self, id: Id) -> bool {
+        let deletion = self.cluster.get(id).and_then(|facts| facts.deletion);
+        self.cluster.is_restored(id) && deletion.is_some_and(|deletion| deletion.grace_s == 0)
     }
 
     /// Whether a whole list was read since there were so many records: until then the node may say that the cloud is

@@ -35,7 +35,7 @@ struct Recorded {
 }
 
 const fn recorded(name: &'static str, tell: fn() -> Story) -> Recorded {
-    Recorded { name, tell, state_version: 7 }
+    Recorded { name, tell, state_version: 8 }
 }
 
 const LOGS: [Recorded; 15] = [

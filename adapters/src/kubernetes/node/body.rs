@@ -18,6 +18,9 @@ pub const CLOUD_REACHABLE: &str = "CloudReachable";
 /// pods of others away, and so none for a taint: the add-on locks its node for everybody.
 pub const CLOUD_HAS_ROOM: &str = "CloudHasRoom";
 
+/// Condition of our own: whether the mass-delete brake holds deletions of cloud pods.
+pub const DELETIONS_HELD: &str = "DeletionsHeld";
+
 /// What the kubelet API can do that API servers from Kubernetes 1.36 on make use of: take WebSockets as they come from the
 /// client. Others drop the field, and speak SPDY.
 const DECLARED_FEATURES: [&str; 1] = ["ExtendWebSocketsToKubelet"];
@@ -242,6 +245,9 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
             (Truth::True, "KubeletReady", "the node takes pods; those of some sizes wait for room"),
             is_answering,
         ),
+        NodeReadiness::DeletionsHeld => {
+            ((Truth::True, "KubeletReady", "the node takes pods; see DeletionsHeld"), is_answering)
+        }
     };
     let room = match readiness {
         NodeReadiness::Ready => (Truth::True, "RoomForAllSizes", "no size is known to be sold out"),
@@ -252,6 +258,26 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
         | NodeReadiness::OperatorNeeded { .. } => {
             (Truth::Unknown, "CloudMakesNoPods", "no pods are made; see CloudReachable")
         }
+        NodeReadiness::DeletionsHeld => {
+            (Truth::Unknown, "DeletionsHeld", "not told while deletions are held; the metrics have it")
+        }
+    };
+    let held = match readiness {
+        NodeReadiness::DeletionsHeld => (
+            Truth::True,
+            "MassDeleteBrake",
+            "so many API objects are gone at once that it may be a mistake: each cloud pod without one waits for a \
+             second look-up, half a minute after the first; POST /brake/release at the agent's admin address lets \
+             all go at once, and stopping the agent keeps them",
+        ),
+        NodeReadiness::Starting
+        | NodeReadiness::Ready
+        | NodeReadiness::CloudAway { .. }
+        | NodeReadiness::NeverAnswered { .. }
+        | NodeReadiness::OperatorNeeded { .. }
+        | NodeReadiness::SoldOut { .. } => {
+            (Truth::False, "NothingHeld", "the mass-delete brake holds no deletion")
+        }
     };
     vec![
         ("Ready", ready.0, ready.1, ready.2),
@@ -261,6 +287,7 @@ fn conditions(readiness: &NodeReadiness) -> Vec<(&'static str, Truth, &'static s
         ("NetworkUnavailable", Truth::False, "RouteCreated", "the network is the cloud's concern"),
         (CLOUD_REACHABLE, cloud.0, cloud.1, cloud.2),
         (CLOUD_HAS_ROOM, room.0, room.1, room.2),
+        (DELETIONS_HELD, held.0, held.1, held.2),
     ]
 }
 
@@ -347,7 +374,14 @@ mod tests {
                 (CLOUD_HAS_ROOM, "False", "SizesSoldOut"),
             ]
         );
-        assert_eq!(conditions(&sold_out).last().map(|(.., words)| *words), Some(message));
+        let words = |readiness, kind: &str| {
+            let told = conditions(readiness).into_iter().find(|(told, ..)| *told == kind);
+            told.map(|(_, truth, _, words)| (render_truth(truth), words.to_owned())).expect("a condition")
+        };
+        assert_eq!(words(&sold_out, CLOUD_HAS_ROOM), ("False", message.to_owned()));
+        assert_eq!(words(&sold_out, DELETIONS_HELD).0, "False");
+        let (held, told_what) = words(&NodeReadiness::DeletionsHeld, DELETIONS_HELD);
+        assert!(held == "True" && told_what.contains("POST /brake/release"), "{told_what}");
         assert_eq!(told(&NodeReadiness::Ready)[2], (CLOUD_HAS_ROOM, "True", "RoomForAllSizes"));
         assert_eq!(told(&NodeReadiness::Starting)[2], (CLOUD_HAS_ROOM, "Unknown", "CloudMakesNoPods"));
     }

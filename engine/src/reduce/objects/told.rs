@@ -6,8 +6,9 @@ use alloc::format;
 use alloc::string::String;
 
 use crate::failure::{Failure, FailureKind};
-use crate::id::Uid;
+use crate::id::{EffectId, Uid};
 use crate::objects::{ObjectRef, ObjectUse};
+use crate::reduce::outcome::TOLD_AFTER_FAILURES;
 use crate::reduce::turn::Turn;
 use crate::state::{Object, ObjectSource, Pod};
 
@@ -60,6 +61,30 @@ impl Turn<'_> {
             }
             self.judge_objects(uid);
             self.advance(uid);
+        }
+    }
+
+    /// A copy that fails again and again: each pod that waits for it says so once. Of a cloud that answers nothing the
+    /// node tells.
+    pub(super) fn say_copy_failing(&mut self, id: EffectId, object: &ObjectRef, message: &str) {
+        let failures = self.state.effects.get(&id).map_or(0, |one| one.failures);
+        let Some(row) = self
+            .state
+            .objects
+            .get(object)
+            .filter(|_| failures == TOLD_AFTER_FAILURES && self.state.cloud.failing.is_none())
+        else {
+            return;
+        };
+        let users: BTreeSet<Uid> = row.users.clone();
+        let (kind, name) = (object.kind.as_str(), &object.name);
+        let message = format!("{failures} tries in a row to copy {kind} \"{name}\" have failed: {message}");
+        for uid in users {
+            let Some(row) = self.state.pods.get(&uid) else { continue };
+            if row.is_unmade() && row.use_of(object).is_some_and(|one| one.mandatory) {
+                let pod = row.pod.clone();
+                self.notice(&pod, true, "ProviderCreateFailed", &message);
+            }
         }
     }
 

@@ -50,7 +50,8 @@ impl Islands {
                     Some(
                         NodeReadiness::Ready
                         | NodeReadiness::OperatorNeeded { .. }
-                        | NodeReadiness::SoldOut { .. },
+                        | NodeReadiness::SoldOut { .. }
+                        | NodeReadiness::DeletionsHeld,
                     ),
                     true,
                 ) => {
@@ -80,6 +81,13 @@ impl Islands {
             | Event::CloudObjectMissing { .. } => {}
         }
         Ok(())
+    }
+
+    /// When all is well the node is registered, and says that it takes pods.
+    pub fn at_rest(&self) -> Result<(), Broken> {
+        unless(self.asked.is_none() && self.written == Some(NodeReadiness::Ready), "L4", || {
+            format!("all is well, and the node says {:?}", self.written)
+        })
     }
 
     fn finished(&mut self, id: EffectId, attempt: u32, outcome: &Outcome) {
