@@ -169,9 +169,12 @@ fn run(gates: &Gates<'_>, row: &Pod, facts: &PodFacts) -> Plan {
         CloudView::Unknown { .. } | CloudView::Doubted { .. } | CloudView::Ending { missing: true, .. } => {
             plan.cloud = Some(look_up(row));
         }
+        // A backup took the wish to end it back: what the cloud has forgotten to end runs on (seed 90007938).
+        CloudView::Ending { overdue, .. } if *overdue <= gates.at => plan.cloud = Some(look_up(row)),
+        CloudView::Ending { overdue, .. } => plan.wake = Some(*overdue),
         CloudView::Gone { .. } if mutant!(VanishedMadeAgain) => create(gates, row, &mut plan),
         CloudView::Present { facts: cloud, .. } => update::update(gates, row, facts, cloud, &mut plan),
-        CloudView::Ending { .. } | CloudView::Gone { .. } => {}
+        CloudView::Gone { .. } => {}
     }
     tell_status(gates, row, &mut plan);
     plan

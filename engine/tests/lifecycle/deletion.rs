@@ -227,3 +227,24 @@ fn a_deletion_that_fails_is_told_at_once_when_refused_and_later_when_not_answere
         }
     }
 }
+
+/// A backup takes the wish to end a pod back, and the cloud forgets that it was to end it (seed 90007938).
+#[test]
+fn a_pod_that_is_wanted_again_and_does_not_end_is_one_that_runs() {
+    let mut story = Story::ready();
+    let web = pod("web", "u1");
+    story.run(&web);
+    let status_digest = status(Phase::Running).digest();
+    let runs = PodFacts { status_digest, phase: Phase::Running, ..facts(&web) };
+    let going = PodFacts { deletion: deleting(&web, 5).deletion, ..runs.clone() };
+    story.tell(Event::PodObserved(going.into()));
+    story.answer("delete_cloud_pod", Outcome::Done(Answer::DeleteAccepted));
+    story.tell(Event::PodObserved(PodFacts { spec_digest: 7, ..runs }.into()));
+    let said = story.later(30_000);
+    assert!(!said.contains("look up"), "it may be ending: {said}");
+    let said = story.later(5_000);
+    assert!(said.contains("look up shop/web"), "{said}");
+    let there = CloudFacts { spec_digest: 6, ..cloud(&web, Phase::Running) };
+    let said = story.answer("look_up_cloud_pod", Outcome::Done(Answer::CloudPod(there.into())));
+    assert!(said.contains("update shop/web"), "what has changed meanwhile is brought to it: {said}");
+}
