@@ -63,8 +63,7 @@ impl Life {
             }
             if self.now > last {
                 return match self.unrest() {
-                    // A backup brought it back as it was when it waited for a finalizer, and whose that is has done its
-                    // work.
+                    // What a backup brought back is excused for two reasons, each of which says why.
                     Some((id, _)) if self.waits_for_a_finalizer(id) || self.is_told_too_early(id) => Ok(()),
                     Some((_, broken)) => Err(broken),
                     None => Err(self.objects_unrest().unwrap_or_else(|| self.unsettled())),
@@ -77,13 +76,15 @@ impl Life {
         self.quiet(&mut dice)
     }
 
+    /// It came back as it was when it waited for a finalizer, and whose that is has done its work.
     fn waits_for_a_finalizer(&self, id: Id) -> bool {
         let deletion = self.cluster.get(id).and_then(|facts| facts.deletion);
         self.cluster.is_restored(id) && deletion.is_some_and(|deletion| deletion.grace_s == 0)
     }
 
     /// A status that the API server was known to have when nobody had heard that it was put back: its version comes again, and
-    /// the answer is then taken for one from after it, until the next start (seed 91005386).
+    /// the answer is then taken for one from after it, until the next start (seed 91005386). This excuses more than that: any
+    /// status that is not told of a pod that came back.
     fn is_told_too_early(&self, id: Id) -> bool {
         let (Some(facts), Some(body)) = (self.cluster.get(id), self.cloud.body(id)) else { return false };
         let is_told = facts.status_digest == told_as(&body.facts.status, facts.phase);
